@@ -1,0 +1,218 @@
+"""The closed catalogue of audit events.
+
+A code is two letters and three digits, never re-used, never renamed. Its outcome
+is a suffix: I (it happened), W (refused or denied), E (the system failed),
+A (alert). The sentence is a `str.format` template over the event's own columns
+and details; every code has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """The suffix of a code: how it ended."""
+
+    DONE = "I"
+    REFUSED = "W"
+    FAILED = "E"
+    ALERT = "A"
+
+
+class EventCode(StrEnum):
+    """Every event there is."""
+
+    USER_LOGIN = "ID001"
+    USER_LOGOUT = "ID002"
+    USER_PROVISION = "ID006"
+    USER_UPDATE = "ID007"
+    USER_DEACTIVATE = "ID008"
+    USER_REACTIVATE = "ID009"
+    GROUP_MEMBERSHIP_CHANGE = "ID010"
+    ROLE_ASSIGN = "ID011"
+    DEVICE_ENROLL_REQUEST = "DV001"
+    DEVICE_ENROLL_COMPLETE = "DV004"
+    DEVICE_ENROLL_DUPLICATE_KEY = "DV005"
+    DEVICE_LIMIT_EXCEEDED = "DV006"
+    DEVICE_CONFIG_ISSUED = "DV007"
+    DEVICE_UPDATE = "DV009"
+    DEVICE_REVOKE = "DV012"
+    KEY_REGISTERED = "KY001"
+    KEY_REVOKED = "KY012"
+    APPLICATION_CREATE = "PL001"
+    APPLICATION_UPDATE = "PL002"
+    APPLICATION_DELETE = "PL003"
+    GRANT_CREATE = "PL004"
+    GRANT_UPDATE = "PL005"
+    GRANT_END = "PL006"
+    POLICY_COMPILE_FAILED = "PL008"
+    POLICY_PUBLISHED = "PL009"
+    GATEWAY_CREATE = "GW009"
+    GATEWAY_TOKEN_ISSUED = "GW010"  # noqa: S105 -- an event code
+    GATEWAY_RETIRE = "GW011"
+    GATEWAY_UPDATE = "GW012"
+    GATEWAY_REQUEST_REFUSED = "GW013"
+    GATEWAY_SNAPSHOT_REFUSED = "GW014"
+    AGENT_ENROLL = "GW001"
+    AGENT_LOST = "GW003"
+    GATEWAY_APPLY = "GW004"
+    GATEWAY_APPLY_FAILED = "GW005"
+    GATEWAY_DRIFT = "GW006"
+    GATEWAY_RESTART = "GW007"
+    AGENT_LOG_GAP = "GW008"
+    FLOW_UNATTRIBUTED = "FL004"
+    AUDIT_QUERY = "AU001"
+    REVOCATION_REQUEST = "RV001"
+    REVOCATION_ENFORCED = "RV002"
+    CLIENT_AUTHORIZE = "ID014"
+    ACCESS_REFUSED = "ID015"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """The name (`noun.verb`) and the sentence of a code."""
+
+    name: str
+    sentence: str
+
+
+CATALOGUE: Final = {
+    code: EventType(name=name, sentence=sentence)
+    for code, name, sentence in (
+        (EventCode.USER_LOGIN, "user.login", "{person_label} signed in"),
+        (EventCode.USER_LOGOUT, "user.logout", "{person_label} signed out"),
+        (EventCode.USER_PROVISION, "user.provision", "{person_label} was added"),
+        (EventCode.USER_UPDATE, "user.update", "{person_label} was changed"),
+        (EventCode.USER_DEACTIVATE, "user.deactivate", "{person_label} was disabled"),
+        (EventCode.USER_REACTIVATE, "user.reactivate", "{person_label} was enabled"),
+        (
+            EventCode.GROUP_MEMBERSHIP_CHANGE,
+            "group.membership.change",
+            "The groups of {person_label} changed",
+        ),
+        (EventCode.ROLE_ASSIGN, "role.assign", "{person_label} took another role"),
+        (
+            EventCode.CLIENT_AUTHORIZE,
+            "client.authorize",
+            "{person_label} let a command line act for them",
+        ),
+        (
+            EventCode.ACCESS_REFUSED,
+            "access.refuse",
+            "{actor_label} was refused {target_label}",
+        ),
+        (
+            EventCode.DEVICE_ENROLL_REQUEST,
+            "device.enroll.request",
+            "{person_label} asked to enrol a device",
+        ),
+        (
+            EventCode.DEVICE_ENROLL_COMPLETE,
+            "device.enroll.complete",
+            "{person_label} enrolled {device_label}",
+        ),
+        (
+            EventCode.DEVICE_ENROLL_DUPLICATE_KEY,
+            "device.enroll.duplicate_key",
+            "{person_label} offered a key that was seen before",
+        ),
+        (
+            EventCode.DEVICE_LIMIT_EXCEEDED,
+            "device.limit.exceeded",
+            "{person_label} has as many devices as are allowed",
+        ),
+        (
+            EventCode.DEVICE_CONFIG_ISSUED,
+            "device.config.issued",
+            "The configuration of {device_label} was issued",
+        ),
+        (EventCode.DEVICE_UPDATE, "device.update", "{device_label} was changed"),
+        (EventCode.DEVICE_REVOKE, "device.revoke", "{device_label} was revoked"),
+        (
+            EventCode.KEY_REGISTERED,
+            "key.registered",
+            "A key of {device_label} entered the ledger",
+        ),
+        (EventCode.KEY_REVOKED, "key.revoked", "A key of {device_label} was revoked"),
+        (
+            EventCode.APPLICATION_CREATE,
+            "app.create",
+            "{application_label} was described",
+        ),
+        (EventCode.APPLICATION_UPDATE, "app.update", "{application_label} changed"),
+        (EventCode.APPLICATION_DELETE, "app.delete", "{application_label} was removed"),
+        (EventCode.GRANT_CREATE, "grant.create", "{target_label} was granted"),
+        (EventCode.GRANT_UPDATE, "grant.update", "{target_label} changed"),
+        (EventCode.GRANT_END, "grant.end", "{target_label} ended"),
+        (
+            EventCode.POLICY_COMPILE_FAILED,
+            "policy.compile_failed",
+            "The policy of {gateway_label} could not be compiled",
+        ),
+        (
+            EventCode.POLICY_PUBLISHED,
+            "policy.published",
+            "A snapshot of {gateway_label} was published",
+        ),
+        (EventCode.AGENT_ENROLL, "agent.enroll", "{gateway_label} enrolled"),
+        (EventCode.AGENT_LOST, "agent.lost", "{gateway_label} went silent"),
+        (
+            EventCode.GATEWAY_APPLY,
+            "gateway.apply",
+            "{gateway_label} enforces a snapshot",
+        ),
+        (
+            EventCode.GATEWAY_APPLY_FAILED,
+            "gateway.apply_failed",
+            "{gateway_label} could not enforce a snapshot",
+        ),
+        (
+            EventCode.GATEWAY_DRIFT,
+            "gateway.drift",
+            "The kernel of {gateway_label} held something else",
+        ),
+        (EventCode.GATEWAY_RESTART, "gateway.restart", "{gateway_label} restarted"),
+        (
+            EventCode.AGENT_LOG_GAP,
+            "agent.log_gap",
+            "{gateway_label} lost connection events",
+        ),
+        (EventCode.GATEWAY_CREATE, "gateway.create", "{gateway_label} was described"),
+        (
+            EventCode.GATEWAY_TOKEN_ISSUED,
+            "gateway.token.issue",
+            "An enrolment token for {gateway_label} was issued",
+        ),
+        (EventCode.GATEWAY_RETIRE, "gateway.retire", "{gateway_label} was retired"),
+        (EventCode.GATEWAY_UPDATE, "gateway.update", "{gateway_label} was changed"),
+        (
+            EventCode.GATEWAY_REQUEST_REFUSED,
+            "gateway.request.refuse",
+            "A request in the name of a gateway was refused",
+        ),
+        (
+            EventCode.GATEWAY_SNAPSHOT_REFUSED,
+            "gateway.snapshot.refuse",
+            "{gateway_label} refused a snapshot",
+        ),
+        (
+            EventCode.FLOW_UNATTRIBUTED,
+            "flow.unattributed",
+            "{gateway_label} saw a flow that belongs to nobody",
+        ),
+        (EventCode.AUDIT_QUERY, "audit.query", "{actor_label} read the log"),
+        (
+            EventCode.REVOCATION_REQUEST,
+            "revocation.request",
+            "{person_label} was revoked everywhere",
+        ),
+        (
+            EventCode.REVOCATION_ENFORCED,
+            "revocation.enforced",
+            "{gateway_label} enforces the revocation of {person_label}",
+        ),
+    )
+}

@@ -1,0 +1,153 @@
+"""The log's tables: append-only, text copies, no foreign keys to other apps.
+
+Two logs (DESIGN §9): `AuditEvent` is *control*; `FlowEvent` is *connections*.
+`Connection` is a projection of flow events for searching; it can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+
+class AuditEvent(models.Model):
+    """One event of the control log; written by `audit.services.record` only."""
+
+    id = models.BigAutoField(primary_key=True)
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    at = models.DateTimeField(db_index=True)
+    code = models.CharField(max_length=8, db_index=True)
+    outcome = models.CharField(max_length=1)
+    actor_kind = models.CharField(max_length=16)
+    actor_id = models.CharField(max_length=64, blank=True)
+    actor_label = models.CharField(max_length=255, blank=True)
+    actor_role = models.CharField(max_length=16, blank=True)
+    actor_address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True, db_index=True)
+    person_id = models.CharField(max_length=32, blank=True, db_index=True)
+    person_label = models.CharField(max_length=255, blank=True)
+    device_id = models.CharField(max_length=32, blank=True, db_index=True)
+    device_label = models.CharField(max_length=255, blank=True)
+    gateway_id = models.CharField(max_length=32, blank=True)
+    gateway_label = models.CharField(max_length=255, blank=True)
+    application_id = models.CharField(max_length=32, blank=True)
+    application_label = models.CharField(max_length=255, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    target_label = models.CharField(max_length=255, blank=True)
+    reason = models.TextField(blank=True)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        """Newest first is what every reader wants."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        """Return the code with its outcome, as people quote it."""
+        return f"{self.code}{self.outcome}"
+
+
+class FlowKind(models.TextChoices):
+    """What a gateway observed of a flow."""
+
+    OPEN = "open", "opened"
+    CLOSE = "close", "closed"
+    DENY = "deny", "denied"
+
+
+class FlowEvent(models.Model):
+    """One record from a gateway's spool, attributed. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    gateway_id = models.CharField(max_length=32)
+    sequence = models.BigIntegerField()
+    kind = models.CharField(max_length=8, choices=FlowKind.choices)
+    at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    flow = models.CharField(max_length=64, db_index=True)
+    body = models.JSONField()
+
+    class Meta:
+        """A record arrives once, however often the gateway sends it."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("gateway_id", "sequence"),
+                name="audit_flowevent_once_per_gateway_sequence",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return gateway, sequence and kind."""
+        return f"{self.gateway_id}#{self.sequence} {self.kind}"
+
+
+class Verdict(models.TextChoices):
+    """What the gateway did with a flow."""
+
+    ALLOWED = "allowed", "allowed"
+    DENIED = "denied", "denied"
+
+
+class Connection(models.Model):
+    """One flow of one person, for searching; a projection of its flow events.
+
+    Byte and packet counts are IP level as conntrack accounts them; *up* is from
+    the device. They are null until the flow has ended.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    gateway_id = models.CharField(max_length=32)
+    gateway_label = models.CharField(max_length=255)
+    flow = models.CharField(max_length=64)
+    verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    person_id = models.CharField(max_length=32, blank=True)
+    person_label = models.CharField(max_length=255, blank=True)
+    device_id = models.CharField(max_length=32, blank=True)
+    device_label = models.CharField(max_length=255, blank=True)
+    key_fingerprint = models.CharField(max_length=64, blank=True, db_index=True)
+    application_id = models.CharField(max_length=32, blank=True)
+    application_label = models.CharField(max_length=255, blank=True)
+    grant_id = models.CharField(max_length=32, blank=True)
+    grant_label = models.CharField(max_length=255, blank=True)
+    generation = models.BigIntegerField(null=True)
+    protocol = models.PositiveSmallIntegerField()
+    source = models.GenericIPAddressField()
+    source_port = models.PositiveIntegerField(null=True)
+    destination = models.GenericIPAddressField(db_index=True)
+    destination_port = models.PositiveIntegerField(null=True)
+    bytes_up = models.BigIntegerField(null=True)
+    bytes_down = models.BigIntegerField(null=True)
+    packets_up = models.BigIntegerField(null=True)
+    packets_down = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        """The indexes of the investigator's questions: who, what, when."""
+
+        ordering = ("-started_at", "-id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("gateway_id", "flow"),
+                name="audit_connection_one_per_gateway_flow",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("-started_at", "-id"), name="audit_conn_started"),
+            models.Index(
+                fields=("person_id", "-started_at"), name="audit_conn_person"
+            ),
+            models.Index(
+                fields=("application_id", "-started_at"), name="audit_conn_app"
+            ),
+            models.Index(
+                fields=("device_id", "-started_at"), name="audit_conn_device"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return source → destination with the verdict."""
+        return f"{self.source} → {self.destination} {self.verdict}"

@@ -1,0 +1,292 @@
+"""Values of the compiler: what goes in (facts) and what comes out (a snapshot).
+
+Rules this module keeps:
+
+* Every value is frozen and validates itself; an invalid one cannot exist.
+* Collections are tuples, sorted where order has no meaning, so that equal
+  policy is equal bytes.
+* Times are aware `datetime`s in UTC. "No end" is the named value `NEVER`, never
+  an absent field (a missing expiry must not read as "for ever").
+* "All ports" is the named value `ALL_PORTS`; an empty tuple allows nothing.
+* Machine ids only: no name, no e-mail address, no free text passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_network,
+)
+from typing import Final, TypeAlias
+
+from policies.compiler.errors import HostBitsError, InvalidValueError
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+"""The end of something that has no end. Written `"never"` in a snapshot."""
+
+MAX_ID: Final = 2**32 - 1
+"""Device ids travel as conntrack marks, which have 32 bits (nft(8), `mark`)."""
+
+
+class Protocol(StrEnum):
+    """What an application speaks. `ANY` is every IP protocol, said by name."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    ICMPV6 = "icmpv6"
+    ANY = "any"
+
+
+class SubjectKind(StrEnum):
+    """Who a grant is for; the value is the prefix of the subject's machine id."""
+
+    USER = "us"
+    GROUP = "gr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PortRange:
+    """Ports `first` to `last`, both included, 1 to 65535.
+
+    Raises:
+        InvalidValueError: port 0, a port above 65535, or a reversed range.
+    """
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        """Refuse port 0 and reversed ranges."""
+        if not 1 <= self.first <= 65535 or not 1 <= self.last <= 65535:
+            msg = f"ports run from 1 to 65535, not {self.first}-{self.last}"
+            raise InvalidValueError(msg)
+        if self.first > self.last:
+            msg = f"the port range {self.first}-{self.last} is reversed"
+            raise InvalidValueError(msg)
+
+
+ALL_PORTS: Final = PortRange(first=1, last=65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where an application listens: a prefix, a protocol and, for TCP/UDP, ports.
+
+    Raises:
+        InvalidValueError: TCP or UDP without ports, or ports with another protocol,
+            or ICMP on IPv6 or ICMPv6 on IPv4.
+    """
+
+    prefix: IPNetwork
+    protocol: Protocol
+    ports: PortRange | None
+
+    def __post_init__(self) -> None:
+        """Check that ports and family fit the protocol."""
+        ported = self.protocol in {Protocol.TCP, Protocol.UDP}
+        if ported != (self.ports is not None):
+            msg = f"{self.protocol} {'needs' if ported else 'takes no'} ports"
+            raise InvalidValueError(msg)
+        family = {Protocol.ICMP: 4, Protocol.ICMPV6: 6}.get(self.protocol)
+        if family is not None and family != self.prefix.version:
+            msg = f"{self.protocol} does not exist on IPv{self.prefix.version}"
+            raise InvalidValueError(msg)
+
+    @property
+    def sort_key(self) -> tuple[int, int, int, str, int, int]:
+        """A total order over destinations of both families."""
+        ports = self.ports or PortRange(first=1, last=1)
+        return (
+            self.prefix.version,
+            int(self.prefix.network_address),
+            self.prefix.prefixlen,
+            self.protocol.value,
+            ports.first,
+            ports.last,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A named set of destinations; here only its id."""
+
+    id: int
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Subject:
+    """A user or a group as a grant names it."""
+
+    kind: SubjectKind
+    id: int
+
+    @property
+    def ref(self) -> str:
+        """The machine id, for example `gr_4`; safe as an nft(8) identifier."""
+        return f"{self.kind.value}_{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Subject → application from `not_before` until `expires_at` (or `NEVER`)."""
+
+    id: int
+    subject: Subject
+    application_id: int
+    not_before: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A live device: its owner, its active public key (base64), its addresses.
+
+    `id` is the conntrack mark, 1 to 2**32 - 1. `expires_at` is the end of the
+    tunnel session, or `NEVER`.
+    """
+
+    id: int
+    user_id: int
+    public_key: str
+    addresses: tuple[IPAddress, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything one gateway's snapshot is compiled from.
+
+    `memberships` are (user id, group id) pairs. `applications` are those served by
+    this gateway. `pools` are the tunnel prefixes: routes on the gateway, and the
+    bounds of every peer's addresses. `revoked_keys` grow only.
+    """
+
+    deployment: str
+    gateway_id: int
+    listen_port: int
+    pools: tuple[IPNetwork, ...]
+    devices: tuple[Device, ...]
+    memberships: tuple[tuple[int, int], ...]
+    applications: tuple[Application, ...]
+    grants: tuple[Grant, ...]
+    revoked_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A device as the gateway sees it (wg(8) peer plus its conntrack mark)."""
+
+    device_id: int
+    public_key: str
+    addresses: tuple[IPAddress, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectMembers:
+    """The devices that a subject holds on this gateway."""
+
+    subject: Subject
+    device_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotGrant:
+    """A live grant inside a snapshot; the kernel ends it at `expires_at`."""
+
+    id: int
+    subject: Subject
+    application_id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The numbered desired state of one gateway (DESIGN §8).
+
+    `audience` is the gateway's machine id (`gw_1`). Only peers with at least one
+    live grant on this gateway are listed; who is omitted is revoked.
+    """
+
+    deployment: str
+    audience: str
+    epoch: int
+    generation: int
+    issued: datetime
+    listen_port: int
+    pools: tuple[IPNetwork, ...]
+    peers: tuple[Peer, ...]
+    subjects: tuple[SubjectMembers, ...]
+    applications: tuple[Application, ...]
+    grants: tuple[SnapshotGrant, ...]
+    revoked_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """How long a gateway may go on with one generation without hearing more.
+
+    Signed afresh at every answer, so an idle system still proves that it is alive.
+    `digest` is the SHA-256 of the snapshot payload, lower-case hex.
+    """
+
+    deployment: str
+    audience: str
+    epoch: int
+    generation: int
+    digest: str
+    issued: datetime
+    not_after: datetime
+
+
+def network(text: str) -> IPNetwork:
+    """Return the prefix written in `text`.
+
+    Raises:
+        HostBitsError: bits are set beyond the mask; the message names the fix.
+        InvalidValueError: not a prefix at all (leading zeros, a zone, a bad mask).
+    """
+    if "%" in text:
+        msg = f"{text!r} carries a zone; a prefix has none"
+        raise InvalidValueError(msg)
+    try:
+        return ip_network(text, strict=True)
+    except ValueError as exc:
+        try:
+            meant = ip_network(text, strict=False)
+        except ValueError:
+            msg = f"{text!r} is not an IP prefix"
+            raise InvalidValueError(msg) from exc
+        msg = f"{text!r} has host bits set; did you mean {meant}?"
+        raise HostBitsError(msg) from exc
+
+
+def is_live(not_before: datetime, expires_at: datetime, *, now: datetime) -> bool:
+    """Return whether `now` lies in the half-open interval [not_before, expires_at)."""
+    return not_before <= now < expires_at
+
+
+def remaining(expires_at: datetime, *, now: datetime) -> timedelta | None:
+    """Return the time left, or None for `NEVER`. Negative when already past."""
+    return None if expires_at == NEVER else expires_at - now
+
+
+def sorted_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Return the networks, IPv4 first, in address order."""
+    return tuple(
+        sorted(
+            networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen)
+        )
+    )

@@ -1,0 +1,27 @@
+"""Errors of policies. Messages are facts that may be shown to the person."""
+
+from __future__ import annotations
+
+
+class PolicyError(Exception):
+    """Root of every refusal in this app."""
+
+
+class InvalidDestinationError(PolicyError):
+    """A destination is malformed, or overlaps another of the same application."""
+
+
+class InvalidGrantError(PolicyError):
+    """A grant has no subject, two subjects, or an impossible time."""
+
+
+class SnapshotError(PolicyError):
+    """A snapshot could not be compiled, signed or published."""
+
+
+class AcknowledgementError(PolicyError):
+    """A gateway acknowledges a generation that was never issued to it."""
+
+
+class EvidenceError(PolicyError):
+    """A batch of evidence is malformed or out of order."""

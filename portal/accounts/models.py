@@ -1,0 +1,163 @@
+"""People and groups. A person is (issuer, subject), never an e-mail address."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+from audit.actor import Ref
+
+
+class Role(models.TextChoices):
+    """What a person may do in the portal (DESIGN §4)."""
+
+    EMPLOYEE = "employee", "Employee"
+    AUDITOR = "auditor", "Auditor"
+    ADMINISTRATOR = "administrator", "Administrator"
+    OWNER = "owner", "Owner"
+
+
+ADMINISTRATORS = frozenset({Role.ADMINISTRATOR, Role.OWNER})
+READERS = frozenset({Role.AUDITOR, Role.ADMINISTRATOR, Role.OWNER})
+
+
+class UserManager(BaseUserManager["User"]):
+    """Creates users without passwords; people sign in at the identity provider."""
+
+    def get_by_identity(self, *, issuer: str, subject: str) -> User:
+        """Return the user of that identity or raise `User.DoesNotExist`."""
+        return self.get(issuer=issuer, subject=subject)
+
+
+class User(AbstractBaseUser):
+    """A person. `username` is a machine name derived from the identity."""
+
+    id = models.BigAutoField(primary_key=True)
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)
+    username = models.CharField(max_length=64, unique=True, editable=False)
+    name = models.CharField(max_length=255, blank=True)
+    email = models.CharField(max_length=254, blank=True)
+    role = models.CharField(
+        max_length=16, choices=Role.choices, default=Role.EMPLOYEE
+    )
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField()
+    authenticated_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    groups: models.ManyToManyField[Group, Membership] = models.ManyToManyField(
+        "Group", through="Membership", related_name="users"
+    )
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        """One row a person."""
+
+        ordering = ("name", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("issuer", "subject"), name="accounts_user_one_per_identity"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return the name people know, or the subject."""
+        return self.name or self.email or self.subject
+
+    def get_full_name(self) -> str:
+        """Return the display name."""
+        return str(self)
+
+    @property
+    def ref(self) -> Ref:
+        """The machine id and label, for events and rulesets."""
+        return Ref(id=f"us_{self.pk}", label=str(self))
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether this person may change policy and revoke others."""
+        return self.is_active and self.role in ADMINISTRATORS
+
+    @property
+    def is_reader(self) -> bool:
+        """Whether this person may read everything (auditor and above)."""
+        return self.is_active and self.role in READERS
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether Django's admin opens."""
+        return self.is_administrator
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:  # noqa: ARG002 -- Django's signature
+        """Return whether Django's admin may act; roles, not rows, decide."""
+        return self.is_administrator
+
+    def has_module_perms(self, app_label: str) -> bool:  # noqa: ARG002 -- Django's signature
+        """Return whether Django's admin lists an app."""
+        return self.is_administrator
+
+
+class GroupSource(models.TextChoices):
+    """Where a group's membership comes from."""
+
+    IDP = "idp", "identity provider"
+    LOCAL = "local", "local"
+
+
+class Group(models.Model):
+    """A group of people; membership of an `idp` group follows the claim."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=8, choices=GroupSource.choices)
+    issuer = models.CharField(max_length=255, blank=True)
+    name = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """A name is unique within its source."""
+
+        ordering = ("name", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("source", "issuer", "name"),
+                name="accounts_group_one_per_source_name",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+    @property
+    def ref(self) -> Ref:
+        """The machine id and label, for events and rulesets."""
+        return Ref(id=f"gr_{self.pk}", label=self.name)
+
+
+class Membership(models.Model):
+    """A user in a group since a moment."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    group = models.ForeignKey(Group, on_delete=models.CASCADE)
+    since = models.DateTimeField()
+
+    class Meta:
+        """Once is enough."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user", "group"), name="accounts_membership_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return who is where."""
+        return f"{self.user_id} in {self.group_id}"
