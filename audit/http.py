@@ -16,5 +16,6 @@ class PortalRequest(HttpRequest):
     """A request with its id, its moment and its acting party."""
 
     request_id: str
+    client_address: str
     received_at: datetime
     actor: Actor

@@ -1,15 +1,270 @@
-"""Settings: one file, environment only, safe defaults."""
+"""Settings: one file, environment only, safe defaults.
+
+Every variable begins with PEERAGE_; secrets may also come from a file named by
+NAME_FILE. Without PEERAGE_SECRET_KEY nothing starts, except with PEERAGE_DEBUG=1,
+which makes a throw-away key for each process and is for a developer's machine.
+"""
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+
+from portal.env import (
+    database,
+    env_bool,
+    env_int,
+    env_list,
+    env_secret,
+    env_text,
+    origin,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-SECRET_KEY = "draft"
-INSTALLED_APPS = [
-    "audit", "portal.accounts", "peers", "policies",
-    "django.contrib.contenttypes", "django.contrib.auth",
-]
+
+# --- the deployment ---------------------------------------------------------
+
+DEBUG = env_bool("PEERAGE_DEBUG")
+SECRET_KEY = env_secret(
+    "PEERAGE_SECRET_KEY", secrets.token_urlsafe(48) if DEBUG else None
+)
+PEERAGE_DEPLOYMENT = env_text("PEERAGE_DEPLOYMENT", "peerage")
+PEERAGE_BASE_URL = env_text("PEERAGE_BASE_URL", "http://localhost:8000").rstrip("/")
+PEERAGE_STATE_DIR = Path(env_text("PEERAGE_STATE_DIR", str(BASE_DIR / "var")))
+PEERAGE_INSECURE_HTTP = env_bool("PEERAGE_INSECURE_HTTP", default=DEBUG)
+PEERAGE_REDIS_URL = env_secret("PEERAGE_REDIS_URL", "")
+PEERAGE_TRUSTED_PROXIES = env_int("PEERAGE_TRUSTED_PROXIES", 0)
+
+# --- policy knobs -----------------------------------------------------------
+
+PEERAGE_SIGNING_KEY_FILE = Path(
+    env_text("PEERAGE_SIGNING_KEY_FILE", str(PEERAGE_STATE_DIR / "snapshot.key"))
+)
+PEERAGE_DEVICE_LIMIT = env_int("PEERAGE_DEVICE_LIMIT", 10, minimum=1)
+PEERAGE_SNAPSHOT_LIFETIME_SECONDS = env_int(
+    "PEERAGE_SNAPSHOT_LIFETIME_SECONDS", 900, minimum=1
+)
+PEERAGE_LONG_POLL_SECONDS = env_int("PEERAGE_LONG_POLL_SECONDS", 25)
+PEERAGE_ENROLMENT_TOKEN_SECONDS = env_int(
+    "PEERAGE_ENROLMENT_TOKEN_SECONDS", 900, minimum=1
+)
+PEERAGE_POOL_IPV4 = env_text("PEERAGE_POOL_IPV4", "100.64.0.0/16")
+PEERAGE_POOL_IPV6 = env_text("PEERAGE_POOL_IPV6", "fd5e:e4a6:e000::/64")
+
+# --- identity ---------------------------------------------------------------
+
+PEERAGE_OIDC_ISSUER = env_text("PEERAGE_OIDC_ISSUER", "").rstrip("/")
+PEERAGE_OIDC_CLIENT_ID = env_text("PEERAGE_OIDC_CLIENT_ID", "")
+PEERAGE_OIDC_CLIENT_SECRET = env_secret("PEERAGE_OIDC_CLIENT_SECRET", "")
+PEERAGE_OIDC_GROUPS_CLAIM = env_text("PEERAGE_OIDC_GROUPS_CLAIM", "groups")
+PEERAGE_OIDC_NAME = env_text("PEERAGE_OIDC_NAME", "single sign-on")
+PEERAGE_OIDC_SCOPES = env_list("PEERAGE_OIDC_SCOPES", "openid,profile,email")
+PEERAGE_ROLE_GROUP_AUDITOR = env_text("PEERAGE_ROLE_GROUP_AUDITOR", "")
+PEERAGE_ROLE_GROUP_ADMINISTRATOR = env_text("PEERAGE_ROLE_GROUP_ADMINISTRATOR", "")
+PEERAGE_ROLE_GROUP_OWNER = env_text("PEERAGE_ROLE_GROUP_OWNER", "")
+PEERAGE_STEP_UP_SECONDS = env_int("PEERAGE_STEP_UP_SECONDS", 900, minimum=1)
+
 AUTH_USER_MODEL = "accounts.User"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+AUTHENTICATION_BACKENDS = ["portal.accounts.backends.SignedInBackend"]
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "portal.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = "username"
+ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
+SOCIALACCOUNT_ONLY = True
+SOCIALACCOUNT_ADAPTER = "portal.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+SOCIALACCOUNT_PROVIDERS = {
+    "sso": {
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": PEERAGE_OIDC_NAME,
+                "client_id": PEERAGE_OIDC_CLIENT_ID,
+                "secret": PEERAGE_OIDC_CLIENT_SECRET,
+                "settings": {
+                    "server_url": PEERAGE_OIDC_ISSUER,
+                    "scope": PEERAGE_OIDC_SCOPES,
+                    "oauth_pkce_enabled": True,
+                },
+            }
+        ]
+    }
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = PEERAGE_TRUSTED_PROXIES
+IDP_OIDC_ADAPTER = "portal.adapters.OIDCAdapter"
+IDP_OIDC_DEVICE_CODE_EXPIRES_IN = 600
+IDP_OIDC_DEVICE_CODE_INTERVAL = env_int("PEERAGE_DEVICE_CODE_INTERVAL", 5, minimum=1)
+IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
+IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 24 * 3600
+
+# --- Django -----------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "portal.accounts",
+    "portal.accounts.sso",
+    "audit",
+    "peers",
+    "policies",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.usersessions",
+    "allauth.idp.oidc",
+    "rest_framework",
+    "django_htmx",
+    "csp",
+    "portal",
+]
+
+# Everything here runs asynchronously too: one that does not would cost a thread
+# for every gateway's long poll.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "portal.middleware.StaticFilesMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "portal.middleware.actor_middleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+ASGI_APPLICATION = "portal.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+DATABASES = {
+    "default": database(
+        env_secret(
+            "PEERAGE_DATABASE_URL", f"sqlite:///{PEERAGE_STATE_DIR}/peerage.sqlite3"
+        )
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Device codes of the command line live in the cache, so it must be shared by all
+# processes: never LocMem.
+CACHES = {
+    "default": (
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": PEERAGE_REDIS_URL,
+        }
+        if PEERAGE_REDIS_URL
+        else {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "portal_cache",
+        }
+    )
+}
+CELERY_BROKER_URL = PEERAGE_REDIS_URL or "memory://"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TIMEZONE = "UTC"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
 USE_TZ = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = PEERAGE_STATE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "portal.accounts.api.authentication.BearerTokenAuthentication",
+        "portal.accounts.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["portal.accounts.api.permissions.MayUseDevices"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "portal.api.exception_handler",
+}
+
+# --- the browser ------------------------------------------------------------
+
+ALLOWED_HOSTS = env_list(
+    "PEERAGE_ALLOWED_HOSTS", urlsplit(PEERAGE_BASE_URL).hostname or ""
+)
+CSRF_TRUSTED_ORIGINS = [origin(PEERAGE_BASE_URL)]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not PEERAGE_INSECURE_HTTP
+SESSION_COOKIE_NAME = "peerage" if PEERAGE_INSECURE_HTTP else "__Host-peerage"
+CSRF_COOKIE_NAME = "csrftoken" if PEERAGE_INSECURE_HTTP else "__Host-csrftoken"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_SSL_REDIRECT = not PEERAGE_INSECURE_HTTP
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
+SECURE_HSTS_SECONDS = 0 if PEERAGE_INSECURE_HTTP else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not PEERAGE_INSECURE_HTTP
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if PEERAGE_TRUSTED_PROXIES else None
+)
+X_FRAME_OPTIONS = "DENY"
+
+# Chromium applies form-action to the redirects after a form too, so the identity
+# provider is named.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "form-action": [SELF, *filter(None, [origin(PEERAGE_OIDC_ISSUER)])],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

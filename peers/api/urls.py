@@ -1,0 +1,5 @@
+"""Routes of the people's API."""
+
+from __future__ import annotations
+
+urlpatterns: list = []

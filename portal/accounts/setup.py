@@ -1,0 +1,45 @@
+"""What the database must hold besides tables; run after each migration, idempotent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.core.management import call_command
+
+if TYPE_CHECKING:
+    from django.apps.registry import Apps
+
+CLIENT_ID: Final = "peerage-cli"
+CLIENT_NAME: Final = "Peerage command line"
+SCOPES: Final = {"devices": "See and enrol your devices"}
+
+
+def make_cache_table(*, using: str, **_kwargs: Any) -> None:
+    """Create the table of the database cache, which holds device codes."""
+    call_command("createcachetable", database=using, verbosity=0)
+
+
+def register_command_line(*, apps: Apps, using: str, **_kwargs: Any) -> None:
+    """Register the public client `peerage-cli` for the device grant alone.
+
+    It has no secret (anybody can read the program) and no redirect address, so a
+    token exists only after its owner typed the code and agreed.
+    """
+    try:
+        client_model = apps.get_model("allauth_idp_oidc", "Client")
+    except LookupError:
+        return
+    client_model.objects.using(using).update_or_create(
+        id=CLIENT_ID,
+        defaults={
+            "name": CLIENT_NAME,
+            "secret": "!",
+            "type": "public",
+            "grant_types": "urn:ietf:params:oauth:grant-type:device_code\nrefresh_token",
+            "response_types": "",
+            "scopes": "\n".join(SCOPES),
+            "default_scopes": "\n".join(SCOPES),
+            "redirect_uris": "",
+            "cors_origins": "",
+        },
+    )

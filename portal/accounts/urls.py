@@ -1,0 +1,5 @@
+"""Routes of signing in and out."""
+
+from __future__ import annotations
+
+urlpatterns: list = []

@@ -1,0 +1,5 @@
+"""Routes of the pages."""
+
+from __future__ import annotations
+
+urlpatterns: list = []

@@ -1,0 +1,20 @@
+"""Where everything is."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from portal import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", views.healthz, name="healthz"),
+    path("accounts/", include("portal.accounts.urls")),
+    path("", include("portal.accounts.identity_urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("peers.api.urls")),
+    path("api/v1/", include("portal.api_urls")),
+    path("api/gateway/v1/", include("peers.api.gateway_urls")),
+    path("api/gateway/v1/", include("policies.api.urls")),
+    path("", include("portal.console.urls")),
+]
