@@ -22,6 +22,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_address,
     ip_network,
 )
 from typing import Final, TypeAlias
@@ -36,6 +37,8 @@ NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 MAX_ID: Final = 2**32 - 1
 """Device ids travel as conntrack marks, which have 32 bits (nft(8), `mark`)."""
+
+MAX_PORT: Final = 65535
 
 
 class Protocol(StrEnum):
@@ -68,15 +71,15 @@ class PortRange:
 
     def __post_init__(self) -> None:
         """Refuse port 0 and reversed ranges."""
-        if not 1 <= self.first <= 65535 or not 1 <= self.last <= 65535:
-            msg = f"ports run from 1 to 65535, not {self.first}-{self.last}"
+        if not 1 <= self.first <= MAX_PORT or not 1 <= self.last <= MAX_PORT:
+            msg = f"ports run from 1 to {MAX_PORT}, not {self.first}-{self.last}"
             raise InvalidValueError(msg)
         if self.first > self.last:
             msg = f"the port range {self.first}-{self.last} is reversed"
             raise InvalidValueError(msg)
 
 
-ALL_PORTS: Final = PortRange(first=1, last=65535)
+ALL_PORTS: Final = PortRange(first=1, last=MAX_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,21 +259,42 @@ def network(text: str) -> IPNetwork:
 
     Raises:
         HostBitsError: bits are set beyond the mask; the message names the fix.
-        InvalidValueError: not a prefix at all (leading zeros, a zone, a bad mask).
+        InvalidValueError: not a prefix at all (leading zeros, a zone, a bad mask), or
+            IPv4 written inside IPv6.
     """
     if "%" in text:
         msg = f"{text!r} carries a zone; a prefix has none"
         raise InvalidValueError(msg)
     try:
-        return ip_network(text, strict=True)
+        meant = ip_network(text, strict=False)
     except ValueError as exc:
-        try:
-            meant = ip_network(text, strict=False)
-        except ValueError:
-            msg = f"{text!r} is not an IP prefix"
-            raise InvalidValueError(msg) from exc
+        msg = f"{text!r} is not an IP prefix"
+        raise InvalidValueError(msg) from exc
+    try:
+        written = ip_network(text, strict=True)
+    except ValueError as exc:
         msg = f"{text!r} has host bits set; did you mean {meant}?"
         raise HostBitsError(msg) from exc
+    _refuse_mapped(written.network_address)
+    return written
+
+
+def address(text: str) -> IPAddress:
+    """Return the address written in `text`.
+
+    Raises:
+        InvalidValueError: not an address, one with a zone, or IPv4 inside IPv6.
+    """
+    try:
+        written = ip_address(text)
+    except ValueError as exc:
+        msg = f"{text!r} is not an IP address"
+        raise InvalidValueError(msg) from exc
+    if "%" in text:
+        msg = f"{text!r} carries a zone"
+        raise InvalidValueError(msg)
+    _refuse_mapped(written)
+    return written
 
 
 def is_live(not_before: datetime, expires_at: datetime, *, now: datetime) -> bool:
@@ -286,7 +310,12 @@ def remaining(expires_at: datetime, *, now: datetime) -> timedelta | None:
 def sorted_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     """Return the networks, IPv4 first, in address order."""
     return tuple(
-        sorted(
-            networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen)
-        )
+        sorted(networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen))
     )
+
+
+def _refuse_mapped(written: IPAddress) -> None:
+    """Refuse `::ffff:0:0/96`: never on the wire, and Pythons spell it differently."""
+    if isinstance(written, IPv6Address) and written.ipv4_mapped is not None:
+        msg = f"{written} is IPv4 inside IPv6; write {written.ipv4_mapped}"
+        raise InvalidValueError(msg)

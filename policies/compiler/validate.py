@@ -1,0 +1,150 @@
+"""What must hold between the parts of a snapshot, whoever made it.
+
+The compiler checks its own result and the reader checks what arrived, with the same
+rules: peers are disjoint and inside the pools, every reference has its referent,
+a revoked key is nobody's, ids fit where the kernel keeps them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Hashable, Iterable
+from itertools import pairwise
+from typing import Final
+
+from policies.compiler.canonical import MAX_INTEGER
+from policies.compiler.errors import (
+    InvalidValueError,
+    OverlapError,
+    UnknownReferenceError,
+)
+from policies.compiler.types import (
+    MAX_ID,
+    MAX_PORT,
+    IPNetwork,
+    Peer,
+    Snapshot,
+    sorted_networks,
+)
+
+_DEPLOYMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_AUDIENCE: Final = re.compile(r"gw_[1-9][0-9]{0,15}")
+_KEY_BYTES: Final = 32
+_KEY_TEXT: Final = 44
+
+
+def check_snapshot(snapshot: Snapshot) -> None:
+    """Refuse a snapshot whose parts contradict each other.
+
+    Raises:
+        InvalidValueError: an id, name, key or port out of its bounds, or an address
+            outside the pools.
+        OverlapError: two peers share an id, a key or an address; pools overlap; an
+            id stands twice.
+        UnknownReferenceError: a grant, a subject or a member has no referent.
+    """
+    _check_names(snapshot)
+    check_pools(snapshot.pools)
+    _check_peers(snapshot.peers, snapshot.pools)
+    _check_references(snapshot)
+    for key in snapshot.revoked_keys:
+        check_key(key)
+    if revoked := {p.public_key for p in snapshot.peers} & set(snapshot.revoked_keys):
+        msg = f"a revoked key is a peer: {min(revoked)}"
+        raise InvalidValueError(msg)
+
+
+def check_key(key: str) -> None:
+    """Refuse anything but 32 bytes in canonical base64 (wg(8), PublicKey)."""
+    try:
+        raw = base64.b64decode(key, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    canonical = base64.b64encode(raw).decode() == key
+    if len(key) != _KEY_TEXT or len(raw) != _KEY_BYTES or not canonical:
+        msg = f"{key!r} is not a WireGuard key"
+        raise InvalidValueError(msg)
+
+
+def check_pools(pools: tuple[IPNetwork, ...]) -> None:
+    """Refuse tunnel prefixes that overlap."""
+    for left, right in pairwise(sorted_networks(pools)):
+        if left.overlaps(right):
+            msg = f"the pools {left} and {right} overlap"
+            raise OverlapError(msg)
+
+
+def _check_names(snapshot: Snapshot) -> None:
+    """Check what names the snapshot itself."""
+    if _DEPLOYMENT.fullmatch(snapshot.deployment) is None:
+        msg = f"{snapshot.deployment!r} is not a deployment's name"
+        raise InvalidValueError(msg)
+    if _AUDIENCE.fullmatch(snapshot.audience) is None:
+        msg = f"{snapshot.audience!r} is not a gateway's id"
+        raise InvalidValueError(msg)
+    if not 1 <= snapshot.listen_port <= MAX_PORT:
+        msg = f"{snapshot.listen_port} is not a port"
+        raise InvalidValueError(msg)
+    _check_ids("epoch", [snapshot.epoch])
+    _check_ids("generation", [snapshot.generation])
+
+
+def _check_peers(peers: tuple[Peer, ...], pools: tuple[IPNetwork, ...]) -> None:
+    """Check that peers are disjoint and inside the pools."""
+    _check_ids("device", [peer.device_id for peer in peers], maximum=MAX_ID)
+    _check_unique("key", (peer.public_key for peer in peers))
+    _check_unique("address", (a for peer in peers for a in peer.addresses))
+    for peer in peers:
+        check_key(peer.public_key)
+        if not peer.addresses:
+            msg = f"dv_{peer.device_id} has no address"
+            raise InvalidValueError(msg)
+        for address in peer.addresses:
+            if not any(address in pool for pool in pools):
+                msg = f"{address} of dv_{peer.device_id} lies in no pool"
+                raise InvalidValueError(msg)
+
+
+def _check_references(snapshot: Snapshot) -> None:
+    """Check that every reference has its referent, and every id stands once."""
+    devices = {peer.device_id for peer in snapshot.peers}
+    subjects = {members.subject for members in snapshot.subjects}
+    applications = {application.id for application in snapshot.applications}
+    _check_unique("subject", (members.subject for members in snapshot.subjects))
+    _check_ids("subject", {subject.id for subject in subjects})
+    _check_ids("application", [a.id for a in snapshot.applications])
+    _check_ids("grant", [grant.id for grant in snapshot.grants])
+    for members in snapshot.subjects:
+        _check_unique("member", members.device_ids)
+        if unknown := set(members.device_ids) - devices:
+            msg = f"{members.subject.ref} holds unknown devices {sorted(unknown)}"
+            raise UnknownReferenceError(msg)
+    for grant in snapshot.grants:
+        if grant.subject not in subjects:
+            msg = f"gt_{grant.id} names unknown {grant.subject.ref}"
+            raise UnknownReferenceError(msg)
+        if grant.application_id not in applications:
+            msg = f"gt_{grant.id} names unknown ap_{grant.application_id}"
+            raise UnknownReferenceError(msg)
+
+
+def _check_ids(what: str, ids: Iterable[int], *, maximum: int = MAX_INTEGER) -> None:
+    """Check that ids are positive, fit, and stand once."""
+    listed = list(ids)
+    for number in listed:
+        if not 1 <= number <= maximum:
+            msg = f"{number} is not an id of a {what}"
+            raise InvalidValueError(msg)
+    _check_unique(what, listed)
+
+
+def _check_unique(what: str, values: Iterable[Hashable]) -> None:
+    """Check that no value stands twice."""
+    seen: set[Hashable] = set()
+    for value in values:
+        if value in seen:
+            msg = f"the {what} {value} stands twice"
+            raise OverlapError(msg)
+        seen.add(value)
