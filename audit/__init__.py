@@ -1,0 +1,1 @@
+"""The log: event catalogue, the two writers, search, proofs, exports."""

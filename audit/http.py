@@ -1,4 +1,4 @@
-"""The request as the middleware hands it on; typed here so that every app may say so."""
+"""The request as the middleware hands it on, typed here so that all may say so."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class AuditEvent(models.Model):
     id = models.BigAutoField(primary_key=True)
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     at = models.DateTimeField(db_index=True)
-    code = models.CharField(max_length=8, db_index=True)
+    code = models.CharField(max_length=8)
     outcome = models.CharField(max_length=1)
     actor_kind = models.CharField(max_length=16)
     actor_id = models.CharField(max_length=64, blank=True)
@@ -25,9 +25,9 @@ class AuditEvent(models.Model):
     actor_role = models.CharField(max_length=16, blank=True)
     actor_address = models.CharField(max_length=45, blank=True)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
-    person_id = models.CharField(max_length=32, blank=True, db_index=True)
+    person_id = models.CharField(max_length=32, blank=True)
     person_label = models.CharField(max_length=255, blank=True)
-    device_id = models.CharField(max_length=32, blank=True, db_index=True)
+    device_id = models.CharField(max_length=32, blank=True)
     device_label = models.CharField(max_length=255, blank=True)
     gateway_id = models.CharField(max_length=32, blank=True)
     gateway_label = models.CharField(max_length=255, blank=True)
@@ -42,6 +42,11 @@ class AuditEvent(models.Model):
         """Newest first is what every reader wants."""
 
         ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("person_id", "-id"), name="audit_event_person"),
+            models.Index(fields=("device_id", "-id"), name="audit_event_device"),
+            models.Index(fields=("code", "-id"), name="audit_event_code"),
+        )
 
     def __str__(self) -> str:
         """Return the code with its outcome, as people quote it."""
@@ -57,7 +62,11 @@ class FlowKind(models.TextChoices):
 
 
 class FlowEvent(models.Model):
-    """One record from a gateway's spool, attributed. Append-only."""
+    """One record from a gateway's spool, attributed. Append-only.
+
+    `body` is what the gateway sent; `attribution` is whom the portal found behind
+    it at that time (`audit.flows.facts`). Together they rebuild the projection.
+    """
 
     id = models.BigAutoField(primary_key=True)
     gateway_id = models.CharField(max_length=32)
@@ -67,6 +76,7 @@ class FlowEvent(models.Model):
     received_at = models.DateTimeField()
     flow = models.CharField(max_length=64, db_index=True)
     body = models.JSONField()
+    attribution = models.JSONField(default=dict)
 
     class Meta:
         """A record arrives once, however often the gateway sends it."""
@@ -106,7 +116,7 @@ class Connection(models.Model):
     person_label = models.CharField(max_length=255, blank=True)
     device_id = models.CharField(max_length=32, blank=True)
     device_label = models.CharField(max_length=255, blank=True)
-    key_fingerprint = models.CharField(max_length=64, blank=True, db_index=True)
+    key_fingerprint = models.CharField(max_length=64, blank=True)
     application_id = models.CharField(max_length=32, blank=True)
     application_label = models.CharField(max_length=255, blank=True)
     grant_id = models.CharField(max_length=32, blank=True)
@@ -115,7 +125,7 @@ class Connection(models.Model):
     protocol = models.PositiveSmallIntegerField()
     source = models.GenericIPAddressField()
     source_port = models.PositiveIntegerField(null=True)
-    destination = models.GenericIPAddressField(db_index=True)
+    destination = models.GenericIPAddressField()
     destination_port = models.PositiveIntegerField(null=True)
     bytes_up = models.BigIntegerField(null=True)
     bytes_down = models.BigIntegerField(null=True)
@@ -131,21 +141,22 @@ class Connection(models.Model):
         ordering = ("-started_at", "-id")
         constraints = (
             models.UniqueConstraint(
-                fields=("gateway_id", "flow"),
-                name="audit_connection_one_per_gateway_flow",
+                fields=("gateway_id", "flow", "verdict"),
+                name="audit_connection_one_per_gateway_flow_verdict",
             ),
         )
         indexes = (
             models.Index(fields=("-started_at", "-id"), name="audit_conn_started"),
-            models.Index(
-                fields=("person_id", "-started_at"), name="audit_conn_person"
-            ),
+            models.Index(fields=("person_id", "-started_at"), name="audit_conn_person"),
             models.Index(
                 fields=("application_id", "-started_at"), name="audit_conn_app"
             ),
+            models.Index(fields=("device_id", "-started_at"), name="audit_conn_device"),
             models.Index(
-                fields=("device_id", "-started_at"), name="audit_conn_device"
+                fields=("key_fingerprint", "-started_at"), name="audit_conn_key"
             ),
+            models.Index(fields=("source", "-started_at"), name="audit_conn_source"),
+            models.Index(fields=("destination", "-started_at"), name="audit_conn_dest"),
         )
 
     def __str__(self) -> str:

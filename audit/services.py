@@ -1,26 +1,58 @@
-"""The only writer of the control log.
+"""The only writer of both logs.
 
-`record` writes in the caller's transaction: no change without its event, and when
-the change rolls back so does the event. Nothing here updates or deletes.
+`record` (control) and `record_flows` (connections) write in the caller's
+transaction: no change without its event, and when the change rolls back so does the
+event. Nothing here updates or deletes an event; only the projection of connections
+is rewritten, and `rebuild_connections` makes it anew from the events.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from django.db import connection as database
+from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.models import AuditEvent
+from audit.flows import COPIED, LABEL_LENGTH, NAMED, connection, facts, stored_flow
+from audit.models import AuditEvent, Connection, FlowEvent, FlowKind, Verdict
+from audit.text import visible, visible_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from audit.actor import Actor
+    from audit.flows import AttributedFlow
 
-Json: TypeAlias = "str | int | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
+
+Item = TypeVar("Item")
 
 NOBODY = Ref(id="")
+
+# The parts of a connection that its end tells; everything else is told at its
+# beginning, or at its end when the beginning was lost.
+END: Final = (
+    "bytes_up",
+    "bytes_down",
+    "packets_up",
+    "packets_down",
+    "ended_at",
+    "end_reason",
+)
+BEGINNING: Final = (
+    "gateway_label",
+    *(f"{name}_{part}" for name in NAMED for part in ("id", "label")),
+    *(name for name in COPIED if name not in END),
+    "source",
+    "destination",
+    "started_at",
+)
+REBUILD_BATCH: Final = 5000
 
 
 def record(
@@ -41,27 +73,145 @@ def record(
 
     `person` is whose access this concerns; it may differ from the actor. Labels
     are copied. `details` holds JSON values without secrets and without floats.
+    Control characters in any text are stored as visible escapes, so that no name
+    can keep an event from being written or forge a line where it is read.
     """
     return AuditEvent.objects.create(
         at=now,
         code=code.value,
         outcome=outcome.value,
         actor_kind=actor.kind.value,
-        actor_id=actor.id,
-        actor_label=actor.label[:255],
+        actor_id=visible(actor.id)[:64],
+        actor_label=_label(actor.label),
         actor_role=actor.role,
-        actor_address=actor.address,
-        request_id=actor.request_id,
+        actor_address=visible(actor.address)[:45],
+        request_id=visible(actor.request_id)[:64],
         person_id=person.id,
-        person_label=person.label[:255],
+        person_label=_label(person.label),
         device_id=device.id,
-        device_label=device.label[:255],
+        device_label=_label(device.label),
         gateway_id=gateway.id,
-        gateway_label=gateway.label[:255],
+        gateway_label=_label(gateway.label),
         application_id=application.id,
-        application_label=application.label[:255],
-        target_id=target.id,
-        target_label=target.label[:255],
-        reason=reason,
-        details=dict(details or {}),
+        application_label=_label(application.label),
+        target_id=visible(target.id)[:64],
+        target_label=_label(target.label),
+        reason=visible(reason),
+        details=visible_json(dict(details or {})),
     )
+
+
+@transaction.atomic
+def record_flows(
+    *, gateway: Ref, flows: Iterable[AttributedFlow], now: datetime
+) -> int:
+    """Append a gateway's attributed records and bring the connections up to date.
+
+    A record that is stored already (same gateway, same sequence) is passed over, so
+    a batch may be sent again. Records of one flow may come in any order and in
+    different batches: a close without its open makes the connection, and the open
+    that follows adds what only it knows. Returns how many records were new.
+    """
+    offered = {flow.sequence: flow for flow in flows}
+    known = _known_sequences(gateway, offered)
+    new = [flow for number, flow in sorted(offered.items()) if number not in known]
+    FlowEvent.objects.bulk_create(
+        FlowEvent(
+            gateway_id=gateway.id,
+            sequence=flow.sequence,
+            kind=flow.kind,
+            at=flow.at,
+            received_at=now,
+            flow=flow.flow,
+            body=visible_json(dict(flow.body)),
+            attribution=facts(flow, gateway=gateway),
+        )
+        for flow in new
+    )
+    _project((gateway, flow) for flow in new)
+    return len(new)
+
+
+@transaction.atomic
+def rebuild_connections() -> int:
+    """Make every connection anew from the flow events; return how many there are."""
+    Connection.objects.all().delete()
+    events = FlowEvent.objects.order_by("gateway_id", "sequence")
+    for events_part in _parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):
+        _project(stored_flow(event) for event in events_part)
+    return Connection.objects.count()
+
+
+def _label(text: str) -> str:
+    return visible(text)[:LABEL_LENGTH]
+
+
+def _known_sequences(gateway: Ref, offered: Iterable[int]) -> set[int]:
+    # SQLite limits the parameters of one statement.
+    size = database.features.max_query_params or REBUILD_BATCH
+    known: set[int] = set()
+    for part in _parts(sorted(offered), size - 1):
+        known.update(
+            FlowEvent.objects.filter(
+                gateway_id=gateway.id, sequence__in=part
+            ).values_list("sequence", flat=True)
+        )
+    return known
+
+
+def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+@dataclass(slots=True)
+class _Told:
+    """One connection as a batch tells it, and which parts of it were told."""
+
+    row: Connection
+    beginning: bool
+    end: bool
+
+    def hear(self, other: _Told) -> None:
+        """Take over what a later record of the same flow tells."""
+        for name in other.told:
+            setattr(self.row, name, getattr(other.row, name))
+        self.beginning |= other.beginning
+        self.end |= other.end
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Return the fields to overwrite where the connection exists already."""
+        if self.row.verdict == Verdict.DENIED:
+            return ("ended_at",)
+        return BEGINNING * self.beginning + END * self.end
+
+
+def _project(flows: Iterable[tuple[Ref, AttributedFlow]]) -> None:
+    """Fold records, in the order of their sequence, into the connections.
+
+    The database merges with what it holds already, so no connection is read: one
+    upsert for each combination of parts that the batch tells.
+    """
+    folded: dict[tuple[str, str, str], _Told] = {}
+    for gateway, flow in flows:
+        row = connection(flow, gateway=gateway)
+        told = _Told(
+            row, beginning=flow.kind is FlowKind.OPEN, end=flow.kind is FlowKind.CLOSE
+        )
+        key = (row.gateway_id, row.flow, row.verdict)
+        if key in folded:
+            folded[key].hear(told)
+        else:
+            folded[key] = told
+    by_fields: dict[tuple[str, ...], list[Connection]] = {}
+    for told in folded.values():
+        by_fields.setdefault(told.told, []).append(told.row)
+    for fields, rows in by_fields.items():
+        Connection.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=("gateway_id", "flow", "verdict"),
+            update_fields=fields,
+        )

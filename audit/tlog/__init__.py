@@ -1,0 +1,1 @@
+"""Pure: Merkle tree, signed notes, checkpoints. No Django, no database, no clock."""

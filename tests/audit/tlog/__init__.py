@@ -1,0 +1,1 @@
+"""Tests of the transparency log's pure parts; no database."""
