@@ -1,0 +1,304 @@
+"""The conversation with the portal: HTTPS, signed requests, one way out.
+
+* One persistent connection per channel, so that a waiting long poll holds up
+  neither acknowledgements nor evidence.
+* Every request carries the next sequence number of its channel. Numbers are
+  reserved on disk before use; a restart skips what was reserved and never repeats.
+* A connection that the other side closed while idle is opened again once, with a
+  new number; everything else is an error for the caller to wait out.
+* Plain HTTP only when the operator said `--insecure-http` at enrolment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.errors import (
+    ConfigError,
+    PortalAnswerError,
+    PortalRefusedError,
+    PortalUnreachableError,
+)
+from gateway.signing import Request, signed_headers
+from gateway.store import Identity, Store
+
+API: Final = "/api/gateway/v1"
+ANSWER_SECONDS: Final = 10.0
+LONG_POLL_SECONDS: Final = 45.0
+MAX_ANSWER_BYTES: Final = 256 << 20
+MAX_DETAIL: Final = 200
+RESERVED: Final = 1000
+NONCE_BYTES: Final = 16
+
+
+class Channel(StrEnum):
+    """The last path segment of a signed request; each has its own sequence."""
+
+    SNAPSHOT = "snapshot"
+    ACKS = "acks"
+    EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a poll brings: a newer snapshot or none, and always a lease (envelopes)."""
+
+    snapshot: bytes | None
+    lease: bytes
+
+
+class Portal(Protocol):
+    """What the agent needs of a portal."""
+
+    def poll(self, *, after: int, epoch: int) -> Answer:
+        """Wait for a generation above `after`, or for a renewed lease."""
+
+    def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
+        """Say what was applied, or why not."""
+
+    def send_evidence(self, records: Sequence[bytes]) -> bytes:
+        """Hand over records (JSON each); return the envelope of the receipt."""
+
+
+class Sequences:
+    """Strictly increasing numbers per channel, across restarts."""
+
+    def __init__(self, store: Store) -> None:
+        """Go on after everything that an earlier run may have used."""
+        self._store = store
+        self._reserved = store.read_sequences()
+        self._used = dict(self._reserved)
+        self._lock = threading.Lock()
+
+    def next(self, channel: Channel) -> int:
+        """Return the next number of a channel, reserving on disk where needed."""
+        with self._lock:
+            number = self._used.get(channel, 0) + 1
+            if number > self._reserved.get(channel, 0):
+                self._reserved[channel.value] = number + RESERVED
+                self._store.write_sequences(self._reserved)
+            self._used[channel.value] = number
+            return number
+
+
+class HttpPortal:
+    """The portal over HTTPS. Each channel belongs to one thread."""
+
+    def __init__(
+        self, identity: Identity, sequences: Sequences, *, clock: Callable[[], datetime]
+    ) -> None:
+        """Prepare; nothing is opened before the first request."""
+        self._identity = identity
+        self._sequences = sequences
+        self._clock = clock
+        self._key = Ed25519PrivateKey.from_private_bytes(identity.signing_seed)
+        self._base = base_url(identity.portal, insecure_http=identity.insecure_http)
+        context = tls_context(identity.ca_file)
+        self._connections = {
+            channel: connection(
+                self._base,
+                context,
+                timeout=LONG_POLL_SECONDS
+                if channel is Channel.SNAPSHOT
+                else ANSWER_SECONDS,
+            )
+            for channel in Channel
+        }
+
+    def poll(self, *, after: int, epoch: int) -> Answer:
+        """Wait for a generation above `after`, or for a renewed lease."""
+        query = urlencode({"after": after, "epoch": epoch})
+        document = self._json(Channel.SNAPSHOT, "GET", f"?{query}", b"")
+        lease, snapshot = document.get("lease"), document.get("snapshot")
+        if not isinstance(lease, dict) or not isinstance(snapshot, dict | None):
+            raise PortalAnswerError("a poll was answered without a lease")
+        return Answer(
+            snapshot=None if snapshot is None else json.dumps(snapshot).encode(),
+            lease=json.dumps(lease).encode(),
+        )
+
+    def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
+        """Say what was applied, or why not."""
+        body = json.dumps(acknowledgement).encode()
+        self._exchange(Channel.ACKS, "POST", "", body)
+
+    def send_evidence(self, records: Sequence[bytes]) -> bytes:
+        """Hand over records (JSON each); return the envelope of the receipt."""
+        body = b'{"records":[' + b",".join(records) + b"]}"
+        document = self._json(Channel.EVIDENCE, "POST", "", body)
+        receipt = document.get("ack")
+        if not isinstance(receipt, dict):
+            raise PortalAnswerError("evidence was answered without a receipt")
+        return json.dumps(receipt).encode()
+
+    def close(self) -> None:
+        """Close every connection; a poll that waits in another thread ends."""
+        for opened in self._connections.values():
+            close(opened)
+
+    def _json(
+        self, channel: Channel, method: str, query: str, body: bytes
+    ) -> dict[str, Any]:
+        return parse_json(self._exchange(channel, method, query, body))
+
+    def _exchange(
+        self, channel: Channel, method: str, query: str, body: bytes
+    ) -> bytes:
+        opened = self._connections[channel]
+        was_open = opened.sock is not None
+        try:
+            return self._send(channel, method, query, body)
+        except PortalUnreachableError:
+            # The other side may close an idle connection; that is no failure yet.
+            if not was_open:
+                raise
+            return self._send(channel, method, query, body)
+
+    def _send(self, channel: Channel, method: str, query: str, body: bytes) -> bytes:
+        request = Request(
+            method=method, url=f"{self._base}{API}/{channel.value}{query}", body=body
+        )
+        headers = signed_headers(
+            request,
+            key=self._key,
+            keyid=self._identity.gateway,
+            sequence=self._sequences.next(channel),
+            created=int(self._clock().timestamp()),
+            nonce=os.urandom(NONCE_BYTES),
+        )
+        return exchange(self._connections[channel], request, headers)
+
+
+def enroll(
+    base: str, document: Mapping[str, object], *, ca_file: str
+) -> dict[str, Any]:
+    """Spend an enrolment token; return the portal's answer.
+
+    Raises:
+        PortalError: the portal cannot be reached, or refuses the token.
+    """
+    opened = connection(base, tls_context(ca_file), timeout=ANSWER_SECONDS)
+    body = json.dumps(document).encode()
+    request = Request(method="POST", url=f"{base}{API}/enroll", body=body)
+    try:
+        return parse_json(exchange(opened, request, {}))
+    finally:
+        close(opened)
+
+
+def base_url(portal: str, *, insecure_http: bool) -> str:
+    """Return the portal's base URL without a trailing slash.
+
+    Raises:
+        ConfigError: not an absolute URL, or plain HTTP without the word for it.
+    """
+    parts = urlsplit(portal)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ConfigError(f"{portal!r} is not a URL such as https://portal.example")
+    if parts.query or parts.fragment or parts.username:
+        raise ConfigError(f"{portal!r} must be a bare URL without query or user")
+    if parts.scheme == "http" and not insecure_http:
+        raise ConfigError(
+            f"{portal!r} is not https; --insecure-http allows it, for trials only"
+        )
+    return portal.rstrip("/")
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """Return a TLS 1.3 context that trusts `ca_file`, or the system's authorities."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as exc:
+        raise ConfigError(f"{ca_file}: not a file of certificates ({exc})") from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def connection(
+    base: str, context: ssl.SSLContext, *, timeout: float
+) -> http.client.HTTPConnection:
+    """Return an unopened connection to the portal."""
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(
+            host, parts.port, timeout=timeout, context=context
+        )
+    return http.client.HTTPConnection(host, parts.port, timeout=timeout)
+
+
+def exchange(
+    opened: http.client.HTTPConnection, request: Request, headers: Mapping[str, str]
+) -> bytes:
+    """Send one request and return the body of a 2xx answer.
+
+    Raises:
+        PortalUnreachableError: no complete answer came; the connection is closed.
+        PortalRefusedError: the answer's status is not 2xx.
+    """
+    fields = {"Content-Type": "application/json", "Accept": "application/json"}
+    try:
+        opened.request(
+            request.method, request.target, request.body or None, {**fields, **headers}
+        )
+        answer = opened.getresponse()
+        body = answer.read(MAX_ANSWER_BYTES)
+    except (OSError, http.client.HTTPException) as exc:
+        opened.close()
+        reason = str(exc) or type(exc).__name__
+        raise PortalUnreachableError(f"cannot reach the portal: {reason}") from exc
+    if not answer.isclosed():
+        opened.close()
+        raise PortalUnreachableError("the portal's answer is too long")
+    if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
+        raise PortalRefusedError(answer.status, problem_detail(body))
+    return body
+
+
+def close(opened: http.client.HTTPConnection) -> None:
+    """Close a connection, also under a thread that waits on it."""
+    sock = opened.sock
+    if sock is not None:
+        # It may be closed already, by either side.
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    opened.close()
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        PortalAnswerError: it is something else.
+    """
+    try:
+        document = json.loads(body)
+    except ValueError as exc:
+        raise PortalAnswerError("the portal's answer is not JSON") from exc
+    if not isinstance(document, dict):
+        raise PortalAnswerError("the portal's answer is not a JSON object")
+    return document
+
+
+def problem_detail(body: bytes) -> str:
+    """Return what a problem document says (RFC 9457), shortened and printable."""
+    try:
+        document = json.loads(body)
+        text = str(document.get("detail") or document.get("title") or "no reason")
+    except (ValueError, AttributeError):
+        text = "no reason given"
+    return "".join(c for c in text if c.isprintable())[:MAX_DETAIL]

@@ -1,0 +1,105 @@
+"""The command line, as values that have been checked."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConfigError
+
+VERSION: Final = "0.1.0"
+DEFAULT_STATE: Final = Path("/var/lib/peerage-gateway")
+# IFNAMSIZ is 16 with the zero; the name becomes part of an nftables table name.
+INTERFACE: Final = re.compile(r"[a-z][a-z0-9]{0,14}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollCommand:
+    """Spend an enrolment token."""
+
+    portal: str
+    token: str
+    state: Path
+    insecure_http: bool
+    ca_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCommand:
+    """Enforce, until told to stop."""
+
+    state: Path
+    interface: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCommand:
+    """Say what the state directory knows."""
+
+    state: Path
+
+
+Command = EnrollCommand | RunCommand | StatusCommand
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Return what the command line asks for.
+
+    Raises:
+        ConfigError: a value is impossible. Unknown options exit with usage.
+    """
+    options = _parser().parse_args(arguments)
+    match options.command:
+        case "enroll":
+            return EnrollCommand(
+                portal=options.portal,
+                token=_token(options),
+                state=options.state,
+                insecure_http=options.insecure_http,
+                ca_file=str(options.ca_file.resolve()) if options.ca_file else "",
+            )
+        case "run":
+            if not INTERFACE.match(options.interface):
+                raise ConfigError(
+                    f"{options.interface!r} is not an interface name: up to 15 lower"
+                    " case letters and digits, a letter first"
+                )
+            return RunCommand(state=options.state, interface=options.interface)
+        case _:
+            return StatusCommand(state=options.state)
+
+
+def _token(options: argparse.Namespace) -> str:
+    """Return the token, from a file where the process list should not show it."""
+    if options.token_file is None:
+        return str(options.token)
+    try:
+        return str(options.token_file.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{options.token_file} cannot be read: {exc}") from exc
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="peerage-gateway",
+        description="Enforces what the Peerage portal has signed for this gateway.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    enroll = commands.add_parser("enroll", help="join a deployment with a token")
+    enroll.add_argument("--portal", required=True, metavar="URL")
+    token = enroll.add_mutually_exclusive_group(required=True)
+    token.add_argument("--token", metavar="T")
+    token.add_argument("--token-file", type=Path, metavar="FILE")
+    enroll.add_argument("--ca-file", type=Path, metavar="PEM")
+    enroll.add_argument("--insecure-http", action="store_true")
+    run = commands.add_parser("run", help="enforce, until told to stop")
+    run.add_argument("--interface", default="wg0", metavar="NAME")
+    status = commands.add_parser("status", help="generation, lease, spool")
+    for command in (enroll, run, status):
+        command.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")
+    return parser

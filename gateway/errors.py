@@ -1,0 +1,73 @@
+"""Errors of the agent. One root; a subclass where a caller acts otherwise."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Root of every error the agent raises."""
+
+
+class ConfigError(GatewayError):
+    """The command line or the state directory asks for something impossible."""
+
+
+class StoreError(GatewayError):
+    """Something in the state directory cannot be read or written."""
+
+
+class SpoolError(GatewayError):
+    """The evidence spool cannot take, give back or forget a record."""
+
+
+class PortalError(GatewayError):
+    """A conversation with the portal failed."""
+
+
+class PortalUnreachableError(PortalError):
+    """No answer: refused, timed out, wrong certificate, or cut off."""
+
+
+class PortalRefusedError(PortalError):
+    """The portal answered, and the answer was no."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        """Keep the HTTP status beside the message."""
+        super().__init__(f"the portal answered {status}: {detail}")
+        self.status = status
+
+
+class PortalAnswerError(PortalError):
+    """The portal's answer is not of the form the protocol fixes."""
+
+
+class UntrustedError(GatewayError):
+    """A snapshot, lease or acknowledgement breaks a rule of `gateway.trust`."""
+
+
+class StaleError(UntrustedError):
+    """What was offered is older than what is held, or has run out."""
+
+
+class RevokedKeyError(UntrustedError):
+    """A key that was revoked is a peer again, or is forgotten as revoked."""
+
+
+class KernelError(GatewayError):
+    """The kernel, or a program that stands in for it, refused."""
+
+
+class NetlinkError(KernelError):
+    """The kernel answered a netlink request with an error number."""
+
+    def __init__(self, number: int, what: str) -> None:
+        """Keep the errno beside the message."""
+        super().__init__(f"{what}: errno {number}")
+        self.number = number
+
+
+class NftablesError(KernelError):
+    """libnftables refused a transaction; nothing of it was applied."""
+
+
+class WireGuardError(KernelError):
+    """The WireGuard interface cannot be made, reached or changed."""

@@ -1,0 +1,231 @@
+"""The state directory: who this gateway is, and what it last accepted and applied.
+
+Every file is written beside its place, made durable and renamed into it, so that a
+crash leaves the old one or the new one. All are readable by the owner only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.errors import StoreError
+
+IDENTITY: Final = "identity.json"
+ACCEPTED: Final = "accepted.json"
+LEASE: Final = "lease.json"
+APPLIED: Final = "applied.json"
+SEQUENCES: Final = "sequences.json"
+LOCK: Final = "lock"
+SPOOL: Final = "spool"
+WIREGUARD_LOG: Final = "wireguard-go.log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What enrolment fixed: names, pinned keys, and this gateway's own secrets."""
+
+    portal: str
+    insecure_http: bool
+    ca_file: str
+    gateway: str
+    deployment: str
+    epoch: int
+    snapshot_keys: tuple[tuple[str, bytes], ...]
+    signing_seed: bytes
+    wireguard_private_key: str
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Identity({self.gateway!r}, {self.portal!r})"
+
+
+class Store:
+    """The files of one gateway's state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use `directory`, which `enroll` makes."""
+        self.directory = directory
+        self._lock: int | None = None
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where evidence waits."""
+        return self.directory / SPOOL
+
+    @property
+    def wireguard_log(self) -> Path:
+        """Where wireguard-go writes what it has to say."""
+        return self.directory / WIREGUARD_LOG
+
+    def create(self) -> None:
+        """Make the directory, for its owner only."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StoreError(f"{self.directory}: {exc.strerror}") from exc
+
+    def lock(self) -> None:
+        """Hold the directory until this process ends.
+
+        Raises:
+            StoreError: another agent runs on it.
+        """
+        try:
+            self._lock = os.open(
+                self.directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise StoreError(f"another agent runs on {self.directory}") from exc
+        except OSError as exc:
+            raise StoreError(f"{self.directory}: {exc.strerror}") from exc
+
+    def unlock(self) -> None:
+        """Let another agent have the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def has_identity(self) -> bool:
+        """Return whether this gateway is enrolled."""
+        return (self.directory / IDENTITY).exists()
+
+    def write_identity(self, identity: Identity) -> None:
+        """Keep who this gateway is, with its private keys (0600)."""
+        document = {
+            "portal": identity.portal,
+            "insecure_http": identity.insecure_http,
+            "ca_file": identity.ca_file,
+            "gateway": identity.gateway,
+            "deployment": identity.deployment,
+            "epoch": identity.epoch,
+            "snapshot_keys": [
+                {"keyid": keyid, "public_key": _text(key)}
+                for keyid, key in identity.snapshot_keys
+            ],
+            "signing_seed": _text(identity.signing_seed),
+            "wireguard_private_key": identity.wireguard_private_key,
+        }
+        self._write(IDENTITY, json.dumps(document, indent=1).encode())
+
+    def read_identity(self) -> Identity:
+        """Return who this gateway is.
+
+        Raises:
+            StoreError: it is not enrolled, or the file is damaged.
+        """
+        document = self._read(IDENTITY)
+        if document is None:
+            raise StoreError(
+                f"{self.directory} holds no identity: run `python -m gateway enroll`"
+            )
+        try:
+            return Identity(
+                portal=str(document["portal"]),
+                insecure_http=document["insecure_http"] is True,
+                ca_file=str(document["ca_file"]),
+                gateway=str(document["gateway"]),
+                deployment=str(document["deployment"]),
+                epoch=int(document["epoch"]),
+                snapshot_keys=tuple(
+                    (key["keyid"], base64.b64decode(key["public_key"], validate=True))
+                    for key in document["snapshot_keys"]
+                ),
+                signing_seed=base64.b64decode(document["signing_seed"], validate=True),
+                wireguard_private_key=str(document["wireguard_private_key"]),
+            )
+        except (KeyError, TypeError, ValueError, binascii.Error) as exc:
+            raise StoreError(f"{self.directory / IDENTITY} is damaged") from exc
+
+    def write_accepted(self, envelope: bytes) -> None:
+        """Keep the snapshot that was accepted, durably, before it is applied."""
+        self._write(ACCEPTED, envelope)
+
+    def read_accepted(self) -> bytes | None:
+        """Return the snapshot that was accepted last, or None."""
+        return self._bytes(ACCEPTED)
+
+    def write_lease(self, envelope: bytes) -> None:
+        """Keep the lease that was accepted last."""
+        self._write(LEASE, envelope)
+
+    def read_lease(self) -> bytes | None:
+        """Return the lease that was accepted last, or None."""
+        return self._bytes(LEASE)
+
+    def write_applied(self, envelope: bytes) -> None:
+        """Keep the snapshot that the kernel holds now."""
+        self._write(APPLIED, envelope)
+
+    def read_applied(self) -> bytes | None:
+        """Return the snapshot that the kernel held last, or None."""
+        return self._bytes(APPLIED)
+
+    def read_sequences(self) -> dict[str, int]:
+        """Return the reserved sequence number of each channel."""
+        document = self._read(SEQUENCES) or {}
+        return {str(name): int(number) for name, number in document.items()}
+
+    def write_sequences(self, sequences: dict[str, int]) -> None:
+        """Reserve sequence numbers, durably, before they are used."""
+        self._write(SEQUENCES, json.dumps(sequences).encode())
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        content = self._bytes(name)
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError as exc:
+            raise StoreError(f"{self.directory / name} is damaged") from exc
+        if not isinstance(document, dict):
+            raise StoreError(f"{self.directory / name} is damaged")
+        return document
+
+    def _bytes(self, name: str) -> bytes | None:
+        path = self.directory / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
+
+    def _write(self, name: str, content: bytes) -> None:
+        try:
+            write_atomically(self.directory / name, content)
+        except OSError as exc:
+            path = self.directory / name
+            raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside, make durable, rename, make the rename durable."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,248 @@
+"""What this gateway believes: a snapshot or a lease is accepted, or refused. Pure.
+
+A signature is one made by a pinned key over the exact payload and its type. Then, of
+a **snapshot**:
+
+* its form is canonical and complete (`policies.compiler.snapshot`);
+* it is for this deployment and for this gateway;
+* it is of this epoch;
+* its generation is not below the one held; equal, it must be the very same bytes;
+* no peer has a key that is or ever was revoked, and no revoked key is forgotten;
+* it was not issued in the future.
+
+Of a **lease**:
+
+* it is for this deployment, this gateway and this epoch;
+* its generation and digest are those of the snapshot in hand;
+* it has not run out, does not run for longer than a day, and was not issued in the
+  future;
+* it is not older than the lease held.
+
+Of a **receipt** for evidence: it is for this gateway and signs for a number.
+
+Everything is verified before anything is believed; a refusal leaves what is held as
+it was. Time is an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway.errors import RevokedKeyError, StaleError, UntrustedError
+from policies.compiler.canonical import fields, integer, parse_json, text
+from policies.compiler.errors import CompilerError
+from policies.compiler.snapshot import (
+    EVIDENCE_ACK_TYPE,
+    LEASE_TYPE,
+    SNAPSHOT_TYPE,
+    digest,
+    open_envelope,
+    pae,
+    parse_lease,
+    parse_snapshot,
+)
+from policies.compiler.types import Lease, Snapshot
+
+MAX_LEASE: Final = timedelta(days=1)
+CLOCK_TOLERANCE: Final = timedelta(seconds=60)
+RECEIPT: Final = frozenset({"gateway", "accepted_through"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What enrolment pinned: who this gateway is and whose signatures count."""
+
+    gateway: str
+    deployment: str
+    epoch: int
+    keys: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A snapshot that was accepted, with the digest of its payload."""
+
+    snapshot: Snapshot
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Accepts or refuses on behalf of one gateway. It keeps no state."""
+
+    anchor: Anchor
+
+    def snapshot(self, envelope: bytes, *, held: Held | None, now: datetime) -> Held:
+        """Return the snapshot in `envelope` if it may replace `held`.
+
+        Raises:
+            UntrustedError: it breaks a rule of this module's docstring.
+        """
+        payload = self.payload(envelope, SNAPSHOT_TYPE)
+        try:
+            snapshot = parse_snapshot(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the snapshot is malformed: {exc}") from exc
+        offered = Held(snapshot=snapshot, digest=digest(payload))
+        self.check_deployment(snapshot.deployment)
+        self.check_audience(snapshot.audience)
+        self.check_epoch(snapshot.epoch)
+        self.check_issued(snapshot.issued, now=now)
+        self.check_generation(offered, held=held)
+        self.check_revoked_peers(snapshot, held=held)
+        self.check_revoked_kept(snapshot, held=held)
+        return offered
+
+    def lease(
+        self, envelope: bytes, *, of: Held, held: Lease | None, now: datetime
+    ) -> Lease:
+        """Return the lease in `envelope` if it lets `of` live on.
+
+        Raises:
+            UntrustedError: it breaks a rule of this module's docstring.
+        """
+        payload = self.payload(envelope, LEASE_TYPE)
+        try:
+            lease = parse_lease(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the lease is malformed: {exc}") from exc
+        self.check_deployment(lease.deployment)
+        self.check_audience(lease.audience)
+        self.check_epoch(lease.epoch)
+        self.check_issued(lease.issued, now=now)
+        self.check_lease_subject(lease, of=of)
+        self.check_lease_end(lease, now=now)
+        self.check_lease_order(lease, held=held)
+        return lease
+
+    def receipt(self, envelope: bytes) -> int:
+        """Return the number up to which the portal signs for this gateway's records.
+
+        Raises:
+            UntrustedError: the receipt is not signed, malformed, or another's.
+        """
+        payload = self.payload(envelope, EVIDENCE_ACK_TYPE)
+        try:
+            document = fields(parse_json(payload), RECEIPT)
+            self.check_audience(text(document["gateway"]))
+            return integer(document["accepted_through"], minimum=0)
+        except CompilerError as exc:
+            raise UntrustedError(f"the receipt is malformed: {exc}") from exc
+
+    def payload(self, envelope: bytes, payload_type: str) -> bytes:
+        """Return the payload if a pinned key signed it as `payload_type`."""
+        try:
+            opened = open_envelope(envelope)
+        except CompilerError as exc:
+            raise UntrustedError(f"not an envelope: {exc}") from exc
+        if opened.payload_type != payload_type:
+            raise UntrustedError(
+                f"an envelope of {opened.payload_type!r}, not of {payload_type!r}"
+            )
+        signed = pae(opened.payload_type, opened.payload)
+        if not any(
+            self._is_signed(keyid, signature, signed)
+            for keyid, signature in opened.signatures
+        ):
+            raise UntrustedError("no pinned key signed it")
+        return opened.payload
+
+    def check_deployment(self, deployment: str) -> None:
+        """Refuse what is of another deployment."""
+        if deployment != self.anchor.deployment:
+            raise UntrustedError(
+                f"it is of deployment {deployment!r}, not {self.anchor.deployment!r}"
+            )
+
+    def check_audience(self, audience: str) -> None:
+        """Refuse what is for another gateway."""
+        if audience != self.anchor.gateway:
+            raise UntrustedError(f"it is for {audience!r}, not {self.anchor.gateway!r}")
+
+    def check_epoch(self, epoch: int) -> None:
+        """Refuse what is of another epoch."""
+        if epoch != self.anchor.epoch:
+            raise UntrustedError(f"it is of epoch {epoch}, not {self.anchor.epoch}")
+
+    def check_issued(self, issued: datetime, *, now: datetime) -> None:
+        """Refuse what was issued in the future, as far as two clocks may differ."""
+        if issued > now + CLOCK_TOLERANCE:
+            raise UntrustedError(f"it was issued at {issued}, and now is {now}")
+
+    def check_generation(self, offered: Held, *, held: Held | None) -> None:
+        """Refuse a generation that goes back, or that was another snapshot."""
+        if held is None:
+            return
+        new, old = offered.snapshot.generation, held.snapshot.generation
+        if new < old:
+            raise StaleError(f"generation {new} is older than {old}, which is held")
+        if new == old and offered.digest != held.digest:
+            raise UntrustedError(f"two different snapshots call themselves {new}")
+
+    def check_revoked_peers(self, snapshot: Snapshot, *, held: Held | None) -> None:
+        """Refuse a peer whose key is revoked, or was when this gateway last knew."""
+        revoked = {*snapshot.revoked_keys, *_revoked(held)}
+        back = [p.device_id for p in snapshot.peers if p.public_key in revoked]
+        if back:
+            raise RevokedKeyError(f"revoked keys are peers again: devices {back}")
+
+    def check_revoked_kept(self, snapshot: Snapshot, *, held: Held | None) -> None:
+        """Refuse to forget a revoked key."""
+        forgotten = _revoked(held) - set(snapshot.revoked_keys)
+        if forgotten:
+            raise RevokedKeyError(f"{len(forgotten)} revoked keys were forgotten")
+
+    def check_lease_subject(self, lease: Lease, *, of: Held) -> None:
+        """Refuse a lease for another snapshot than the one in hand."""
+        if (lease.generation, lease.digest) != (of.snapshot.generation, of.digest):
+            raise UntrustedError(
+                f"the lease is for another snapshot (generation {lease.generation})"
+            )
+
+    def check_lease_end(self, lease: Lease, *, now: datetime) -> None:
+        """Refuse a lease that has run out, or runs absurdly long."""
+        if lease.not_after <= now:
+            raise StaleError(f"the lease ran out at {lease.not_after}")
+        if lease.not_after - lease.issued > MAX_LEASE:
+            raise UntrustedError("the lease runs for more than a day")
+
+    def check_lease_order(self, lease: Lease, *, held: Lease | None) -> None:
+        """Refuse to replace a lease by an older one."""
+        if held is not None and lease.issued < held.issued:
+            raise StaleError(f"the lease of {lease.issued} is older than the one held")
+
+    def _is_signed(self, keyid: str, signature: bytes, signed: bytes) -> bool:
+        key = self.anchor.keys.get(keyid)
+        if key is None:
+            return False
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def pinned_key(keyid: str, public_key: bytes) -> tuple[str, bytes]:
+    """Return a key to pin, if its id is the first 16 hex digits of its SHA-256.
+
+    Raises:
+        UntrustedError: the id is another's, or the key is not an Ed25519 key.
+    """
+    if not re.fullmatch(r"[0-9a-f]{16}", keyid) or digest(public_key)[:16] != keyid:
+        raise UntrustedError(f"{keyid!r} is not the id of the key beside it")
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key)
+    except ValueError as exc:
+        raise UntrustedError(f"{keyid} is not an Ed25519 key") from exc
+    return keyid, public_key
+
+
+def _revoked(held: Held | None) -> frozenset[str]:
+    return frozenset(held.snapshot.revoked_keys) if held else frozenset()

@@ -1,0 +1,194 @@
+"""One WireGuard interface, two drivers behind the same methods.
+
+* UAPI: the unix socket of wireguard-go and other userspace implementations
+  (https://www.wireguard.com/xplatform/). Started here where the kernel has none.
+* Kernel: generic netlink, in `gateway.wireguard_kernel`.
+
+Rules: peers change by difference and are never removed and added again (that is a
+blackout of 15 seconds for the person behind it); the listen port is set only when
+it differs, because wireguard-go closes and opens its sockets for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from gateway import links
+from gateway.errors import WireGuardError
+from policies.compiler.types import IPNetwork, network
+
+SOCKETS: Final = Path("/var/run/wireguard")
+START_SECONDS: Final = 5.0
+PROGRAM: Final = "wireguard-go"
+READ_BYTES: Final = 1 << 16
+
+PeerMap = Mapping[str, frozenset[IPNetwork]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceState:
+    """What an interface holds: its port and each peer's AllowedIPs by public key."""
+
+    listen_port: int
+    peers: Mapping[str, frozenset[IPNetwork]]
+
+
+class WireGuard(Protocol):
+    """A WireGuard interface."""
+
+    def read(self) -> InterfaceState:
+        """Return what the interface holds."""
+
+    def set_private_key(self, private_key: str) -> None:
+        """Set the private key (base64)."""
+
+    def set_listen_port(self, port: int) -> None:
+        """Listen on another port."""
+
+    def remove_peers(self, keys: Iterable[str]) -> None:
+        """Remove the peers with these public keys."""
+
+    def set_peers(self, peers: PeerMap) -> None:
+        """Add peers, or change the AllowedIPs of those there are."""
+
+
+class UapiWireGuard:
+    """The cross-platform userspace protocol, one connection per operation."""
+
+    def __init__(self, path: Path) -> None:
+        """Talk to the socket at `path`."""
+        self._path = path
+
+    def read(self) -> InterfaceState:
+        """Return what the interface holds."""
+        port, peers = 0, dict[str, set[IPNetwork]]()
+        prefixes: set[IPNetwork] = set()
+        for line in self._ask("get=1\n\n").splitlines():
+            key, _, value = line.partition("=")
+            match key:
+                case "listen_port":
+                    port = int(value)
+                case "public_key":
+                    prefixes = peers.setdefault(_base64(value), set())
+                case "allowed_ip":
+                    prefixes.add(network(value))
+                case _:
+                    pass
+        held = {key: frozenset(found) for key, found in peers.items()}
+        return InterfaceState(listen_port=port, peers=held)
+
+    def set_private_key(self, private_key: str) -> None:
+        """Set the private key (base64)."""
+        self._ask(f"set=1\nprivate_key={_hex(private_key)}\n\n")
+
+    def set_listen_port(self, port: int) -> None:
+        """Listen on another port."""
+        self._ask(f"set=1\nlisten_port={port}\n\n")
+
+    def remove_peers(self, keys: Iterable[str]) -> None:
+        """Remove the peers with these public keys."""
+        lines = [f"public_key={_hex(key)}\nremove=true\n" for key in keys]
+        if lines:
+            self._ask(f"set=1\n{''.join(lines)}\n")
+
+    def set_peers(self, peers: PeerMap) -> None:
+        """Add peers, or change the AllowedIPs of those there are."""
+        lines = [
+            f"public_key={_hex(key)}\nreplace_allowed_ips=true\n"
+            + "".join(f"allowed_ip={prefix}\n" for prefix in sorted(prefixes, key=str))
+            for key, prefixes in peers.items()
+        ]
+        if lines:
+            self._ask(f"set=1\n{''.join(lines)}\n")
+
+    def _ask(self, text: str) -> str:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.connect(str(self._path))
+                client.sendall(text.encode("ascii"))
+                answer = self._receive(client)
+        except OSError as exc:
+            raise WireGuardError(f"{self._path}: {exc.strerror or exc}") from exc
+        if "\nerrno=0\n" not in f"\n{answer}":
+            tail = answer.strip().splitlines()[-1:] or ["no answer"]
+            raise WireGuardError(f"{self._path} refused: {tail[0]}")
+        return answer
+
+    @staticmethod
+    def _receive(client: socket.socket) -> str:
+        """Read until the empty line that ends an answer."""
+        chunks = bytearray()
+        while not chunks.endswith(b"\n\n"):
+            chunk = client.recv(READ_BYTES)
+            if not chunk:
+                break
+            chunks += chunk
+        return chunks.decode("ascii")
+
+
+def userspace(interface: str) -> UapiWireGuard | None:
+    """Return the driver of a running userspace implementation, or None."""
+    path = SOCKETS / f"{interface}.sock"
+    if not path.exists():
+        return None
+    driver = UapiWireGuard(path)
+    try:
+        driver.read()
+    except WireGuardError:
+        # The socket of a program that died; nobody will answer on it again.
+        return None
+    return driver
+
+
+def start_userspace(interface: str, *, log: Path) -> tuple[UapiWireGuard, int]:
+    """Start wireguard-go for `interface`; return its driver and its process id.
+
+    It outlives this program: the tunnel stays while the agent is restarted.
+
+    Raises:
+        WireGuardError: it is not installed, or does not answer in five seconds.
+    """
+    (SOCKETS / f"{interface}.sock").unlink(missing_ok=True)
+    environment = {**os.environ, "WG_PROCESS_FOREGROUND": "1"}
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 -- a fixed program and a checked name
+                [PROGRAM, "--foreground", interface],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,
+            )
+    except OSError as exc:
+        raise WireGuardError(
+            f"the kernel has no WireGuard and {PROGRAM} cannot start: {exc.strerror}"
+        ) from exc
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        driver = userspace(interface)
+        if driver is not None and links.exists(interface):
+            # It is left running on purpose; Popen would warn about that.
+            process.returncode = 0
+            return driver, process.pid
+        time.sleep(0.01)
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+    raise WireGuardError(f"{PROGRAM} did not start; see {log}")
+
+
+def _hex(key: str) -> str:
+    return base64.b64decode(key, validate=True).hex()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(bytes.fromhex(text)).decode("ascii")
