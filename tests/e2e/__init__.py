@@ -1,0 +1,1 @@
+"""Rules proven with real packets through everything at once."""
