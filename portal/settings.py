@@ -62,6 +62,7 @@ PEERAGE_OIDC_CLIENT_SECRET = env_secret("PEERAGE_OIDC_CLIENT_SECRET", "")
 PEERAGE_OIDC_GROUPS_CLAIM = env_text("PEERAGE_OIDC_GROUPS_CLAIM", "groups")
 PEERAGE_OIDC_NAME = env_text("PEERAGE_OIDC_NAME", "single sign-on")
 PEERAGE_OIDC_SCOPES = env_list("PEERAGE_OIDC_SCOPES", "openid,profile,email")
+PEERAGE_OIDC_HOSTS = env_list("PEERAGE_OIDC_HOSTS")
 PEERAGE_ROLE_GROUP_AUDITOR = env_text("PEERAGE_ROLE_GROUP_AUDITOR", "")
 PEERAGE_ROLE_GROUP_ADMINISTRATOR = env_text("PEERAGE_ROLE_GROUP_ADMINISTRATOR", "")
 PEERAGE_ROLE_GROUP_OWNER = env_text("PEERAGE_ROLE_GROUP_OWNER", "")
@@ -105,6 +106,7 @@ IDP_OIDC_DEVICE_CODE_EXPIRES_IN = 600
 IDP_OIDC_DEVICE_CODE_INTERVAL = env_int("PEERAGE_DEVICE_CODE_INTERVAL", 5, minimum=1)
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
 IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 24 * 3600
+IDP_OIDC_RATE_LIMITS = {"device_user_code": "10/m/user"}
 
 # --- Django -----------------------------------------------------------------
 
@@ -215,7 +217,7 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.accounts.api.authentication.BearerTokenAuthentication",
-        "portal.accounts.api.authentication.SessionAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["portal.accounts.api.permissions.MayUseDevices"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_out
 from django.db.models.signals import post_migrate
 
 from portal.accounts import setup
@@ -15,6 +16,9 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        """Have every migration leave behind what sign-in needs."""
+        """Connect what must happen by itself."""
+        from portal.accounts import receivers  # noqa: PLC0415 -- needs loaded models
+
         post_migrate.connect(setup.make_cache_table, sender=self)
         post_migrate.connect(setup.register_command_line, sender=self)
+        user_logged_out.connect(receivers.record_sign_out)

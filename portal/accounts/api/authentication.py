@@ -1,0 +1,40 @@
+"""How the API knows a command line: a bearer token of the device grant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allauth.idp.oidc.contrib.rest_framework.authentication import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+
+from portal.accounts.actors import actor_of
+from portal.accounts.models import User
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class BearerTokenAuthentication(TokenAuthentication):  # type: ignore[misc] -- allauth is untyped
+    """allauth's class that says 401, and never falls back from a bad token.
+
+    A request with an unknown token is refused even when it has a session cookie:
+    whoever sends a token means to be judged by it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        """Return the token's owner and the token."""
+        scheme, _, _value = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        found = super().authenticate(request)
+        if found is None or not isinstance(found[0], User):
+            msg = "The access token is unknown, revoked or expired."
+            raise AuthenticationFailed(msg)
+        user, token = found
+        http = request._request  # noqa: SLF001 -- the middleware's request is below
+        http.actor = actor_of(user, http)
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 -- the framework's signature
+        """Name the scheme, which makes the framework answer 401."""
+        return 'Bearer realm="peerage"'

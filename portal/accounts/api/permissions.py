@@ -1,0 +1,40 @@
+"""What an API caller may do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allauth.idp.oidc.models import Token
+from rest_framework.permissions import BasePermission
+
+from portal.accounts.models import User
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+
+class MayUseDevices(BasePermission):
+    """A person in their browser, or their command line with the scope `devices`."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 -- the framework's signature
+        """Return whether the caller may work with their own devices."""
+        if not isinstance(request.user, User):
+            return False
+        token = request.auth
+        return token is None or (
+            isinstance(token, Token)
+            and token.type == Token.Type.ACCESS_TOKEN
+            and "devices" in token.get_scopes()
+        )
+
+
+class IsAdministrator(BasePermission):
+    """An administrator in their browser: no token has a scope for this."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 -- the framework's signature
+        """Return whether the caller may act on other people."""
+        user = request.user
+        return (
+            request.auth is None and isinstance(user, User) and user.is_administrator
+        )

@@ -1,0 +1,90 @@
+"""What an identity provider says about a person, made safe to keep. Pure.
+
+Text with control characters is refused, never cleaned: cleaning could turn
+"auditors\\n" into the name of another group, or hide a line in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from typing import TYPE_CHECKING, Final
+
+from portal.accounts.errors import InvalidIdentityError
+from portal.accounts.models import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TEXT: Final = 255
+MAX_EMAIL: Final = 254
+MAX_GROUPS: Final = 1000
+
+REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Zero-width joiners are how names in Persian and Indic scripts are spelled.
+ALLOWED_FORMATS: Final = frozenset("\u200c\u200d")
+
+
+def checked_text(value: object, *, what: str, limit: int = MAX_TEXT) -> str:
+    """Return a text without control characters and not longer than `limit`.
+
+    Raises:
+        InvalidIdentityError: not a text, too long, or with characters that
+            cannot be seen.
+    """
+    if not isinstance(value, str):
+        msg = f"The identity provider sent {what} that is not a text."
+        raise InvalidIdentityError(msg)
+    if len(value) > limit:
+        msg = f"The identity provider sent {what} of more than {limit} characters."
+        raise InvalidIdentityError(msg)
+    for character in value:
+        if character in ALLOWED_FORMATS:
+            continue
+        if unicodedata.category(character) in REFUSED_CATEGORIES:
+            msg = f"The identity provider sent {what} with control characters."
+            raise InvalidIdentityError(msg)
+    return value.strip()
+
+
+def checked_groups(value: object) -> frozenset[str]:
+    """Return the names in a groups claim; an absent claim is no group at all.
+
+    Raises:
+        InvalidIdentityError: neither a list of names nor one name.
+    """
+    if value is None:
+        return frozenset()
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple | set | frozenset):
+        msg = "The identity provider sent groups that are not a list."
+        raise InvalidIdentityError(msg)
+    if len(names) > MAX_GROUPS:
+        msg = f"The identity provider sent more than {MAX_GROUPS} groups."
+        raise InvalidIdentityError(msg)
+    checked = frozenset(checked_text(name, what="a group name") for name in names)
+    if "" in checked:
+        msg = "The identity provider sent a group without a name."
+        raise InvalidIdentityError(msg)
+    return checked
+
+
+def role_for(groups: frozenset[str], *, role_groups: Mapping[Role, str]) -> Role | None:
+    """Return the highest role that a person's groups give.
+
+    None when no group gives any role in this deployment: then roles are kept by
+    hand and a sign-in must not take them away.
+    """
+    named = {role: name for role, name in role_groups.items() if name}
+    if not named:
+        return None
+    for role in (Role.OWNER, Role.ADMINISTRATOR, Role.AUDITOR):
+        if named.get(role) in groups:
+            return role
+    return Role.EMPLOYEE
+
+
+def username_for(*, issuer: str, subject: str) -> str:
+    """Return the machine name of an identity: stable, and never shown."""
+    text = f"{issuer}\0{subject}".encode()
+    return f"sso-{hashlib.sha256(text).hexdigest()[:40]}"

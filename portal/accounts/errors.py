@@ -1,0 +1,29 @@
+"""Errors of accounts. Messages are facts that may be shown to the person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portal.accounts.models import User
+
+
+class AccountError(Exception):
+    """Root of every refusal in this app."""
+
+
+class InvalidIdentityError(AccountError):
+    """A name, subject or group from the identity provider is not acceptable."""
+
+
+class DeactivatedError(AccountError):
+    """The person is disabled here, whatever the identity provider says."""
+
+    def __init__(self, user: User) -> None:
+        """Remember who was turned away, for the log."""
+        super().__init__("This account is disabled. Ask your administrator.")
+        self.user = user
+
+
+class CodeGoneError(AccountError):
+    """The command line's code was answered already, or has expired."""

@@ -1,0 +1,263 @@
+"""What changes people: provisioning, ending sessions, revoking tokens, disabling.
+
+Each function is one transaction that changes rows, records the event beside the
+change and, when memberships or the active flag changed, says so once with
+`people_changed`. Sign-in is the only source of `idp` groups; local groups are
+never touched here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from allauth.idp.oidc.models import Token
+from allauth.usersessions.models import UserSession
+from django.db import transaction
+
+from audit.actor import Ref
+from audit.events import EventCode
+from audit.services import record
+from portal.accounts.claims import (
+    MAX_EMAIL,
+    checked_groups,
+    checked_text,
+    username_for,
+)
+from portal.accounts.errors import DeactivatedError, InvalidIdentityError
+from portal.accounts.models import Group, GroupSource, Membership, Role, User
+from portal.accounts.signals import people_changed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from audit.services import Json
+
+
+@transaction.atomic
+def provision_user(
+    *,
+    issuer: str,
+    subject: str,
+    name: str,
+    email: str,
+    groups: Collection[str],
+    role: Role | None,
+    actor: Actor,
+    now: datetime,
+) -> User:
+    """Return the person of an identity, as the provider describes them now.
+
+    Creates them at their first sign-in. Afterwards name, e-mail, groups of this
+    issuer and role follow the provider, removal included. `role` None leaves the
+    role alone. Never looks at the e-mail address to find a person (attack A01).
+
+    Raises:
+        InvalidIdentityError: a text is empty, too long, or has control characters.
+        DeactivatedError: the person is disabled; nothing was changed.
+    """
+    facts = _facts(issuer=issuer, subject=subject, name=name, email=email)
+    names = checked_groups(list(groups))
+    user, created = User.objects.select_for_update().get_or_create(
+        issuer=facts["issuer"],
+        subject=facts["subject"],
+        defaults={
+            "username": username_for(issuer=issuer, subject=subject),
+            "name": facts["name"],
+            "email": facts["email"],
+            "created_at": now,
+            "password": _no_password(),
+        },
+    )
+    if not user.is_active:
+        raise DeactivatedError(user)
+    if created:
+        record(EventCode.USER_PROVISION, actor=actor, now=now, person=user.ref)
+    else:
+        _update_profile(user, facts, actor=actor, now=now)
+    if role is not None:
+        assign_role(user=user, role=role, actor=actor, now=now)
+    user.authenticated_at = now
+    user.save(update_fields=["authenticated_at"])
+    _follow_groups(user, names, actor=actor, now=now)
+    return user
+
+
+@transaction.atomic
+def assign_role(*, user: User, role: Role, actor: Actor, now: datetime) -> User:
+    """Give a person a role; the same role again changes nothing."""
+    before = user.role
+    if before == role:
+        return user
+    user.role = role
+    user.save(update_fields=["role"])
+    record(
+        EventCode.ROLE_ASSIGN,
+        actor=actor,
+        now=now,
+        person=user.ref,
+        details={"before": str(before), "after": str(role)},
+    )
+    return user
+
+
+@transaction.atomic
+def end_sessions(*, user: User, actor: Actor, now: datetime) -> int:
+    """End every browser session of a person at once and return how many there were.
+
+    The password hash, which opens nothing, is also what Django binds a session
+    to. Replacing it ends sessions that no list knows of, those included that are
+    being created at this moment.
+    """
+    sessions = UserSession.objects.filter(user_id=user.pk)
+    count = 0
+    for session in sessions:
+        session.end()
+        count += 1
+    user.password = _no_password()
+    user.save(update_fields=["password"])
+    if count:
+        record(
+            EventCode.USER_LOGOUT,
+            actor=actor,
+            now=now,
+            person=user.ref,
+            reason="all sessions ended",
+            details={"sessions": count},
+        )
+    return count
+
+
+@transaction.atomic
+def revoke_tokens(*, user: User, now: datetime) -> int:  # noqa: ARG001 -- one shape with its siblings
+    """Delete every access and refresh token of a person and return how many."""
+    count, _ = Token.objects.filter(user_id=user.pk).delete()
+    return cast("int", count)
+
+
+@transaction.atomic
+def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> User:
+    """Disable a person: they are nobody from the next request on.
+
+    Sessions, tokens and devices are ended by the composition root, which calls
+    this together with `end_sessions`, `revoke_tokens` and peers' services in one
+    transaction. Disabling a disabled person changes nothing.
+    """
+    changed = User.objects.filter(pk=user.pk, is_active=True).update(
+        is_active=False, revoked_at=now
+    )
+    user.refresh_from_db(fields=["is_active", "revoked_at"])
+    if not changed:
+        return user
+    record(
+        EventCode.USER_DEACTIVATE,
+        actor=actor,
+        now=now,
+        person=user.ref,
+        reason=reason,
+    )
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
+    return user
+
+
+@transaction.atomic
+def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> User:
+    """Enable a person again; what was revoked stays revoked, they enrol anew."""
+    changed = User.objects.filter(pk=user.pk, is_active=False).update(
+        is_active=True, revoked_at=None
+    )
+    user.refresh_from_db(fields=["is_active", "revoked_at"])
+    if not changed:
+        return user
+    record(
+        EventCode.USER_REACTIVATE,
+        actor=actor,
+        now=now,
+        person=user.ref,
+        reason=reason,
+    )
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
+    return user
+
+
+def _facts(*, issuer: str, subject: str, name: str, email: str) -> dict[str, str]:
+    facts = {
+        "issuer": checked_text(issuer, what="an issuer"),
+        "subject": checked_text(subject, what="a subject"),
+        "name": checked_text(name, what="a name"),
+        "email": checked_text(email, what="an e-mail address", limit=MAX_EMAIL),
+    }
+    # Stripping would make " alice" and "alice" one person.
+    if (facts["issuer"], facts["subject"]) != (issuer, subject) or not subject:
+        msg = "The identity provider sent a subject that is empty or padded."
+        raise InvalidIdentityError(msg)
+    return facts
+
+
+def _no_password() -> str:
+    user = User()
+    user.set_unusable_password()
+    return user.password
+
+
+def _update_profile(
+    user: User, facts: dict[str, str], *, actor: Actor, now: datetime
+) -> None:
+    changes: dict[str, Json] = {}
+    for field in ("name", "email"):
+        before, after = getattr(user, field), facts[field]
+        if before != after:
+            changes[field] = {"before": before, "after": after}
+            setattr(user, field, after)
+    if not changes:
+        return
+    user.save(update_fields=list(changes))
+    record(
+        EventCode.USER_UPDATE, actor=actor, now=now, person=user.ref, details=changes
+    )
+
+
+def _follow_groups(
+    user: User, names: frozenset[str], *, actor: Actor, now: datetime
+) -> None:
+    memberships = list(
+        Membership.objects.filter(
+            user=user, group__source=GroupSource.IDP, group__issuer=user.issuer
+        ).select_related("group")
+    )
+    removed = [item for item in memberships if item.group.name not in names]
+    held = {item.group.name for item in memberships} & names
+    added = [
+        _join(user, name, now=now) for name in sorted(names) if name not in held
+    ]
+    for membership in removed:
+        membership.delete()
+    if not added and not removed:
+        return
+    record(
+        EventCode.GROUP_MEMBERSHIP_CHANGE,
+        actor=actor,
+        now=now,
+        person=user.ref,
+        details={
+            "added": [_described(group.ref) for group in added],
+            "removed": [_described(item.group.ref) for item in removed],
+        },
+    )
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
+
+
+def _join(user: User, name: str, *, now: datetime) -> Group:
+    group, _ = Group.objects.get_or_create(
+        source=GroupSource.IDP,
+        issuer=user.issuer,
+        name=name,
+        defaults={"created_at": now},
+    )
+    Membership.objects.get_or_create(user=user, group=group, defaults={"since": now})
+    return group
+
+
+def _described(ref: Ref) -> dict[str, Json]:
+    return {"id": ref.id, "name": ref.label}

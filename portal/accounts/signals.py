@@ -1,0 +1,13 @@
+"""News from this app for those above it: one signal, sent inside the transaction."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.dispatch import Signal
+
+people_changed: Final = Signal()
+"""Memberships or the active flag of people changed: `user_ids: frozenset[int]`.
+
+A receiver that raises undoes the change; that is meant (STYLE 4).
+"""

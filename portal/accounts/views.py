@@ -1,0 +1,120 @@
+"""Signing in and out, confirming who one is, and letting a command line in."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from allauth.idp.oidc import views as oidc_views
+from allauth.idp.oidc.forms import ConfirmCodeForm
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from portal.accounts import device_grant
+from portal.accounts.access import person, signed_in
+from portal.accounts.errors import CodeGoneError
+from portal.accounts.redirects import safe_path
+
+if TYPE_CHECKING:
+    from audit.http import PortalRequest
+
+
+@never_cache
+@require_safe
+def sign_in(request: PortalRequest) -> HttpResponse:
+    following = safe_path(request.GET.get("next"))
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(following)
+    return render(request, "account/login.html", _entrance(following))
+
+
+@never_cache
+@require_safe
+@signed_in
+def confirm(request: PortalRequest) -> HttpResponse:
+    following = safe_path(request.GET.get("next"))
+    return render(request, "account/confirm.html", _entrance(following))
+
+
+@never_cache
+@require_safe
+def admin_sign_in(request: PortalRequest) -> HttpResponse:
+    # Django's own form would ask for a password, which nobody has.
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    return redirect_to_login(safe_path(request.GET.get("next")))
+
+
+@csrf_exempt
+@require_POST
+def device_code(request: PortalRequest) -> HttpResponse:
+    # Called by a program without a session; there is nothing to forge.
+    response: HttpResponse = oidc_views.device_code(request)
+    if response.status_code == 200:  # noqa: PLR2004 -- OK
+        device_grant.remember_requester(
+            device_code=json.loads(response.content)["device_code"],
+            address=request.client_address,
+            now=request.received_at,
+        )
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def device_authorization(request: PortalRequest) -> HttpResponse:
+    """Ask for the code, show who wants what, and take the decision.
+
+    allauth's own view is exempt from CSRF protection, takes the code from a link
+    and does not say who asked. Here the person types the code they see on their
+    own screen, and only a form of ours can agree.
+    """
+    form = ConfirmCodeForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "identity/device_code.html", {"form": form})
+    try:
+        asked = device_grant.described(
+            device_code=form.device_code, client=form.client
+        )
+        return _answer(request, asked, code=form.cleaned_data["code"])
+    except CodeGoneError as exc:
+        form.add_error("code", str(exc))
+        return render(request, "identity/device_code.html", {"form": form})
+
+
+def _answer(
+    request: PortalRequest, asked: device_grant.DeviceRequest, *, code: str
+) -> HttpResponse:
+    action = request.POST.get("action")
+    context = {
+        "user_code": code,
+        "client": asked.client_name,
+        "scopes": asked.scopes,
+        "requester_address": asked.requester_address,
+        "requested_at": asked.requested_at,
+    }
+    if action not in {"confirm", "deny"}:
+        return render(request, "identity/device_confirm.html", context)
+    device_grant.decide(
+        asked,
+        user=person(request),
+        confirmed=action == "confirm",
+        actor=request.actor,
+        now=request.received_at,
+    )
+    context["confirmed"] = action == "confirm"
+    return render(request, "identity/device_done.html", context)
+
+
+def _entrance(following: str) -> dict[str, str]:
+    return {"next": following, "provider_name": settings.PEERAGE_OIDC_NAME}

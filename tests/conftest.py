@@ -1,0 +1,130 @@
+"""The cast: alice and bob share a group, carol audits, dave administers, mallory is
+nobody; gw1 stands in front of the applications."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from django.conf import settings
+from django.test import Client
+
+from audit.actor import Actor, ActorKind
+from peers.models import Gateway, GatewayState
+from portal.accounts.models import Group, GroupSource, Membership, Role, User
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+MakeUser = Callable[..., User]
+SignIn = Callable[..., Client]
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment at which tests happen."""
+    return NOW
+
+
+@pytest.fixture
+def make_user(db: None) -> MakeUser:  # noqa: ARG001 -- it needs the database
+    """Create a person as a sign-in would have left them."""
+
+    def make(subject: str, *, role: Role = Role.EMPLOYEE, groups: str = "") -> User:
+        user = User(
+            issuer=settings.PEERAGE_OIDC_ISSUER,
+            subject=subject,
+            username=f"u-{subject}",
+            name=subject.capitalize(),
+            email=f"{subject}@example.test",
+            role=role,
+            created_at=NOW,
+            authenticated_at=NOW,
+        )
+        user.set_unusable_password()
+        user.save()
+        for name in groups.split():
+            group, _ = Group.objects.get_or_create(
+                source=GroupSource.IDP,
+                issuer=settings.PEERAGE_OIDC_ISSUER,
+                name=name,
+                defaults={"created_at": NOW},
+            )
+            Membership.objects.create(user=user, group=group, since=NOW)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def alice(make_user: MakeUser) -> User:
+    """An employee, owner of what the tests are about."""
+    return make_user("alice", groups="engineering")
+
+
+@pytest.fixture
+def bob(make_user: MakeUser) -> User:
+    """An employee of alice's group."""
+    return make_user("bob", groups="engineering")
+
+
+@pytest.fixture
+def carol(make_user: MakeUser) -> User:
+    """An auditor: reads everything, changes nothing."""
+    return make_user("carol", role=Role.AUDITOR, groups="peerage-auditors")
+
+
+@pytest.fixture
+def dave(make_user: MakeUser) -> User:
+    """An administrator."""
+    return make_user("dave", role=Role.ADMINISTRATOR, groups="peerage-administrators")
+
+
+@pytest.fixture
+def mallory(make_user: MakeUser) -> User:
+    """An employee without any group or grant."""
+    return make_user("mallory")
+
+
+@pytest.fixture
+def gw1(db: None) -> Gateway:  # noqa: ARG001 -- it needs the database
+    """An enrolled gateway whose private keys nobody needs."""
+    return Gateway.objects.create(
+        name="gw1",
+        endpoint_host="gw1.example.test",
+        endpoint_port=51820,
+        state=GatewayState.ENROLLED,
+        public_key=base64.b64encode(
+            X25519PrivateKey.generate().public_key().public_bytes_raw()
+        ).decode(),
+        signing_key=Ed25519PrivateKey.generate().public_key().public_bytes_raw(),
+        created_at=NOW,
+        enrolled_at=NOW,
+        seen_at=NOW,
+    )
+
+
+@pytest.fixture
+def actor() -> Actor:
+    """Somebody at a command line."""
+    return Actor(kind=ActorKind.COMMAND, label="tests")
+
+
+@pytest.fixture
+def sign_in() -> SignIn:
+    """Return a browser in which a person signed in `age` ago."""
+
+    def browser(user: User, *, age: timedelta = timedelta(0)) -> Client:
+        client = Client()
+        client.force_login(user)
+        session = client.session
+        moment = datetime.now(UTC) - age  # noqa: TID251 -- a test's edge
+        session["sso"] = {"auth_time": int(moment.timestamp()), "amr": ["pwd"]}
+        session.save()
+        return client
+
+    return browser
