@@ -2,4 +2,114 @@
 
 from __future__ import annotations
 
-urlpatterns: list = []
+from django.urls import path
+from django.views.generic import RedirectView
+
+from portal.console import (
+    access,
+    applications,
+    connections,
+    devices,
+    events,
+    gateways,
+    grants,
+    revocations,
+    users,
+)
+
+app_name = "console"
+
+OWN = [
+    path("", RedirectView.as_view(pattern_name="console:devices"), name="home"),
+    path("devices/", devices.my_devices, name="devices"),
+    path("devices/add/", devices.add_device, name="add_device"),
+    path("devices/<int:device_id>/", devices.device, name="device"),
+    path(
+        "devices/<int:device_id>/rename/", devices.rename_device, name="rename_device"
+    ),
+    path(
+        "devices/<int:device_id>/revoke/", devices.revoke_device, name="revoke_device"
+    ),
+    path("access/", access.my_access, name="access"),
+]
+PEOPLE = [
+    path("manage/devices/", devices.manage_devices, name="manage_devices"),
+    path("manage/users/", users.manage_users, name="manage_users"),
+    path("manage/users/suggest/", users.suggest_users, name="suggest_users"),
+    path("manage/users/<int:user_id>/", users.user, name="user"),
+    path("manage/users/<int:user_id>/revoke/", users.revoke_user, name="revoke_user"),
+    path(
+        "manage/users/<int:user_id>/reactivate/",
+        users.reactivate_user,
+        name="reactivate_user",
+    ),
+    path("manage/revocations/", revocations.revocations, name="revocations"),
+    path(
+        "manage/revocations/<int:revocation_id>/",
+        revocations.revocation,
+        name="revocation",
+    ),
+    path(
+        "manage/revocations/<int:revocation_id>/progress/",
+        revocations.progress,
+        name="revocation_progress",
+    ),
+]
+POLICY = [
+    path("manage/applications/", applications.applications, name="applications"),
+    path(
+        "manage/applications/add/", applications.add_application, name="add_application"
+    ),
+    path(
+        "manage/applications/<int:application_id>/",
+        applications.application,
+        name="application",
+    ),
+    path(
+        "manage/applications/<int:application_id>/edit/",
+        applications.edit_application,
+        name="edit_application",
+    ),
+    path(
+        "manage/applications/<int:application_id>/delete/",
+        applications.delete_application,
+        name="delete_application",
+    ),
+    path("manage/grants/", grants.grants, name="grants"),
+    path("manage/grants/add/", grants.add_grant, name="add_grant"),
+    path("manage/grants/<int:grant_id>/end/", grants.end_grant, name="end_grant"),
+]
+GATEWAYS = [
+    path("manage/gateways/", gateways.gateways, name="gateways"),
+    path("manage/gateways/add/", gateways.add_gateway, name="add_gateway"),
+    path("manage/gateways/<int:gateway_id>/", gateways.gateway, name="gateway"),
+    path(
+        "manage/gateways/<int:gateway_id>/edit/",
+        gateways.edit_gateway,
+        name="edit_gateway",
+    ),
+    path(
+        "manage/gateways/<int:gateway_id>/token/",
+        gateways.issue_token,
+        name="issue_token",
+    ),
+    path(
+        "manage/gateways/<int:gateway_id>/retire/",
+        gateways.retire_gateway,
+        name="retire_gateway",
+    ),
+]
+AUDIT = [
+    path("audit/connections/", connections.connections, name="connections"),
+    path("audit/connections/export/", connections.export, name="export_connections"),
+    path(
+        "audit/connections/<int:connection_id>/",
+        connections.connection,
+        name="connection",
+    ),
+    path("audit/events/", events.events, name="events"),
+    path("audit/events/export/", events.export, name="export_events"),
+    path("audit/events/<uuid:uid>/", events.event, name="event"),
+]
+
+urlpatterns = [*OWN, *PEOPLE, *POLICY, *GATEWAYS, *AUDIT]

@@ -1,0 +1,157 @@
+"""Pages of applications."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from policies import services as policies_services
+from policies.errors import InvalidDestinationError, PolicyError
+from policies.models import Application
+from portal.accounts.access import (
+    administrator_required,
+    person,
+    reader_required,
+    recent_authentication_required,
+)
+from portal.console import selectors
+from portal.console.forms import ApplicationForm
+from portal.console.pages import page, paged
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+
+    from audit.http import PortalRequest
+
+
+@require_safe
+@reader_required
+def applications(request: PortalRequest) -> HttpResponse:
+    rows = Application.objects.prefetch_related("destinations", "gateways").annotate(
+        live_grants=Count(
+            "grants",
+            filter=Q(grants__ended_at__isnull=True)
+            & (
+                Q(grants__expires_at__isnull=True)
+                | Q(grants__expires_at__gt=request.received_at)
+            ),
+        )
+    )
+    return page(
+        request,
+        "application_list.html",
+        title="Applications",
+        pages=paged(request, rows),
+    )
+
+
+@require_safe
+@reader_required
+def application(request: PortalRequest, application_id: int) -> HttpResponse:
+    found = selectors.get_application_for(person(request), application_id)
+    return page(
+        request,
+        "application_detail.html",
+        title=found.name,
+        application=found,
+        destinations=found.destinations.all(),
+        gateways=found.gateways.all(),
+        grants=selectors.live_grants(request.received_at).filter(application=found),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def add_application(request: PortalRequest) -> HttpResponse:
+    form = ApplicationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = policies_services.create_application(
+                **form.cleaned_data, actor=request.actor, now=request.received_at
+            )
+        except PolicyError as exc:
+            _explain(form, exc)
+        else:
+            messages.success(request, f"{made.name} is described.")
+            return redirect("console:application", application_id=made.pk)
+    return page(
+        request,
+        "application_form.html",
+        title="Describe an application",
+        form=form,
+        back="/manage/applications/",
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def edit_application(request: PortalRequest, application_id: int) -> HttpResponse:
+    found = selectors.get_application_for(person(request), application_id)
+    form = ApplicationForm(request.POST or None, initial=_initial(found))
+    if request.method == "POST" and form.is_valid():
+        try:
+            policies_services.update_application(
+                application=found,
+                **form.cleaned_data,
+                actor=request.actor,
+                now=request.received_at,
+            )
+        except PolicyError as exc:
+            _explain(form, exc)
+        else:
+            messages.success(request, f"{found.name} is changed.")
+            return redirect("console:application", application_id=found.pk)
+    return page(
+        request,
+        "application_form.html",
+        title=f"Change {found.name}",
+        form=form,
+        back=f"/manage/applications/{found.pk}/",
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def delete_application(request: PortalRequest, application_id: int) -> HttpResponse:
+    found = selectors.get_application_for(person(request), application_id)
+    problem = ""
+    if request.method == "POST":
+        try:
+            policies_services.delete_application(
+                application=found, actor=request.actor, now=request.received_at
+            )
+        except PolicyError as exc:
+            problem = str(exc)
+        else:
+            messages.success(request, f"{found.name} is removed.")
+            return redirect("console:applications")
+    return page(
+        request,
+        "application_confirm_delete.html",
+        title=f"Remove {found.name}",
+        application=found,
+        grants=selectors.live_grants(request.received_at).filter(application=found),
+        was_granted=found.grants.exists(),
+        problem=problem,
+    )
+
+
+def _initial(application: Application) -> dict[str, object]:
+    return {
+        "name": application.name,
+        "description": application.description,
+        "destinations": "\n".join(map(str, application.destinations.all())),
+        "gateways": application.gateways.all(),
+    }
+
+
+def _explain(form: ApplicationForm, error: PolicyError) -> None:
+    field = "destinations" if isinstance(error, InvalidDestinationError) else None
+    form.add_error(field, str(error))

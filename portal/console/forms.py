@@ -1,0 +1,242 @@
+"""Forms of the console: they turn text into values and name what is wrong.
+
+A form decides nothing: rules that matter are the services' rules.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from peers.models import DeviceState, Gateway
+from policies.destinations import DestinationInput, parse_destinations
+from policies.errors import InvalidDestinationError
+from policies.models import Application
+from portal.accounts.models import Group, User
+
+DESTINATION: Final = re.compile(
+    r"(?P<prefix>\S+)\s+(?P<protocol>[a-z0-9]+)"
+    r"(?:/(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?"
+)
+USER_REF: Final = re.compile(r"us_([0-9]{1,18})")
+
+
+class ConsoleForm(forms.Form):
+    """A form whose fields wear the console's coat."""
+
+    required_css_class = "required"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
+        """Give each widget its class, by what it is."""
+        super().__init__(*args, **kwargs)
+        for bound in self.visible_fields():
+            widget = bound.field.widget
+            widget.attrs["class"] = _css_class(widget)
+            if bound.errors:
+                widget.attrs["class"] += " is-invalid"
+
+
+def _css_class(widget: forms.Widget) -> str:
+    match widget:
+        case forms.CheckboxInput() | forms.CheckboxSelectMultiple():
+            return "form-check-input"
+        case forms.Select():
+            return "form-select"
+        case _:
+            return "form-control"
+
+
+class DeviceForm(ConsoleForm):
+    """What the enrolment page asks; the page's script sends it to the API."""
+
+    name = forms.CharField(
+        max_length=64,
+        label="Name of this device",
+        help_text="As you will recognise it, for example “Work laptop”.",
+    )
+    platform = forms.ChoiceField(
+        label="Kind",
+        choices=[
+            ("linux", "Linux"),
+            ("macos", "macOS"),
+            ("windows", "Windows"),
+            ("ios", "iPhone or iPad"),
+            ("android", "Android"),
+        ],
+    )
+
+
+class NameForm(ConsoleForm):
+    """Another name for a device."""
+
+    name = forms.CharField(max_length=64, label="Name of this device")
+
+
+class ReasonForm(ConsoleForm):
+    """Why something that hurts is done; it goes into the log."""
+
+    reason = forms.CharField(
+        max_length=255,
+        label="Reason",
+        help_text="Kept in the log beside your name.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class DeviceFilter(ConsoleForm):
+    """The filter of the device list."""
+
+    q = forms.CharField(label="Name, owner or address", required=False)
+    state = forms.ChoiceField(
+        label="State", required=False, choices=[("", "any"), *DeviceState.choices]
+    )
+
+
+class UserFilter(ConsoleForm):
+    """The filter of the user list."""
+
+    q = forms.CharField(label="Name, e-mail or group", required=False)
+    state = forms.ChoiceField(
+        label="State",
+        required=False,
+        choices=[("", "any"), ("active", "enabled"), ("disabled", "disabled")],
+    )
+
+
+class GrantFilter(ConsoleForm):
+    """The filter of the grant list."""
+
+    state = forms.ChoiceField(
+        label="State",
+        required=False,
+        choices=[("", "live"), ("ended", "ended or expired"), ("all", "all")],
+    )
+    application = forms.ModelChoiceField(
+        Application.objects.all(), required=False, empty_label="any"
+    )
+
+
+class ApplicationForm(ConsoleForm):
+    """An application: one destination a line."""
+
+    name = forms.CharField(max_length=64)
+    description = forms.CharField(max_length=255, required=False)
+    destinations = forms.CharField(
+        label="Destinations, one a line",
+        help_text=(
+            "A prefix, then protocol and ports: 10.20.0.0/24 tcp/443, "
+            "fd00:20::5/128 tcp/8000-8010, 10.20.0.9/32 icmp, 10.30.0.0/16 any."
+        ),
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+    )
+    gateways = forms.ModelMultipleChoiceField(
+        Gateway.objects.exclude(state="retired"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="The gateways that stand in front of it.",
+    )
+
+    def clean_destinations(self) -> tuple[DestinationInput, ...]:
+        """Return the destinations, or say for each wrong line what is wrong."""
+        found, errors = [], []
+        for number, line in enumerate(
+            self.cleaned_data["destinations"].splitlines(), start=1
+        ):
+            if not line.strip():
+                continue
+            try:
+                found.append(parse_destination(line.strip()))
+            except InvalidDestinationError as exc:
+                errors.append(f"Line {number}: {exc}")
+        if errors:
+            raise ValidationError(errors)
+        return tuple(found)
+
+
+def parse_destination(line: str) -> DestinationInput:
+    """Return the destination written in one line.
+
+    Raises:
+        InvalidDestinationError: the line is not a prefix, a protocol and its ports.
+    """
+    match = DESTINATION.fullmatch(line)
+    if match is None:
+        msg = f"{line!r} is not written like 10.20.0.0/24 tcp/443"
+        raise InvalidDestinationError(msg)
+    given = DestinationInput(
+        prefix=match["prefix"],
+        protocol=match["protocol"],
+        port_first=int(match["first"]) if match["first"] else None,
+        port_last=int(match["last"]) if match["last"] else None,
+    )
+    parse_destinations([given])
+    return given
+
+
+class GrantForm(ConsoleForm):
+    """A grant: one person or one group, one application, perhaps an end."""
+
+    person = forms.CharField(
+        required=False,
+        label="Person",
+        help_text="A name, an e-mail address, or an id such as us_7.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "people"}),
+    )
+    group = forms.ModelChoiceField(
+        Group.objects.all(), required=False, label="or group", empty_label="none"
+    )
+    application = forms.ModelChoiceField(Application.objects.all(), empty_label=None)
+    expires_at = forms.DateTimeField(
+        required=False,
+        label="Ends at (UTC)",
+        help_text="Leave empty for a grant without an end.",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )
+    reason = forms.CharField(max_length=255, required=False)
+
+    PEOPLE_SHOWN: ClassVar[int] = 5
+
+    def clean_person(self) -> User | None:
+        """Return the one person meant."""
+        text = self.cleaned_data["person"].strip()
+        if not text:
+            return None
+        people = User.objects.filter(is_active=True)
+        if ref := USER_REF.search(text):
+            found = list(people.filter(pk=ref[1])[:1])
+        else:
+            found = list(
+                (people.filter(name__iexact=text) | people.filter(email__iexact=text))[
+                    : self.PEOPLE_SHOWN
+                ]
+            )
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(f"{user} ({user.ref.id})" for user in found)
+            raise ValidationError(f"That is more than one person: {names}")
+        raise ValidationError(f"Nobody who is enabled is called {text!r}.")
+
+    def clean(self) -> dict[str, Any]:
+        """Demand exactly one subject."""
+        data = super().clean() or {}
+        if "person" in data and bool(data["person"]) == bool(data.get("group")):
+            raise ValidationError("Name one person or one group.")
+        return data
+
+
+class GatewayForm(ConsoleForm):
+    """A gateway before its agent has enrolled."""
+
+    name = forms.CharField(max_length=64)
+    endpoint_host = forms.CharField(
+        max_length=253,
+        label="Address that devices dial",
+        help_text="A host name or an IP address, as seen from outside.",
+    )
+    endpoint_port = forms.IntegerField(
+        label="UDP port", min_value=1, max_value=65535, initial=51820
+    )

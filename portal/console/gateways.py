@@ -1,0 +1,153 @@
+"""Pages of gateways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from peers import selectors as peers_selectors
+from peers import services as peers_services
+from peers.errors import PeerError
+from portal.accounts.access import (
+    administrator_required,
+    person,
+    reader_required,
+    recent_authentication_required,
+)
+from portal.console import selectors
+from portal.console.forms import GatewayForm
+from portal.console.pages import page, paged
+
+if TYPE_CHECKING:
+    from audit.http import PortalRequest
+    from peers.models import Gateway
+
+
+@require_safe
+@reader_required
+def gateways(request: PortalRequest) -> HttpResponse:
+    return page(
+        request,
+        "gateway_list.html",
+        title="Gateways",
+        pages=paged(request, selectors.gateways_with_generations()),
+    )
+
+
+@require_safe
+@reader_required
+def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
+    found = peers_selectors.get_gateway_for(person(request), gateway_id)
+    return page(
+        request,
+        "gateway_detail.html",
+        title=found.name,
+        gateway=selectors.gateways_with_generations().get(pk=found.pk),
+        applications=found.applications.all(),
+        snapshots=found.snapshots.defer("envelope")[:10],
+        acknowledgements=found.acknowledgements.all()[:10],
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def add_gateway(request: PortalRequest) -> HttpResponse:
+    form = GatewayForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = peers_services.create_gateway(
+                **form.cleaned_data, actor=request.actor, now=request.received_at
+            )
+        except PeerError as exc:
+            form.add_error(None, str(exc))
+        else:
+            return _token(request, made)
+    return page(request, "gateway_form.html", title="Add a gateway", form=form)
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def edit_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
+    found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
+    fields = ("name", "endpoint_host", "endpoint_port")
+    initial = {name: getattr(found, name) for name in fields}
+    form = GatewayForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        try:
+            peers_services.update_gateway(
+                gateway=found,
+                **form.cleaned_data,
+                actor=request.actor,
+                now=request.received_at,
+            )
+        except PeerError as exc:
+            form.add_error(None, str(exc))
+        else:
+            messages.success(request, f"{found.name} is changed.")
+            return redirect("console:gateway", gateway_id=found.pk)
+    return page(
+        request,
+        "gateway_form.html",
+        title=f"Change {found.name}",
+        form=form,
+        gateway=found,
+    )
+
+
+@require_POST
+@administrator_required
+@recent_authentication_required()
+def issue_token(request: PortalRequest, gateway_id: int) -> HttpResponse:
+    found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
+    try:
+        return _token(request, found)
+    except PeerError as exc:
+        messages.error(request, str(exc))
+        return redirect("console:gateway", gateway_id=found.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def retire_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
+    found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
+    if request.method == "POST":
+        peers_services.retire_gateway(
+            gateway=found, actor=request.actor, now=request.received_at
+        )
+        messages.success(request, f"{found.name} is retired.")
+        return redirect("console:gateways")
+    return page(
+        request,
+        "gateway_confirm_retire.html",
+        title=f"Retire {found.name}",
+        gateway=found,
+        applications=found.applications.all(),
+    )
+
+
+def _token(request: PortalRequest, gateway: Gateway) -> HttpResponse:
+    """Answer the POST itself: the token is shown here and never again."""
+    token = peers_services.issue_enrolment_token(
+        gateway=gateway, actor=request.actor, now=request.received_at
+    )
+    return page(
+        request,
+        "gateway_token.html",
+        title=f"Enrol {gateway.name}",
+        gateway=gateway,
+        token=token,
+        base_url=settings.PEERAGE_BASE_URL,
+        minutes=settings.PEERAGE_ENROLMENT_TOKEN_SECONDS // 60,
+    )

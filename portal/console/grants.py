@@ -1,0 +1,109 @@
+"""Pages of grants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from policies import services as policies_services
+from policies.errors import PolicyError
+from policies.models import Grant
+from portal.accounts.access import (
+    administrator_required,
+    person,
+    reader_required,
+    recent_authentication_required,
+)
+from portal.console import selectors
+from portal.console.forms import GrantFilter, GrantForm
+from portal.console.pages import page, paged
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpResponse
+
+    from audit.http import PortalRequest
+
+
+@require_safe
+@reader_required
+def grants(request: PortalRequest) -> HttpResponse:
+    form = GrantFilter(request.GET)
+    form.is_valid()
+    return page(
+        request,
+        "grant_list.html",
+        title="Grants",
+        form=form,
+        pages=paged(request, _filtered(request, form)),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def add_grant(request: PortalRequest) -> HttpResponse:
+    wanted = {
+        name: request.GET.get(name) for name in ("person", "group", "application")
+    }
+    form = GrantForm(request.POST or None, initial=wanted)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            made = policies_services.create_grant(
+                user=data["person"],
+                group=data["group"],
+                application=data["application"],
+                not_before=request.received_at,
+                expires_at=data["expires_at"],
+                reason=data["reason"],
+                actor=request.actor,
+                now=request.received_at,
+            )
+        except PolicyError as exc:
+            form.add_error(None, str(exc))
+        else:
+            messages.success(request, f"Granted: {made}.")
+            return redirect("console:grants")
+    return page(request, "grant_form.html", title="Grant access", form=form)
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
+    found = selectors.get_grant_for(person(request), grant_id)
+    if found.ended_at is not None:
+        messages.info(request, "This grant has ended already.")
+        return redirect("console:grants")
+    if request.method == "POST":
+        policies_services.end_grant(
+            grant=found, actor=request.actor, now=request.received_at
+        )
+        messages.success(request, f"Ended: {found}.")
+        return redirect("console:grants")
+    return page(
+        request,
+        "grant_confirm_end.html",
+        title="End a grant",
+        grant=found,
+        destinations=found.application.destinations.all(),
+    )
+
+
+def _filtered(request: PortalRequest, form: GrantFilter) -> QuerySet[Grant]:
+    rows = Grant.objects.select_related("user", "group", "application")
+    live = selectors.live_grants(request.received_at)
+    match form.cleaned_data.get("state"):
+        case "all":
+            pass
+        case "ended":
+            rows = rows.exclude(pk__in=live.order_by().values("pk"))
+        case _:
+            rows = live
+    if application := form.cleaned_data.get("application"):
+        rows = rows.filter(application=application)
+    return rows

@@ -1,0 +1,133 @@
+"""Pages of people: the list, one person, and the end or return of their access."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.html import format_html_join
+from django.views.decorators.http import require_http_methods, require_safe
+
+from peers import selectors as peers_selectors
+from policies import selectors as policies_selectors
+from portal import revocation
+from portal.accounts import selectors as accounts_selectors
+from portal.accounts import services as accounts_services
+from portal.accounts.access import (
+    administrator_required,
+    person,
+    reader_required,
+    recent_authentication_required,
+)
+from portal.console import selectors
+from portal.console.forms import ReasonForm, UserFilter
+from portal.console.pages import page, paged
+
+if TYPE_CHECKING:
+    from audit.http import PortalRequest
+
+
+@require_safe
+@reader_required
+def manage_users(request: PortalRequest) -> HttpResponse:
+    form = UserFilter(request.GET)
+    form.is_valid()
+    users = selectors.search_users(
+        words=form.cleaned_data.get("q", ""), state=form.cleaned_data.get("state", "")
+    )
+    return page(
+        request,
+        "user_list.html",
+        title="Users",
+        form=form,
+        pages=paged(request, users),
+    )
+
+
+@require_safe
+@reader_required
+def user(request: PortalRequest, user_id: int) -> HttpResponse:
+    found = accounts_selectors.get_user_for(person(request), user_id)
+    devices = peers_selectors.list_devices_for(found)
+    return page(
+        request,
+        "user_detail.html",
+        title=str(found),
+        subject=found,
+        groups=found.groups.all(),
+        rows=selectors.device_rows(devices),
+        grants=selectors.grants_of(found, request.received_at),
+        sessions=UserSession.objects.filter(user=found).order_by("-last_seen_at"),
+        connections=selectors.connections_of(found.ref.id),
+        revocations=found.revocations.all(),
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def revoke_user(request: PortalRequest, user_id: int) -> HttpResponse:
+    found = accounts_selectors.get_user_for(person(request), user_id)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        done = revocation.revoke_user(
+            user=found,
+            reason=form.cleaned_data["reason"],
+            actor=request.actor,
+            requested_at=request.received_at,
+            now=request.received_at,
+        )
+        return redirect("console:revocation", revocation_id=done.pk)
+    devices = peers_selectors.list_devices_for(found).filter(state="active")
+    return page(
+        request,
+        "user_confirm_revoke.html",
+        title=f"Revoke {found}",
+        subject=found,
+        rows=selectors.device_rows(devices),
+        sessions=UserSession.objects.filter(user=found),
+        access=policies_selectors.my_access(found, request.received_at),
+        form=form,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def reactivate_user(request: PortalRequest, user_id: int) -> HttpResponse:
+    found = accounts_selectors.get_user_for(person(request), user_id)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        accounts_services.reactivate_user(
+            user=found,
+            reason=form.cleaned_data["reason"],
+            actor=request.actor,
+            now=request.received_at,
+        )
+        messages.success(request, f"{found} may sign in again and enrol new devices.")
+        return redirect("console:user", user_id=found.pk)
+    return page(
+        request,
+        "user_confirm_reactivate.html",
+        title=f"Enable {found}",
+        subject=found,
+        form=form,
+    )
+
+
+@require_safe
+@administrator_required
+def suggest_users(request: PortalRequest) -> HttpResponse:
+    """Answer the grant form's search with the first people that fit, as options."""
+    words = request.GET.get("person", "").strip()
+    found = selectors.search_users(words=words, state="active")[:10] if words else ()
+    return HttpResponse(
+        format_html_join(
+            "",
+            '<option value="{} ({})">{}</option>',
+            ((user, user.ref.id, user.email) for user in found),
+        )
+    )

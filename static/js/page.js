@@ -1,0 +1,70 @@
+// What every page needs: theme button, menu, copy buttons, local times, CSRF.
+
+const root = document.documentElement;
+
+export function csrfToken() {
+  return document.querySelector('meta[name="csrf-token"]').content;
+}
+
+function toggleTheme() {
+  const next = root.dataset.bsTheme === "dark" ? "light" : "dark";
+  root.dataset.bsTheme = next;
+  try {
+    localStorage.setItem("peerage-theme", next);
+  } catch {
+    // The choice then lasts as long as the page.
+  }
+}
+
+function toggleMenu(button) {
+  const open = button.getAttribute("aria-expanded") !== "true";
+  button.setAttribute("aria-expanded", String(open));
+  document
+    .getElementById(button.getAttribute("aria-controls"))
+    .classList.toggle("show", open);
+}
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent.trim();
+  await navigator.clipboard.writeText(text);
+  const label = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => {
+    button.textContent = label;
+  }, 1500);
+}
+
+function localTimes(within) {
+  for (const time of within.querySelectorAll("time[datetime]")) {
+    time.title = new Date(time.dateTime).toLocaleString();
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button === null) return;
+  if (button.matches("[data-theme-toggle]")) toggleTheme();
+  if (button.matches("[data-menu-toggle]")) toggleMenu(button);
+  if (button.matches("[data-copy]")) copy(button);
+});
+
+document.addEventListener("keydown", (event) => {
+  const menu = document.querySelector('[data-menu-toggle][aria-expanded="true"]');
+  if (event.key === "Escape" && menu !== null) {
+    toggleMenu(menu);
+    menu.focus();
+  }
+});
+
+// A form that was sent is not sent again by an impatient second click.
+document.addEventListener("submit", (event) => {
+  const buttons = event.target.querySelectorAll("button[data-once]");
+  for (const button of buttons) button.disabled = true;
+});
+
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = csrfToken();
+});
+
+document.addEventListener("htmx:afterSwap", () => localTimes(document));
+localTimes(document);
