@@ -1,0 +1,1 @@
+"""Who may hold a key: devices, the key ledger, addresses, gateways."""

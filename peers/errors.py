@@ -23,8 +23,20 @@ class DeviceLimitError(PeerError):
     """The person has as many devices as are allowed."""
 
 
+class DeviceRevokedError(PeerError):
+    """The device was revoked, which is final."""
+
+
+class OwnerInactiveError(PeerError):
+    """The person is disabled and holds nothing."""
+
+
 class InvalidNameError(PeerError):
     """A name is empty, too long, taken, or has control characters."""
+
+
+class InvalidEndpointError(PeerError):
+    """A gateway's endpoint is neither a host name nor an IP address with a port."""
 
 
 class PoolExhaustedError(PeerError):
@@ -33,6 +45,10 @@ class PoolExhaustedError(PeerError):
 
 class EnrolmentTokenError(PeerError):
     """A gateway's enrolment token is unknown, used, or expired."""
+
+
+class GatewayStateError(PeerError):
+    """A gateway is not in the state that the action needs."""
 
 
 class GatewayRequestError(PeerError):

@@ -40,7 +40,7 @@ def validate_cidr(value: str) -> None:
 class PublicKeyField(_Text):
     """A Curve25519 public key as canonical base64 (44 characters)."""
 
-    default_validators = [validate_public_key]  # noqa: RUF012 -- Django's contract
+    default_validators = [validate_public_key]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Fix the length."""
@@ -51,7 +51,7 @@ class PublicKeyField(_Text):
 class CidrField(_Text):
     """An IPv4 or IPv6 prefix in canonical text, without host bits."""
 
-    default_validators = [validate_cidr]  # noqa: RUF012 -- Django's contract
+    default_validators = [validate_cidr]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Fix the length: an IPv6 prefix has at most 43 characters."""

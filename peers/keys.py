@@ -1,9 +1,13 @@
-"""Curve25519 public keys as text: one form, no twins, no weak points. Pure.
+"""Public keys as text: one form, no twins, no weak points. Pure.
 
-The rules (attacks B05-B07): standard base64 with padding whose re-encoding is the
-same text; 32 bytes; the u-coordinate below p = 2^255 - 19 (RFC 7748 §5 masks bit
-255 and reduces, so any other spelling is a twin of another key); none of the
-low-order points, whose shared secret is all zeros for everybody (RFC 7748 §6.1).
+The rules for Curve25519 (attacks B05-B07): standard base64 with padding whose
+re-encoding is the same text; 32 bytes; the u-coordinate below p = 2^255 - 19
+(RFC 7748 §5 masks bit 255 and reduces, so any other spelling is a twin of another
+key); none of the low-order points, whose shared secret is all zeros for everybody
+(RFC 7748 §6.1).
+
+The rules for Ed25519 (attack G13): the same base64; the y-coordinate below p; none
+of the small-order points, under which one signature fits many messages.
 """
 
 from __future__ import annotations
@@ -30,22 +34,24 @@ LOW_ORDER: Final = frozenset(
     }
 )
 
+# The y-coordinates of the eight torsion points of edwards25519 (RFC 8032 §5.1);
+# the sign of x does not matter.
+_ORDER_EIGHT_Y: Final = (
+    2707385501144840649318225287225658788936804267575313519463743609750303402022
+)
+SMALL_ORDER: Final = frozenset(
+    {0, 1, FIELD_PRIME - 1, _ORDER_EIGHT_Y, FIELD_PRIME - _ORDER_EIGHT_Y}
+)
+
 
 def parse_public_key(text: str) -> bytes:
-    """Return the 32 bytes of a public key in canonical base64.
+    """Return the 32 bytes of a Curve25519 public key in canonical base64.
 
     Raises:
         InvalidKeyError: not canonical base64 of 32 bytes, not a canonical field
             element, or a point of low order.
     """
-    try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as exc:
-        msg = "a public key is 44 characters of standard base64"
-        raise InvalidKeyError(msg) from exc
-    if len(raw) != KEY_BYTES or base64.b64encode(raw).decode() != text:
-        msg = "a public key is 32 bytes in standard base64 with padding"
-        raise InvalidKeyError(msg)
+    raw = _key_bytes(text)
     coordinate = int.from_bytes(raw, "little")
     if coordinate >= FIELD_PRIME:
         msg = "the public key is another spelling of a key (not canonical)"
@@ -56,6 +62,43 @@ def parse_public_key(text: str) -> bytes:
     return raw
 
 
+def parse_signing_key(text: str) -> bytes:
+    """Return the 32 bytes of an Ed25519 public key in canonical base64.
+
+    Raises:
+        InvalidKeyError: not canonical base64 of 32 bytes, not a canonical field
+            element, or a point of small order.
+    """
+    raw = _key_bytes(text)
+    coordinate = int.from_bytes(raw, "little") & ~(1 << 255)
+    if coordinate >= FIELD_PRIME:
+        msg = "the signing key is another spelling of a key (not canonical)"
+        raise InvalidKeyError(msg)
+    if coordinate in SMALL_ORDER:
+        msg = "the signing key is a point of small order; make a new key"
+        raise InvalidKeyError(msg)
+    return raw
+
+
+def decode_base64(text: str, *, length: int) -> bytes | None:
+    """Return the bytes of canonical standard base64 of that length, else None."""
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    if len(raw) != length or base64.b64encode(raw).decode() != text:
+        return None
+    return raw
+
+
 def fingerprint(public_key: str) -> str:
     """Return the SHA-256 of the key's 32 bytes, lower-case hex, 64 characters."""
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()
+
+
+def _key_bytes(text: str) -> bytes:
+    raw = decode_base64(text, length=KEY_BYTES)
+    if raw is None:
+        msg = "a public key is 32 bytes in standard base64 with padding"
+        raise InvalidKeyError(msg)
+    return raw

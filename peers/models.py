@@ -24,18 +24,20 @@ class Gateway(models.Model):
     """A Linux host with one WireGuard interface in front of applications.
 
     `endpoint_host`:`endpoint_port` is what clients dial. `signing_key` is the
-    agent's Ed25519 public key (32 bytes); its private half never leaves the host.
+    agent's Ed25519 public key (32 bytes); its private half never leaves the host. An
+    enrolled gateway keeps its keys for ever: a host that lost them is another
+    gateway, so that no key of a gateway is ever forgotten and handed to a device.
     """
 
     id = models.BigAutoField(primary_key=True)
-    name = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=64)
     endpoint_host = models.CharField(max_length=253)
     endpoint_port = models.PositiveIntegerField(default=51820)
     state = models.CharField(
         max_length=8, choices=GatewayState.choices, default=GatewayState.PENDING
     )
     public_key = PublicKeyField(null=True, blank=True, unique=True)
-    signing_key = models.BinaryField(max_length=32, null=True, blank=True)
+    signing_key = models.BinaryField(max_length=32, null=True, blank=True, unique=True)
     epoch = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     enrolled_at = models.DateTimeField(null=True, blank=True)
@@ -43,9 +45,16 @@ class Gateway(models.Model):
     agent_version = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        """By name, as people look for them."""
+        """By name, as people look for them; a retired gateway frees its name."""
 
-        ordering = ("name",)
+        ordering = ("name", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("name",),
+                condition=~Q(state="retired"),
+                name="peers_gateway_one_live_per_name",
+            ),
+        )
 
     def __str__(self) -> str:
         """Return the name."""
@@ -139,7 +148,7 @@ class Device(models.Model):
     )
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    revoked_reason = models.CharField(max_length=32, blank=True)
+    revoked_reason = models.CharField(max_length=255, blank=True)
 
     class Meta:
         """Newest first; an active name is unique for its owner."""
@@ -215,18 +224,21 @@ class AddressLease(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     pool = models.ForeignKey(AddressPool, on_delete=models.PROTECT)
-    device = models.ForeignKey(
-        Device, on_delete=models.PROTECT, related_name="leases"
-    )
+    device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="leases")
     address = models.GenericIPAddressField()
     leased_at = models.DateTimeField()
     released_at = models.DateTimeField(null=True, blank=True)
     quarantined_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """An address has one holder at a time."""
+        """An address has one holder at a time; who held it is asked often."""
 
         ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=("address", "leased_at"), name="peers_lease_address_time"
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("address",),

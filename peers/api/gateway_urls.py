@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-urlpatterns: list = []
+from django.urls import path
+
+from peers.api import gateway_views
+
+urlpatterns = [path("enroll", gateway_views.enroll, name="gateway-enroll")]

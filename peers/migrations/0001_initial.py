@@ -30,12 +30,12 @@ class Migration(migrations.Migration):
             name='Gateway',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=64, unique=True)),
+                ('name', models.CharField(max_length=64)),
                 ('endpoint_host', models.CharField(max_length=253)),
                 ('endpoint_port', models.PositiveIntegerField(default=51820)),
                 ('state', models.CharField(choices=[('pending', 'waiting for enrolment'), ('enrolled', 'enrolled'), ('retired', 'retired')], default='pending', max_length=8)),
                 ('public_key', peers.fields.PublicKeyField(blank=True, max_length=44, null=True, unique=True)),
-                ('signing_key', models.BinaryField(blank=True, max_length=32, null=True)),
+                ('signing_key', models.BinaryField(blank=True, max_length=32, null=True, unique=True)),
                 ('epoch', models.PositiveIntegerField(default=1)),
                 ('created_at', models.DateTimeField()),
                 ('enrolled_at', models.DateTimeField(blank=True, null=True)),
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('agent_version', models.CharField(blank=True, max_length=64)),
             ],
             options={
-                'ordering': ('name',),
+                'ordering': ('name', 'id'),
             },
         ),
         migrations.CreateModel(
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('active', 'active'), ('revoked', 'revoked')], default='active', max_length=8)),
                 ('created_at', models.DateTimeField()),
                 ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_reason', models.CharField(blank=True, max_length=32)),
+                ('revoked_reason', models.CharField(blank=True, max_length=255)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='devices', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -121,6 +121,14 @@ class Migration(migrations.Migration):
                 ('used_at', models.DateTimeField(blank=True, null=True)),
                 ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='enrolment_tokens', to='peers.gateway')),
             ],
+        ),
+        migrations.AddConstraint(
+            model_name='gateway',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'retired'), _negated=True), fields=('name',), name='peers_gateway_one_live_per_name'),
+        ),
+        migrations.AddIndex(
+            model_name='addresslease',
+            index=models.Index(fields=['address', 'leased_at'], name='peers_lease_address_time'),
         ),
         migrations.AddConstraint(
             model_name='device',

@@ -1,0 +1,100 @@
+"""A gateway's first word: its enrolment. Everything after it is signed.
+
+The one endpoint that strangers may call, so it is small: 16 KiB of JSON, a few
+tries a minute for an address, and a token of 256 bits to guess. The keys that a
+gateway pins come from the layer above, named in `settings.PEERAGE_SNAPSHOT_KEYS`.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.module_loading import import_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from peers import services
+from peers.api.authentication import record_refused
+from peers.api.problems import problem, refusal
+from peers.errors import GatewayRequestError, PeerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from audit.http import PortalRequest
+    from peers.models import Gateway
+
+MAXIMUM_BYTES: Final = 16 * 1024
+TRIES_PER_MINUTE: Final = 20
+FIELDS: Final = (
+    "token",
+    "signing_key",
+    "wireguard_key",
+    "agent_version",
+    "proof",
+)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def enroll(request: HttpRequest) -> HttpResponse:
+    """Enrol the gateway whose token is sent, with the keys its agent made."""
+    portal_request = cast("PortalRequest", request)
+    if _tries(portal_request.actor.address) > TRIES_PER_MINUTE:
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, "try again in a minute")
+    try:
+        sent = _fields(portal_request)
+        gateway = services.enroll_gateway(
+            **sent, actor=portal_request.actor, now=portal_request.received_at
+        )
+    except GatewayRequestError as exc:
+        record_refused(portal_request, exc, now=portal_request.received_at)
+        return problem(HTTPStatus.BAD_REQUEST, str(exc))
+    except PeerError as exc:
+        return refusal(exc)
+    return JsonResponse(_answer(gateway), status=HTTPStatus.CREATED)
+
+
+def _answer(gateway: Gateway) -> dict[str, Any]:
+    keys: Callable[[], list[dict[str, str]]] = import_string(
+        settings.PEERAGE_SNAPSHOT_KEYS
+    )
+    return {
+        "gateway": gateway.ref.id,
+        "deployment": settings.PEERAGE_DEPLOYMENT,
+        "epoch": gateway.epoch,
+        "snapshot_keys": keys(),
+    }
+
+
+def _fields(request: PortalRequest) -> dict[str, str]:
+    body = request.read(MAXIMUM_BYTES + 1)
+    if len(body) > MAXIMUM_BYTES:
+        raise GatewayRequestError(f"the body is longer than {MAXIMUM_BYTES} bytes")
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise GatewayRequestError("the body is not JSON") from exc
+    if (
+        not isinstance(sent, dict)
+        or sent.keys() != set(FIELDS)
+        or not all(isinstance(value, str) for value in sent.values())
+    ):
+        raise GatewayRequestError(f"the body has the texts {', '.join(FIELDS)}")
+    return sent
+
+
+def _tries(address: str) -> int:
+    key = f"peers.enroll.{address}"
+    cache.add(key, 0, timeout=60)
+    try:
+        return cache.incr(key)
+    except ValueError:
+        return 1  # The minute ended between the two lines.

@@ -1,0 +1,73 @@
+"""What the people's API takes and gives. Rules about values are the services'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rest_framework import serializers
+
+from peers.keys import fingerprint
+from peers.models import KeyState
+from peers.selectors import live_addresses
+
+if TYPE_CHECKING:
+    from peers.models import Device
+    from portal.accounts.models import User
+
+TEXT_LENGTH: Final = 1024
+
+
+class TextField(serializers.Field[str, str, str, Any]):
+    """A text as it came: nothing trimmed, so that services judge what was sent."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Refuse what is no text, or is far too long for any field."""
+        if not isinstance(data, str) or len(data) > TEXT_LENGTH:
+            msg = f"must be a text of at most {TEXT_LENGTH} characters"
+            raise serializers.ValidationError(msg)
+        return data
+
+    def to_representation(self, value: str) -> str:
+        """Return it unchanged."""
+        return value
+
+
+class EnrolmentInput(serializers.Serializer[Any]):
+    """A device that asks to be enrolled."""
+
+    name = TextField()
+    platform = TextField(required=False, default="")
+    public_key = TextField()
+    challenge = serializers.UUIDField()
+    proof = TextField()
+
+
+class RevocationInput(serializers.Serializer[Any]):
+    """Why a device is revoked; it may be left out."""
+
+    reason = TextField(required=False, default="")
+
+
+def device_output(device: Device) -> dict[str, Any]:
+    """Return a device as its owner sees it."""
+    active = [key for key in device.keys.all() if key.state == KeyState.ACTIVE]
+    return {
+        "id": device.pk,
+        "name": device.name,
+        "platform": device.platform,
+        "state": device.state,
+        "addresses": live_addresses(device),
+        "fingerprint": fingerprint(active[0].public_key) if active else None,
+        "created_at": device.created_at.isoformat(),
+    }
+
+
+def person_output(user: User) -> dict[str, Any]:
+    """Return a person as they see themselves."""
+    return {
+        "id": user.pk,
+        "name": str(user),
+        "email": user.email,
+        "role": user.role,
+        "groups": sorted(user.groups.values_list("name", flat=True)),
+    }

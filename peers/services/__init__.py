@@ -1,0 +1,43 @@
+"""Every change to who may hold a key. Called as `services.enroll_device(...)`.
+
+Each function is one transaction with its events. A refusal is an event too: it is
+recorded after the refused change was rolled back, so it stays.
+"""
+
+from __future__ import annotations
+
+from peers.services.challenges import (
+    create_challenge,
+    prove_possession,
+    sweep_challenges,
+)
+from peers.services.devices import (
+    enroll_device,
+    record_config_issued,
+    rename_device,
+    revoke_device,
+    revoke_devices_of,
+)
+from peers.services.gateways import (
+    create_gateway,
+    enroll_gateway,
+    issue_enrolment_token,
+    retire_gateway,
+    update_gateway,
+)
+
+__all__ = (
+    "create_challenge",
+    "create_gateway",
+    "enroll_device",
+    "enroll_gateway",
+    "issue_enrolment_token",
+    "prove_possession",
+    "record_config_issued",
+    "rename_device",
+    "retire_gateway",
+    "revoke_device",
+    "revoke_devices_of",
+    "sweep_challenges",
+    "update_gateway",
+)

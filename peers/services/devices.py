@@ -1,0 +1,328 @@
+"""Devices: enrolled once with a key nobody ever offered before, revoked for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from audit.actor import Ref
+from audit.events import EventCode, Outcome
+from audit.services import record
+from peers.errors import (
+    DeviceLimitError,
+    DeviceRevokedError,
+    InvalidNameError,
+    KeySeenError,
+    OwnerInactiveError,
+    PeerError,
+)
+from peers.keys import KEY_BYTES, decode_base64, fingerprint
+from peers.models import Device, DeviceKey, DeviceState, Gateway, KeyState
+from peers.names import plain_reason, valid_name, valid_platform
+from peers.services.challenges import prove_possession
+from peers.services.leases import lease_addresses, release_addresses
+from peers.signals import peers_changed
+from portal.accounts.models import User
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from audit.actor import Actor
+
+KEY_SEEN: Final = "this key has been used before; make a new one"
+NAME_TAKEN: Final = "another active device has this name"
+
+
+def enroll_device(
+    *,
+    user: User,
+    name: str,
+    platform: str,
+    public_key: str,
+    challenge_id: UUID,
+    proof: str,
+    actor: Actor,
+    now: datetime,
+) -> Device:
+    """Enrol a device whose private key the person has proven to hold.
+
+    A refusal changes nothing but the challenge, which serves one answer, and
+    records one event.
+
+    Raises:
+        InvalidNameError: the name or platform is malformed, or the name is taken.
+        InvalidKeyError: the key is malformed or weak.
+        PossessionError: the proof is wrong, or its challenge gone.
+        KeySeenError: the key was seen before, whoever holds or held it.
+        DeviceLimitError: the person has as many devices as are allowed.
+        OwnerInactiveError: the person is disabled.
+        PoolExhaustedError: no address is free.
+    """
+    try:
+        device = Device(
+            owner=user,
+            name=valid_name(name),
+            platform=valid_platform(platform),
+            created_at=now,
+        )
+        prove_possession(
+            user=user,
+            challenge_id=challenge_id,
+            public_key=public_key,
+            proof=proof,
+            now=now,
+        )
+        with transaction.atomic():
+            return _enroll(device, public_key, actor, now)
+    except PeerError as exc:
+        _record_refused(exc, user=user, public_key=public_key, actor=actor, now=now)
+        raise
+
+
+def rename_device(*, device: Device, name: str, actor: Actor, now: datetime) -> Device:
+    """Give a device another name.
+
+    Raises:
+        DeviceRevokedError: the device was revoked.
+        InvalidNameError: the name is malformed or taken.
+    """
+    try:
+        _refuse_revoked(device)
+        with transaction.atomic():
+            return _rename(device, valid_name(name), actor, now)
+    except PeerError as exc:
+        record(
+            EventCode.DEVICE_UPDATE,
+            outcome=Outcome.REFUSED,
+            actor=actor,
+            now=now,
+            person=device.owner.ref,
+            device=device.ref,
+            reason=str(exc),
+        )
+        raise
+
+
+@transaction.atomic
+def revoke_device(
+    *, device: Device, reason: str, actor: Actor, now: datetime
+) -> Device:
+    """Revoke a device with its key and addresses. Revoking again changes nothing."""
+    if _revoke(device, plain_reason(reason), actor, now):
+        peers_changed.send(
+            Device, user_ids=frozenset({device.owner_id}), gateway_ids=frozenset()
+        )
+    return device
+
+
+@transaction.atomic
+def revoke_devices_of(
+    *, user: User, reason: str, actor: Actor, now: datetime
+) -> list[Device]:
+    """Revoke every active device of a person and return them.
+
+    The caller has disabled the person before, in this transaction: an enrolment
+    that is under way then either sees it or has its device among these.
+    """
+    active = Device.objects.filter(owner=user, state=DeviceState.ACTIVE)
+    revoked = [
+        device
+        for device in active.select_related("owner").order_by("pk")
+        if _revoke(device, plain_reason(reason), actor, now)
+    ]
+    if revoked:
+        peers_changed.send(
+            Device, user_ids=frozenset({user.pk}), gateway_ids=frozenset()
+        )
+    return revoked
+
+
+def record_config_issued(*, device: Device, actor: Actor, now: datetime) -> None:
+    """Record that the owner was given the configuration of a device.
+
+    Raises:
+        DeviceRevokedError: the device was revoked; it has no configuration.
+    """
+    _refuse_revoked(device)
+    record(
+        EventCode.DEVICE_CONFIG_ISSUED,
+        actor=actor,
+        now=now,
+        person=device.owner.ref,
+        device=device.ref,
+    )
+
+
+def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Device:
+    _lock_owner(device.owner_id)
+    _refuse_seen(public_key)
+    _refuse_beyond_limit(device.owner_id)
+    _save_named(device)
+    key = _register(device, public_key, now)
+    leases = lease_addresses(device=device, now=now)
+    record(
+        EventCode.DEVICE_ENROLL_COMPLETE,
+        actor=actor,
+        now=now,
+        person=device.owner.ref,
+        device=device.ref,
+        details={
+            "platform": device.platform,
+            "addresses": [lease.address for lease in leases],
+        },
+    )
+    _record_key(EventCode.KEY_REGISTERED, key, actor, now)
+    peers_changed.send(
+        Device, user_ids=frozenset({device.owner_id}), gateway_ids=frozenset()
+    )
+    return device
+
+
+def _refuse_revoked(device: Device) -> None:
+    if not device.is_active:
+        raise DeviceRevokedError(f"{device.name} was revoked; enrol a new device")
+
+
+def _lock_owner(user_id: int) -> None:
+    # A row lock, though elsewhere only addresses are worth one: the device limit
+    # is a count, which no constraint can keep, and a revocation of the person
+    # that runs at this moment must not miss this device.
+    people = User.objects.select_for_update(no_key=True).filter(is_active=True)
+    if people.filter(pk=user_id).first() is None:
+        raise OwnerInactiveError("this person is disabled")
+
+
+def _refuse_seen(public_key: str) -> None:
+    if (
+        DeviceKey.objects.filter(public_key=public_key).exists()
+        or Gateway.objects.filter(public_key=public_key).exists()
+    ):
+        raise KeySeenError(KEY_SEEN)
+
+
+def _refuse_beyond_limit(user_id: int) -> None:
+    limit = settings.PEERAGE_DEVICE_LIMIT
+    active = Device.objects.filter(owner_id=user_id, state=DeviceState.ACTIVE)
+    if active.count() >= limit:
+        msg = f"you have {limit} devices, which is the limit; revoke one first"
+        raise DeviceLimitError(msg)
+
+
+def _save_named(device: Device) -> None:
+    try:
+        with transaction.atomic():
+            device.save()
+    except IntegrityError as exc:
+        raise InvalidNameError(NAME_TAKEN) from exc
+
+
+def _register(device: Device, public_key: str, now: datetime) -> DeviceKey:
+    try:
+        with transaction.atomic():
+            return DeviceKey.objects.create(
+                device=device,
+                public_key=public_key,
+                state=KeyState.ACTIVE,
+                created_at=now,
+            )
+    except IntegrityError as exc:
+        raise KeySeenError(KEY_SEEN) from exc
+
+
+def _rename(device: Device, name: str, actor: Actor, now: datetime) -> Device:
+    before = device.name
+    try:
+        with transaction.atomic():
+            Device.objects.filter(pk=device.pk).update(name=name)
+    except IntegrityError as exc:
+        raise InvalidNameError(NAME_TAKEN) from exc
+    device.name = name
+    record(
+        EventCode.DEVICE_UPDATE,
+        actor=actor,
+        now=now,
+        person=device.owner.ref,
+        device=device.ref,
+        details={"name_before": before},
+    )
+    return device
+
+
+def _revoke(device: Device, reason: str, actor: Actor, now: datetime) -> bool:
+    """Return whether this call revoked it; of two at once, one does."""
+    changed = Device.objects.filter(pk=device.pk, state=DeviceState.ACTIVE).update(
+        state=DeviceState.REVOKED, revoked_at=now, revoked_reason=reason
+    )
+    device.refresh_from_db(fields=("state", "revoked_at", "revoked_reason"))
+    if not changed:
+        return False
+    record(
+        EventCode.DEVICE_REVOKE,
+        actor=actor,
+        now=now,
+        person=device.owner.ref,
+        device=device.ref,
+        reason=reason,
+    )
+    for key in _living_keys(device):
+        key.state = KeyState.REVOKED
+        key.ended_at = now
+        key.save(update_fields=("state", "ended_at"))
+        _record_key(EventCode.KEY_REVOKED, key, actor, now)
+    release_addresses(device=device, now=now)
+    return True
+
+
+def _living_keys(device: Device) -> Sequence[DeviceKey]:
+    ended = (KeyState.RETIRED, KeyState.REVOKED)
+    keys = DeviceKey.objects.filter(device=device).exclude(state__in=ended)
+    return list(keys.select_related("device__owner").order_by("pk"))
+
+
+def _record_key(code: EventCode, key: DeviceKey, actor: Actor, now: datetime) -> None:
+    record(
+        code,
+        actor=actor,
+        now=now,
+        person=key.device.owner.ref,
+        device=key.device.ref,
+        details={"fingerprint": fingerprint(key.public_key)},
+    )
+
+
+def _record_refused(
+    exc: PeerError, *, user: User, public_key: str, actor: Actor, now: datetime
+) -> None:
+    details = {"error": type(exc).__name__}
+    if decode_base64(public_key, length=KEY_BYTES) is not None:
+        details["fingerprint"] = fingerprint(public_key)
+    code = EventCode.DEVICE_ENROLL_REQUEST
+    target = Ref(id="")
+    if isinstance(exc, KeySeenError):
+        code = EventCode.DEVICE_ENROLL_DUPLICATE_KEY
+        target = _holder(public_key)
+    elif isinstance(exc, DeviceLimitError):
+        code = EventCode.DEVICE_LIMIT_EXCEEDED
+    record(
+        code,
+        outcome=Outcome.REFUSED,
+        actor=actor,
+        now=now,
+        person=user.ref,
+        target=target,
+        reason=str(exc),
+        details=details,
+    )
+
+
+def _holder(public_key: str) -> Ref:
+    # For the log's readers. The person who offered the key never learns it.
+    key = DeviceKey.objects.filter(public_key=public_key).first()
+    if key is not None:
+        return key.device.ref
+    gateway = Gateway.objects.filter(public_key=public_key).first()
+    return gateway.ref if gateway is not None else Ref(id="")
