@@ -1,0 +1,1 @@
+"""An identity provider for the demonstration and the tests: never for real people."""
