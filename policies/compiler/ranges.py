@@ -14,12 +14,16 @@ from ipaddress import (
     IPv6Network,
     summarize_address_range,
 )
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from policies.compiler.types import IPAddress, IPNetwork
 
 Family: TypeAlias = Literal[4, 6]
 Range: TypeAlias = tuple[int, int]
+
+IPV4: Final[Family] = 4
+IPV6: Final[Family] = 6
+FAMILIES: Final[tuple[Family, ...]] = (IPV4, IPV6)
 
 
 def network_range(network: IPNetwork) -> Range:
@@ -27,9 +31,19 @@ def network_range(network: IPNetwork) -> Range:
     return (int(network.network_address), int(network.broadcast_address))
 
 
-def address(family: Family, number: int) -> IPAddress:
+def network_family(network: IPNetwork) -> Family:
+    """Return 4 or 6."""
+    return 4 if isinstance(network, IPv4Network) else 6
+
+
+def address_family(address: IPAddress) -> Family:
+    """Return 4 or 6."""
+    return 4 if isinstance(address, IPv4Address) else 6
+
+
+def address_of(family: Family, number: int) -> IPAddress:
     """Return the address with this number."""
-    return IPv4Address(number) if family == 4 else IPv6Address(number)  # noqa: PLR2004
+    return IPv4Address(number) if family == IPV4 else IPv6Address(number)
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
@@ -63,7 +77,7 @@ def collapsed(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     four: list[Range] = []
     six: list[Range] = []
     for network in networks:
-        (four if network.version == 4 else six).append(  # noqa: PLR2004 - IPv4
+        (four if network_family(network) == IPV4 else six).append(
             network_range(network)
         )
     prefixes: list[IPv4Network | IPv6Network] = []

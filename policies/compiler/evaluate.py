@@ -1,0 +1,134 @@
+"""The verdict on one packet, read straight from the snapshot: the compiler's reference.
+
+Deliberately naive: no regions, no sets, only the sentences of DESIGN §6. What the
+kernel does with the compiled ruleset must agree with this, and `explain` starts here.
+It judges the first packet of a flow on a gateway whose lease is live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from policies.compiler.ranges import address_family
+from policies.compiler.regions import FORBIDDEN, ICMP, ICMPV6, TCP, UDP
+from policies.compiler.types import (
+    Destination,
+    IPAddress,
+    Peer,
+    Protocol,
+    Snapshot,
+    SnapshotGrant,
+)
+
+
+class Reason(StrEnum):
+    """Why a packet passes or not; a denial's value is its log prefix."""
+
+    GRANTED = "granted"
+    NO_DEVICE = "no_device"
+    LATERAL = "lateral"
+    NO_GRANT = "no_grant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packet:
+    """The first packet of a flow. `port` is None for protocols without ports."""
+
+    source: IPAddress
+    destination: IPAddress
+    protocol: int
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What happens, why, to whose device, and every grant that allows it, by id.
+
+    The first grant is the one the kernel's log names.
+    """
+
+    reason: Reason
+    device_id: int | None
+    grants: tuple[SnapshotGrant, ...]
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the packet passes."""
+        return self.reason is Reason.GRANTED
+
+
+_NUMBERS: Final = {
+    Protocol.TCP: TCP,
+    Protocol.UDP: UDP,
+    Protocol.ICMP: ICMP,
+    Protocol.ICMPV6: ICMPV6,
+}
+
+
+def verdict(snapshot: Snapshot, packet: Packet, *, now: datetime) -> Verdict:
+    """Return what the gateway must do with `packet` at `now`."""
+    if any(packet.destination in pool for pool in snapshot.pools):
+        return _denied(Reason.LATERAL)
+    peer = _holder(snapshot, packet.source, now=now)
+    if peer is None:
+        return _denied(Reason.NO_DEVICE)
+    grants = _allowing(snapshot, peer, packet, now=now)
+    reason = Reason.GRANTED if grants else Reason.NO_GRANT
+    return Verdict(reason=reason, device_id=peer.device_id, grants=grants)
+
+
+def covers(destination: Destination, packet: Packet) -> bool:
+    """Return whether a packet goes to a destination."""
+    if packet.destination not in destination.prefix or _is_forbidden(packet):
+        return False
+    if packet.protocol in {TCP, UDP} and not packet.port:
+        return False
+    if destination.protocol is Protocol.ANY:
+        return packet.protocol != 0
+    if packet.protocol != _NUMBERS[destination.protocol]:
+        return False
+    ports = destination.ports
+    return ports is None or ports.first <= (packet.port or 0) <= ports.last
+
+
+def _denied(reason: Reason) -> Verdict:
+    """Return a denial that concerns no known device."""
+    return Verdict(reason=reason, device_id=None, grants=())
+
+
+def _holder(snapshot: Snapshot, source: IPAddress, *, now: datetime) -> Peer | None:
+    """Return the live peer that holds an address."""
+    for peer in snapshot.peers:
+        if source in peer.addresses and now < peer.expires_at:
+            return peer
+    return None
+
+
+def _allowing(
+    snapshot: Snapshot, peer: Peer, packet: Packet, *, now: datetime
+) -> tuple[SnapshotGrant, ...]:
+    """Return the grants that allow the packet, by id."""
+    held = {m.subject for m in snapshot.subjects if peer.device_id in m.device_ids}
+    reached = {
+        application.id
+        for application in snapshot.applications
+        if any(covers(d, packet) for d in application.destinations)
+    }
+    allowing = (
+        grant
+        for grant in snapshot.grants
+        if grant.subject in held
+        and grant.application_id in reached
+        and now < grant.expires_at
+    )
+    return tuple(sorted(allowing, key=lambda grant: grant.id))
+
+
+def _is_forbidden(packet: Packet) -> bool:
+    """Return whether the destination is nobody's to grant."""
+    number = int(packet.destination)
+    holes = FORBIDDEN[address_family(packet.destination)]
+    return any(first <= number <= last for first, last in holes)

@@ -1,0 +1,135 @@
+"""What a gateway's kernel holds, in a form two sides can compare by digest.
+
+The portal computes it from the snapshot, the agent from what it read back; equal
+digests are the proof that a generation is in force. Times are no part of it, counters
+neither; the interface's name is left out, because the portal does not know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from policies.compiler.canonical import canonical_json
+from policies.compiler.nftables import ruleset
+from policies.compiler.readback import ruleset_from_nft
+from policies.compiler.snapshot import digest
+from policies.compiler.tables import Chain, NamedSet, Ruleset
+from policies.compiler.types import Snapshot
+from policies.compiler.wireguard import GatewayPeer, gateway_peers
+
+Row: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """Everything that decides, sorted; a rule keeps its place in its chain.
+
+    `peers` (key, AllowedIPs…), `devices` (map, address, mark), `subjects` (set,
+    address), `destinations` (map, key, verdict), `rules` (chain, hook, rule…).
+    """
+
+    peers: tuple[Row, ...]
+    devices: tuple[Row, ...]
+    subjects: tuple[Row, ...]
+    destinations: tuple[Row, ...]
+    rules: tuple[Row, ...]
+
+
+def holdings(
+    snapshot: Snapshot, interface: str, *, now: datetime | None = None
+) -> Holdings:
+    """Return what the kernel should hold at `now`, by default the time of issue.
+
+    Raises:
+        InvalidValueError: the interface's name cannot be used in a ruleset.
+    """
+    moment = snapshot.issued if now is None else now
+    return held(
+        _live(ruleset(snapshot, interface=interface), now=moment),
+        gateway_peers(snapshot, now=moment),
+    )
+
+
+def holdings_from_nft(
+    listing: object, peers: Iterable[GatewayPeer], *, interface: str, now: datetime
+) -> Holdings:
+    """Return what the kernel does hold: `nft -j list table …` and the peers.
+
+    Raises:
+        SnapshotFormatError: not a listing of libnftables' JSON.
+    """
+    return held(ruleset_from_nft(listing, interface=interface, now=now), peers)
+
+
+def held(table: Ruleset, peers: Iterable[GatewayPeer]) -> Holdings:
+    """Return a ruleset and peers as holdings."""
+    maps = [named for named in table.sets if named.data_type]
+    sets = [named for named in table.sets if not named.data_type]
+    foreign = tuple(("foreign", kind, name) for kind, name in table.foreign)
+    return Holdings(
+        peers=tuple(sorted(_peer(peer) for peer in peers)),
+        devices=_elements(named for named in maps if named.data_type == "mark"),
+        subjects=_elements(sets),
+        destinations=_elements(named for named in maps if named.data_type != "mark"),
+        rules=(*(_rules(chain, table.interface) for chain in table.chains), *foreign),
+    )
+
+
+def holdings_digest(value: Holdings) -> str:
+    """Return SHA-256 over the canonical JSON of the holdings, in hexadecimal."""
+    return digest(
+        canonical_json(
+            {
+                "peers": value.peers,
+                "devices": value.devices,
+                "subjects": value.subjects,
+                "destinations": value.destinations,
+                "rules": value.rules,
+            }
+        )
+    )
+
+
+def _live(table: Ruleset, *, now: datetime) -> Ruleset:
+    """Return the ruleset without what the kernel has ended by `now`."""
+    return replace(
+        table,
+        sets=tuple(
+            replace(
+                named,
+                elements=tuple(e for e in named.elements if now < e.expires_at),
+            )
+            for named in table.sets
+        ),
+    )
+
+
+def _peer(peer: GatewayPeer) -> Row:
+    """Return a peer as a row."""
+    return (peer.public_key, *sorted(str(prefix) for prefix in peer.allowed_ips))
+
+
+def _elements(sets: Iterable[NamedSet]) -> tuple[Row, ...]:
+    """Return the elements of sets as rows."""
+    return tuple(
+        sorted(
+            (named.name, element.key, element.data)
+            if element.data
+            else (named.name, element.key)
+            for named in sets
+            for element in named.elements
+        )
+    )
+
+
+def _rules(chain: Chain, interface: str) -> Row:
+    """Return a chain as a row, the interface's name replaced."""
+    here, anywhere = f'ifname "{interface}"', 'ifname "@interface"'
+    return (
+        chain.name,
+        chain.hook,
+        *(rule.replace(here, anywhere) for rule in chain.rules),
+    )

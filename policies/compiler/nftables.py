@@ -1,0 +1,360 @@
+"""The ruleset of one gateway: destination first, then subject (DESIGN §7).
+
+The kernel holds the policy in its normal form: memberships, destinations, grants.
+The rule that accepts *is* the grant, so the log names it. Rules this module keeps:
+
+* Every path ends in a drop; the base chain's policy is drop as well.
+* Both gates (lease, device) stand before `established accept`, in both directions.
+* A denial says why in its log prefix. Logging is rate-limited only where no person
+  could be hidden by somebody else's noise.
+* Machine ids only. No name of a person, group or application enters a ruleset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from policies.compiler.delta import transaction
+from policies.compiler.ranges import (
+    FAMILIES,
+    Family,
+    Range,
+    address_family,
+    address_of,
+)
+from policies.compiler.regions import Label, Region, regions
+from policies.compiler.tables import (
+    Chain,
+    Element,
+    NamedSet,
+    Ruleset,
+    named_set,
+    table_name,
+)
+from policies.compiler.types import (
+    NEVER,
+    IPAddress,
+    Peer,
+    Snapshot,
+    SnapshotGrant,
+)
+
+__all__ = [
+    "ACCEPT_GROUP",
+    "DENY_GROUP",
+    "Chain",
+    "Element",
+    "NamedSet",
+    "Ruleset",
+    "base_text",
+    "closed_text",
+    "live_text",
+    "ruleset",
+    "table_name",
+    "transaction",
+]
+
+ACCEPT_GROUP: Final = 41
+"""NFLOG group of new flows; the prefix is `gt_<grant>/ap_<application>`."""
+
+DENY_GROUP: Final = 42
+"""NFLOG group of refusals; the prefix is the reason."""
+
+_LONGEST_CHAIN: Final = 63
+"""nft(8) takes 128 characters; a listing stays readable with fewer."""
+
+_ADDRESS: Final[Mapping[Family, str]] = {4: "ipv4_addr", 6: "ipv6_addr"}
+_HEADER: Final[Mapping[Family, str]] = {4: "ip", 6: "ip6"}
+
+_LOUD: Final = ("no_grant", "lateral", "input")
+_LIMITED: Final = (
+    "not_live",
+    "no_device",
+    "spoofed",
+    "invalid",
+    "mid_stream",
+    "unsolicited",
+)
+"""Not decisions about a person: the gateway's state, forged or late packets."""
+
+_FORWARD: Final = "type filter hook forward priority 0; policy drop;"
+_INPUT: Final = "type filter hook input priority 0; policy accept;"
+
+_Addresses: TypeAlias = Mapping[int, tuple[IPAddress, ...]]
+
+
+def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
+    """Return the whole table that enforces `snapshot` on `interface`.
+
+    Raises:
+        InvalidValueError: the interface's name cannot be used in a ruleset.
+    """
+    table_name(interface)
+    granted = {grant.application_id for grant in snapshot.grants}
+    cut = regions(a for a in snapshot.applications if a.id in granted)
+    reached: defaultdict[Label, set[Family]] = defaultdict(set)
+    for region in cut:
+        reached[region.applications].add(region.family)
+    chains = [
+        _application_chain(label, families, snapshot.grants)
+        for label, families in reached.items()
+    ]
+    families_of: defaultdict[int, set[Family]] = defaultdict(set)
+    for label, families in reached.items():
+        for application in label:
+            families_of[application] |= families
+    return _sorted(
+        interface,
+        (
+            *_gates(snapshot.peers),
+            *_destinations(cut),
+            *_subjects(snapshot, families_of),
+        ),
+        (*_static_chains(interface), *chains),
+    )
+
+
+def base_text(interface: str) -> str:
+    """Return the closed table: every gate, no device, no destination, no lease.
+
+    For boot, before the first snapshot. Loaded over a live table it changes no
+    element and rewrites the fixed chains as they are: it opens nothing and closes
+    nothing that the lease does not close anyway.
+    """
+    closed = _sorted(
+        interface, (*_gates(()), *_destinations(())), _static_chains(interface)
+    )
+    table = f"inet {table_name(interface)}"
+    lines = [f"add table {table}"]
+    lines += [
+        f"add {s.kind} {table} {s.name} {{ {s.declaration} }}" for s in closed.sets
+    ]
+    lines += [
+        f"add chain {table} {c.name}{f' {{ {c.hook} }}' if c.hook else ''}"
+        for c in closed.chains
+    ]
+    for chain in closed.chains:
+        lines.append(f"flush chain {table} {chain.name}")
+        lines += [f"add rule {table} {chain.name} {rule}" for rule in chain.rules]
+    return "\n".join(lines) + "\n"
+
+
+def live_text(interface: str, seconds: int) -> str:
+    """Return the script that opens the lease for `seconds` from now.
+
+    Adding an element that exists does not extend its timeout, deleting one that is
+    absent fails: so add, delete, add, in one transaction. Nothing closes meanwhile.
+    """
+    live = f"element inet {table_name(interface)} live"
+    lease = f'{{ "{interface}" timeout {seconds}s }}'
+    return (
+        f'add {live} {lease}\ndelete {live} {{ "{interface}" }}\nadd {live} {lease}\n'
+    )
+
+
+def closed_text(interface: str) -> str:
+    """Return the script that ends the lease at once, whether it was open or not."""
+    live = f"element inet {table_name(interface)} live"
+    return (
+        f'add {live} {{ "{interface}" timeout 1s }}\n'
+        f'delete {live} {{ "{interface}" }}\n'
+    )
+
+
+def set_name(grant: SnapshotGrant, family: Family) -> str:
+    """Return the set of addresses a grant's rule asks for.
+
+    A grant without end shares its subject's set. One with an end has a set of its
+    own, whose elements the kernel ends.
+    """
+    owner = grant.subject.ref if grant.expires_at == NEVER else f"gt_{grant.id}"
+    return f"who_{owner}_{family}"
+
+
+def chain_name(label: Label) -> str:
+    """Return the chain for a region that these applications cover."""
+    name = "_".join(("app", *(str(application) for application in label)))
+    if len(name) <= _LONGEST_CHAIN:
+        return name
+    return f"app_x{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _sorted(
+    interface: str, sets: Iterable[NamedSet], chains: Iterable[Chain]
+) -> Ruleset:
+    """Return a ruleset with sets and chains in order of their names."""
+    return Ruleset(
+        interface=interface,
+        sets=tuple(sorted(sets, key=lambda named: named.name)),
+        chains=tuple(sorted(chains, key=lambda chain: chain.name)),
+    )
+
+
+def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
+    """Return the lease and the maps from address to device mark."""
+    listed = tuple(peers)
+    yield named_set("live", "ifname", "timeout")
+    for family in FAMILIES:
+        yield named_set(
+            f"device{family}",
+            _ADDRESS[family],
+            "timeout",
+            data_type="mark",
+            elements=(
+                Element(str(address), str(peer.device_id), peer.expires_at)
+                for peer in listed
+                for address in peer.addresses
+                if address_family(address) == family
+            ),
+        )
+
+
+def _destinations(cut: Iterable[Region]) -> Iterable[NamedSet]:
+    """Return the maps from destination to the chain of its applications."""
+    listed = tuple(cut)
+    for family in FAMILIES:
+        ported = (r for r in listed if r.family == family and r.ports is not None)
+        plain = (r for r in listed if r.family == family and r.ports is None)
+        yield named_set(
+            f"dst{family}",
+            f"{_ADDRESS[family]} . inet_proto . inet_service",
+            "interval",
+            data_type="verdict",
+            elements=(_destination(region) for region in ported),
+        )
+        yield named_set(
+            f"proto{family}",
+            f"{_ADDRESS[family]} . inet_proto",
+            "interval",
+            data_type="verdict",
+            elements=(_destination(region) for region in plain),
+        )
+
+
+def _destination(region: Region) -> Element:
+    """Return a region as an element of its map."""
+    first, last = (address_of(region.family, number) for number in region.addresses)
+    parts = [
+        str(first) if first == last else f"{first}-{last}",
+        _span(region.protocols),
+    ]
+    if region.ports is not None:
+        parts.append(_span(region.ports))
+    return Element(" . ".join(parts), f"goto {chain_name(region.applications)}", NEVER)
+
+
+def _span(numbers: Range) -> str:
+    """Return one number, or a range."""
+    first, last = numbers
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _subjects(
+    snapshot: Snapshot, families_of: Mapping[int, set[Family]]
+) -> Iterable[NamedSet]:
+    """Return one set for each subject or time-bound grant and family in use."""
+    addresses = {peer.device_id: peer.addresses for peer in snapshot.peers}
+    members = {m.subject: m.device_ids for m in snapshot.subjects}
+    done: set[str] = set()
+    for grant in snapshot.grants:
+        for family in sorted(families_of.get(grant.application_id, ())):
+            name = set_name(grant, family)
+            if name not in done:
+                done.add(name)
+                yield _subject(grant, members[grant.subject], addresses, family)
+
+
+def _subject(
+    grant: SnapshotGrant, devices: Iterable[int], addresses: _Addresses, family: Family
+) -> NamedSet:
+    """Return the addresses a grant admits; with an end, if the grant has one."""
+    timed = () if grant.expires_at == NEVER else ("timeout",)
+    return named_set(
+        set_name(grant, family),
+        _ADDRESS[family],
+        *timed,
+        elements=(
+            Element(str(address), "", grant.expires_at)
+            for device in devices
+            for address in addresses[device]
+            if address_family(address) == family
+        ),
+    )
+
+
+def _application_chain(
+    label: Label, families: set[Family], grants: Iterable[SnapshotGrant]
+) -> Chain:
+    """Return the chain of a region: one rule for each grant, lowest id first."""
+    concerned = sorted(
+        (grant for grant in grants if grant.application_id in label),
+        key=lambda grant: grant.id,
+    )
+    rules = [
+        f"{_HEADER[family]} saddr @{set_name(grant, family)} counter"
+        f' log prefix "gt_{grant.id}/ap_{grant.application_id}"'
+        f" group {ACCEPT_GROUP} accept"
+        for family in sorted(families)
+        for grant in concerned
+    ]
+    return Chain(name=chain_name(label), hook="", rules=(*rules, "goto deny_no_grant"))
+
+
+def _static_chains(interface: str) -> Iterable[Chain]:
+    """Return the chains that no policy changes."""
+    iif, oif = f'iifname "{interface}"', f'oifname "{interface}"'
+    yield Chain(name="from_device", hook="", rules=_from_device())
+    yield Chain(name="to_device", hook="", rules=_to_device())
+    yield Chain(name="input", hook=_INPUT, rules=(f"{iif} goto deny_input",))
+    yield Chain(
+        name="forward",
+        hook=_FORWARD,
+        rules=(
+            f"{iif} {oif} goto deny_lateral",
+            f"{iif} jump from_device",
+            f"{oif} jump to_device",
+            "ip saddr @device4 goto deny_spoofed",
+            "ip6 saddr @device6 goto deny_spoofed",
+            "drop",
+        ),
+    )
+    for reason in _LOUD:
+        rule = f'counter log prefix "{reason}" group {DENY_GROUP} drop'
+        yield Chain(name=f"deny_{reason}", hook="", rules=(rule,))
+    for reason in _LIMITED:
+        log = f'log prefix "{reason}" group {DENY_GROUP}'
+        rules = (f"limit rate 20/second burst 50 packets {log}", "counter drop")
+        yield Chain(name=f"deny_{reason}", hook="", rules=rules)
+
+
+def _from_device() -> tuple[str, ...]:
+    """Return the way of a packet that came out of the tunnel."""
+    return (
+        "iifname != @live goto deny_not_live",
+        "ip saddr != @device4 goto deny_no_device",
+        "ip6 saddr != @device6 goto deny_no_device",
+        "ct state established,related accept",
+        "ct state invalid goto deny_invalid",
+        "tcp flags & (fin|syn|rst|ack) != syn goto deny_mid_stream",
+        "ct mark set ip saddr map @device4",
+        "ct mark set ip6 saddr map @device6",
+        "ip daddr . meta l4proto . th dport vmap @dst4",
+        "ip6 daddr . meta l4proto . th dport vmap @dst6",
+        "ip daddr . meta l4proto vmap @proto4",
+        "ip6 daddr . meta l4proto vmap @proto6",
+        "goto deny_no_grant",
+    )
+
+
+def _to_device() -> tuple[str, ...]:
+    """Return the way of a packet that goes into the tunnel: answers only."""
+    return (
+        "oifname != @live goto deny_not_live",
+        "ip daddr != @device4 goto deny_no_device",
+        "ip6 daddr != @device6 goto deny_no_device",
+        "ct state established,related accept",
+        "goto deny_unsolicited",
+    )
