@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from django.apps import apps as installed_apps
 from django.core.management import call_command
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ def make_cache_table(*, using: str, **_kwargs: Any) -> None:
     call_command("createcachetable", database=using, verbosity=0)
 
 
-def register_command_line(*, apps: Apps, using: str, **_kwargs: Any) -> None:
+def register_command_line(
+    *, using: str, apps: Apps = installed_apps, **_kwargs: Any
+) -> None:
     """Register the public client `peerage-cli` for the device grant alone.
 
     It has no secret (anybody can read the program) and no redirect address, so a
-    token exists only after its owner typed the code and agreed.
+    token exists only after its owner typed the code and agreed. `flush` sends the
+    signal too, and without `apps`.
     """
     try:
         client_model = apps.get_model("allauth_idp_oidc", "Client")
