@@ -2,15 +2,18 @@
 
 A code is two letters and three digits, never re-used, never renamed. Its outcome
 is a suffix: I (it happened), W (refused or denied), E (the system failed),
-A (alert). The sentence is a `str.format` template over the event's own columns
-and details; every code has one.
+A (alert). The sentence is a `str.format` template over the labels of those an event
+speaks of; every code has one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Outcome(StrEnum):
@@ -65,6 +68,7 @@ class EventCode(StrEnum):
     AGENT_LOG_GAP = "GW008"
     FLOW_UNATTRIBUTED = "FL004"
     AUDIT_QUERY = "AU001"
+    AUDIT_EXPORT = "AU002"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
     CLIENT_AUTHORIZE = "ID014"
@@ -205,6 +209,11 @@ CATALOGUE: Final = {
         ),
         (EventCode.AUDIT_QUERY, "audit.query", "{actor_label} read the log"),
         (
+            EventCode.AUDIT_EXPORT,
+            "audit.export",
+            "{actor_label} took a copy of the log",
+        ),
+        (
             EventCode.REVOCATION_REQUEST,
             "revocation.request",
             "{person_label} was revoked everywhere",
@@ -216,3 +225,31 @@ CATALOGUE: Final = {
         ),
     )
 }
+
+# What a sentence may speak of, and what it says when the event names nobody.
+SUBJECTS: Final = {
+    "actor_label": "somebody",
+    "person_label": "somebody",
+    "device_label": "a device",
+    "gateway_label": "a gateway",
+    "application_label": "an application",
+    "target_label": "something",
+}
+OPENINGS: Final = {
+    Outcome.DONE: "",
+    Outcome.REFUSED: "Refused: ",
+    Outcome.FAILED: "Failed: ",
+    Outcome.ALERT: "Alert: ",
+}
+
+
+def sentence(code: EventCode, outcome: Outcome, labels: Mapping[str, Any]) -> str:
+    """Return an event as a sentence; a label that is missing becomes a pronoun.
+
+    Labels are only ever values here: braces in them are shown, never interpreted.
+    """
+    named = {name: labels.get(name) or nobody for name, nobody in SUBJECTS.items()}
+    text = OPENINGS[outcome] + CATALOGUE[code].sentence.format(**named)
+    if text.startswith(tuple(SUBJECTS.values())):
+        return text[0].upper() + text[1:]
+    return text

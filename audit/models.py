@@ -10,8 +10,18 @@ import uuid
 
 from django.db import models
 
+from audit.append_only import AppendOnlyModel
+from audit.events import EventCode, Outcome, sentence
 
-class AuditEvent(models.Model):
+
+class Log(models.TextChoices):
+    """The two logs (DESIGN §9)."""
+
+    CONTROL = "control", "events"
+    CONNECTIONS = "connections", "connections"
+
+
+class AuditEvent(AppendOnlyModel):
     """One event of the control log; written by `audit.services.record` only."""
 
     id = models.BigAutoField(primary_key=True)
@@ -52,6 +62,11 @@ class AuditEvent(models.Model):
         """Return the code with its outcome, as people quote it."""
         return f"{self.code}{self.outcome}"
 
+    @property
+    def sentence(self) -> str:
+        """Return what happened, in words."""
+        return sentence(EventCode(self.code), Outcome(self.outcome), vars(self))
+
 
 class FlowKind(models.TextChoices):
     """What a gateway observed of a flow."""
@@ -61,7 +76,7 @@ class FlowKind(models.TextChoices):
     DENY = "deny", "denied"
 
 
-class FlowEvent(models.Model):
+class FlowEvent(AppendOnlyModel):
     """One record from a gateway's spool, attributed. Append-only.
 
     `body` is what the gateway sent; `attribution` is whom the portal found behind

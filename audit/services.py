@@ -18,7 +18,14 @@ from django.db import transaction
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.flows import COPIED, LABEL_LENGTH, NAMED, connection, facts, stored_flow
-from audit.models import AuditEvent, Connection, FlowEvent, FlowKind, Verdict
+from audit.models import (
+    AuditEvent,
+    Connection,
+    FlowEvent,
+    FlowKind,
+    Log,
+    Verdict,
+)
 from audit.text import visible, visible_json
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
+    from audit.filters import Filter
     from audit.flows import AttributedFlow
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
@@ -98,6 +106,29 @@ def record(
         target_label=_label(target.label),
         reason=visible(reason),
         details=visible_json(dict(details or {})),
+    )
+
+
+def record_query(
+    *,
+    log: Log,
+    filters: Filter,
+    actor: Actor,
+    now: datetime,
+    export_format: str = "",
+) -> AuditEvent:
+    """Record that somebody reads the log, or takes a copy of it in a format.
+
+    Called before the first row leaves, so that a reader who hangs up was recorded.
+    """
+    details = {"log": log.value, "filter": filters.parameters()}
+    if export_format:
+        details["format"] = export_format
+    return record(
+        EventCode.AUDIT_EXPORT if export_format else EventCode.AUDIT_QUERY,
+        actor=actor,
+        now=now,
+        details=details,
     )
 
 

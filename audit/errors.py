@@ -1,0 +1,34 @@
+"""What can go wrong in the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class AuditError(Exception):
+    """The root of this app's errors."""
+
+
+class AppendOnlyError(AuditError):
+    """Somebody tried to change or remove an event."""
+
+
+class FilterError(AuditError):
+    """A query string says something that cannot be searched for.
+
+    `messages` tells what is wrong with each parameter, for the form that sent it.
+    """
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        """Keep one message for each parameter."""
+        self.messages = dict(messages)
+        super().__init__(
+            "; ".join(f"{name}: {text}" for name, text in self.messages.items())
+        )
+
+
+class LeafError(AuditError):
+    """An event has no canonical bytes."""
