@@ -4,7 +4,8 @@ nobody; gw1 stands in front of the applications."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,10 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.conf import settings
 from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
 
 from audit.actor import Actor, ActorKind
 from peers.models import Gateway, GatewayState
 from portal.accounts.models import Group, GroupSource, Membership, Role, User
+from tests.idp.running import running
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -26,7 +30,7 @@ SignIn = Callable[..., Client]
 
 @pytest.fixture
 def now() -> datetime:
-    """The moment at which tests happen."""
+    """Return the moment at which tests happen."""
     return NOW
 
 
@@ -62,37 +66,37 @@ def make_user(db: None) -> MakeUser:  # noqa: ARG001 -- it needs the database
 
 @pytest.fixture
 def alice(make_user: MakeUser) -> User:
-    """An employee, owner of what the tests are about."""
+    """Create an employee, owner of what the tests are about."""
     return make_user("alice", groups="engineering")
 
 
 @pytest.fixture
 def bob(make_user: MakeUser) -> User:
-    """An employee of alice's group."""
+    """Create an employee of alice's group."""
     return make_user("bob", groups="engineering")
 
 
 @pytest.fixture
 def carol(make_user: MakeUser) -> User:
-    """An auditor: reads everything, changes nothing."""
+    """Create an auditor: reads everything, changes nothing."""
     return make_user("carol", role=Role.AUDITOR, groups="peerage-auditors")
 
 
 @pytest.fixture
 def dave(make_user: MakeUser) -> User:
-    """An administrator."""
+    """Create an administrator."""
     return make_user("dave", role=Role.ADMINISTRATOR, groups="peerage-administrators")
 
 
 @pytest.fixture
 def mallory(make_user: MakeUser) -> User:
-    """An employee without any group or grant."""
+    """Create an employee without any group or grant."""
     return make_user("mallory")
 
 
 @pytest.fixture
 def gw1(db: None) -> Gateway:  # noqa: ARG001 -- it needs the database
-    """An enrolled gateway whose private keys nobody needs."""
+    """Create an enrolled gateway whose private keys nobody needs."""
     return Gateway.objects.create(
         name="gw1",
         endpoint_host="gw1.example.test",
@@ -110,7 +114,7 @@ def gw1(db: None) -> Gateway:  # noqa: ARG001 -- it needs the database
 
 @pytest.fixture
 def actor() -> Actor:
-    """Somebody at a command line."""
+    """Return somebody at a command line."""
     return Actor(kind=ActorKind.COMMAND, label="tests")
 
 
@@ -128,3 +132,25 @@ def sign_in() -> SignIn:
         return client
 
     return browser
+
+
+@pytest.fixture(scope="session")
+def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the identity provider for the whole session; the value is its issuer."""
+    callback = reverse("sso_callback")
+    with running(
+        tmp_path_factory.mktemp("idp"),
+        redirect_uris=(f"http://testserver{callback}", f"http://127.0.0.1{callback}"),
+        client_secret=settings.PEERAGE_OIDC_CLIENT_SECRET,
+    ) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def single_sign_on(idp: str, settings: Settings) -> str:
+    """Have the portal trust the running identity provider."""
+    settings.PEERAGE_OIDC_ISSUER = idp
+    policy = copy.deepcopy(settings.CONTENT_SECURITY_POLICY)
+    policy["DIRECTIVES"]["form-action"] = ["'self'", idp]
+    settings.CONTENT_SECURITY_POLICY = policy
+    return idp
