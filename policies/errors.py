@@ -25,3 +25,15 @@ class AcknowledgementError(PolicyError):
 
 class EvidenceError(PolicyError):
     """A batch of evidence is malformed or out of order."""
+
+
+class InvalidNameError(PolicyError):
+    """A name or a reason is empty, too long, taken, or has control characters."""
+
+
+class ApplicationInUseError(PolicyError):
+    """An application that grants name cannot be deleted; the log speaks of it."""
+
+
+class SigningKeyError(SnapshotError):
+    """The key that signs snapshots is absent, malformed, or readable by others."""

@@ -2,4 +2,12 @@
 
 from __future__ import annotations
 
-urlpatterns: list = []
+from django.urls import path
+
+from policies.api import views
+
+urlpatterns = [
+    path("snapshot", views.snapshot, name="gateway-snapshot"),
+    path("acks", views.acks, name="gateway-acks"),
+    path("evidence", views.evidence, name="gateway-evidence"),
+]

@@ -1,0 +1,183 @@
+"""What an enrolled gateway says and hears. Every request is signed (DESIGN §8).
+
+`snapshot` waits without a thread and without a connection: authentication and reading
+run in a pool, and in between there is nothing but an entry in the notifier. A client
+that goes away cancels the wait.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, cast
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from peers.api.authentication import authenticate_gateway, gateway_actor
+from peers.api.problems import problem, refusal
+from peers.errors import PeerError
+from policies import notifier, selectors, services, signing
+from policies.compiler.canonical import canonical_json
+from policies.compiler.envelope import EVIDENCE_ACK_TYPE
+from policies.connections import in_pool
+from policies.errors import (
+    AcknowledgementError,
+    EvidenceError,
+    PolicyError,
+    SnapshotError,
+)
+from policies.leases import signed_lease
+from policies.reports import parse_report
+
+if TYPE_CHECKING:
+    from audit.http import PortalRequest
+    from peers.models import Gateway
+    from policies.notifier import Position
+
+NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
+
+
+@csrf_exempt
+@never_cache
+@require_GET
+async def snapshot(request: HttpRequest) -> HttpResponse:
+    """Return the snapshot beyond `after`, at once or when there is one, and a lease."""
+    portal_request = cast("PortalRequest", request)
+    try:
+        gateway, after = await in_pool(_begin)(portal_request)
+        await notifier.wait_for_newer(
+            gateway.pk,
+            after,
+            current=selectors.published_position,
+            seconds=settings.PEERAGE_LONG_POLL_SECONDS,
+        )
+        now = datetime.now(UTC)  # noqa: TID251 -- the lease begins when it is given
+        return await in_pool(_answer)(gateway, after, now)
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def acks(request: HttpRequest) -> HttpResponse:
+    """Record what the gateway did with a generation."""
+    portal_request = cast("PortalRequest", request)
+    now = portal_request.received_at
+    try:
+        gateway = authenticate_gateway(portal_request, channel="acks", now=now)
+        actor = gateway_actor(gateway, portal_request)
+        try:
+            report = parse_report(_document(portal_request))
+        except AcknowledgementError as exc:
+            services.refuse_gateway_request(
+                gateway=gateway, channel="acks", reason=str(exc), actor=actor, now=now
+            )
+            raise
+        services.record_acknowledgement(
+            gateway=gateway, report=report, actor=actor, now=now
+        )
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def evidence(request: HttpRequest) -> HttpResponse:
+    """Take the gateway's records; sign for what is stored."""
+    portal_request = cast("PortalRequest", request)
+    now = portal_request.received_at
+    try:
+        gateway = authenticate_gateway(portal_request, channel="evidence", now=now)
+        through = services.ingest_evidence(
+            gateway=gateway,
+            records=_records(_document(portal_request)),
+            actor=gateway_actor(gateway, portal_request),
+            now=now,
+        )
+        payload = canonical_json(
+            {"gateway": gateway.ref.id, "accepted_through": through}
+        )
+        receipt = signing.sign(EVIDENCE_ACK_TYPE, payload)
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+    return _json(b'{"ack":' + receipt + b"}")
+
+
+def _begin(request: PortalRequest) -> tuple[Gateway, Position]:
+    now = request.received_at
+    gateway = authenticate_gateway(request, channel="snapshot", now=now)
+    epoch, after = request.GET.get("epoch", ""), request.GET.get("after", "")
+    if not (NUMBER.fullmatch(epoch) and NUMBER.fullmatch(after)):
+        msg = "a poll says after=GENERATION and epoch=EPOCH"
+        services.refuse_gateway_request(
+            gateway=gateway,
+            channel="snapshot",
+            reason=msg,
+            actor=gateway_actor(gateway, request),
+            now=now,
+        )
+        raise AcknowledgementError(msg)
+    if selectors.published_position(gateway.pk) == selectors.NOTHING:
+        # Its first poll since it enrolled.
+        services.publish_snapshots(
+            gateway_ids=[gateway.pk],
+            cause="gateway.first_poll",
+            actor=gateway_actor(gateway, request),
+            now=now,
+        )
+    return gateway, (int(epoch), int(after))
+
+
+def _answer(gateway: Gateway, after: Position, now: datetime) -> HttpResponse:
+    current = selectors.current_snapshot(gateway.pk)
+    if current is None:
+        msg = "there is no policy for this gateway that compiles"
+        raise SnapshotError(msg)
+    is_newer = (current.epoch, current.generation) > after
+    # The stored envelope is JSON already, and may be megabytes.
+    envelope = current.envelope.encode() if is_newer else b"null"
+    lease = signed_lease(current, now=now)
+    return _json(b'{"lease":' + lease + b',"snapshot":' + envelope + b"}")
+
+
+def _document(request: PortalRequest) -> object:
+    try:
+        document: object = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return None
+    return document
+
+
+def _records(document: object) -> object:
+    # Anything but an object with this one key holds no list of records.
+    if isinstance(document, dict) and document.keys() == {"records"}:
+        return document["records"]
+    return None
+
+
+def _json(body: bytes) -> HttpResponse:
+    return HttpResponse(body, content_type="application/json")
+
+
+def _problem(error: PolicyError) -> HttpResponse:
+    match error:
+        case AcknowledgementError() | EvidenceError():
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        case _:
+            # The portal's own trouble, a key or a policy: the gateway tries again.
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))

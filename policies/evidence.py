@@ -1,0 +1,249 @@
+"""Records of a gateway's spool, read strictly. Pure.
+
+A batch is refused as a whole: an unknown kind, a missing or unknown key, a value out
+of its bounds, or numbers that do not rise. What is read here keeps the record as it
+was sent; who it concerns is found elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, TypeAlias
+
+from audit.models import FlowKind
+from policies.compiler.canonical import (
+    canonical_json,
+    fields,
+    integer,
+    parse_time,
+    text,
+)
+from policies.compiler.errors import SnapshotFormatError
+from policies.errors import EvidenceError
+
+MAX_RECORDS: Final = 5000
+MAX_RECORD_BYTES: Final = 8192
+MAX_TEXT: Final = 64
+MAX_PROTOCOL: Final = 255
+MAX_PORT: Final = 65535
+MAX_MARK: Final = 2**32 - 1
+MAX_COUNT: Final = 2**53 - 1
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+_TUPLE: Final = frozenset(
+    {"protocol", "source", "source_port", "destination", "destination_port"}
+)
+_FLOW: Final = frozenset({"seq", "kind", "at", "flow", "device"}) | _TUPLE
+_COUNTS: Final = frozenset({"bytes_up", "bytes_down", "packets_up", "packets_down"})
+_KEYS: Final = {
+    "open": _FLOW | {"grant", "application", "generation"},
+    "close": _FLOW | _COUNTS | {"started_at", "ended_at", "reason"},
+    "deny": _FLOW | {"reason", "generation"},
+    "gap": frozenset({"seq", "kind", "at", "source", "lost"}),
+    "start": frozenset({"seq", "kind", "at", "boot_id"}),
+    "drift": frozenset({"seq", "kind", "at", "what"}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRecord:
+    """An `open`, `close` or `deny`. Times and counts belong to `close`."""
+
+    sequence: int
+    kind: FlowKind
+    at: datetime
+    flow: str
+    device: int | None
+    protocol: int
+    source: IPAddress
+    source_port: int | None
+    destination: IPAddress
+    destination_port: int | None
+    grant: int | None
+    application: int | None
+    generation: int | None
+    counts: Mapping[str, int]
+    started_at: datetime | None
+    ended_at: datetime | None
+    reason: str
+    body: Mapping[str, object]
+
+    @property
+    def begun_at(self) -> datetime:
+        """When the flow began, as far as this record knows."""
+        return self.started_at or self.at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRecord:
+    """Events that the gateway knows it lost."""
+
+    sequence: int
+    at: datetime
+    source: str
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRecord:
+    """The agent started."""
+
+    sequence: int
+    at: datetime
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRecord:
+    """The kernel held something else than the snapshot says; it was repaired."""
+
+    sequence: int
+    at: datetime
+    what: str
+
+
+Record: TypeAlias = FlowRecord | GapRecord | StartRecord | DriftRecord
+
+
+def parse_records(values: object) -> tuple[Record, ...]:
+    """Return the records of a batch, in order.
+
+    Raises:
+        EvidenceError: the batch is not a list of at most 5,000 well-formed records
+            with rising numbers; the message names the record and what is wrong.
+    """
+    if not isinstance(values, list):
+        msg = "records are not a list"
+        raise EvidenceError(msg)
+    if len(values) > MAX_RECORDS:
+        msg = f"{len(values)} records; a batch has at most {MAX_RECORDS}"
+        raise EvidenceError(msg)
+    records = tuple(_record(place, value) for place, value in enumerate(values))
+    last = 0
+    for record in records:
+        if record.sequence <= last:
+            msg = f"record {record.sequence} follows record {last}"
+            raise EvidenceError(msg)
+        last = record.sequence
+    return records
+
+
+def _record(place: int, value: object) -> Record:
+    try:
+        return _read(_plain(value))
+    except SnapshotFormatError as exc:
+        msg = f"record number {place} of the batch: {exc}"
+        raise EvidenceError(msg) from exc
+
+
+def _read(value: Mapping[str, object]) -> Record:
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in _KEYS:
+        msg = f"the kind is none of {', '.join(_KEYS)}"
+        raise SnapshotFormatError(msg)
+    item = fields(value, _KEYS[kind])
+    sequence, at = integer(item["seq"]), parse_time(item["at"])
+    match kind:
+        case "gap":
+            return GapRecord(
+                sequence=sequence,
+                at=at,
+                source=_word(item["source"]),
+                lost=integer(item["lost"], minimum=0),
+            )
+        case "start":
+            return StartRecord(sequence=sequence, at=at, boot_id=_word(item["boot_id"]))
+        case "drift":
+            return DriftRecord(
+                sequence=sequence, at=at, what=_word(item["what"], length=1024)
+            )
+        case _:
+            return _flow(item, sequence, at, FlowKind(kind))
+
+
+def _flow(
+    item: Mapping[str, object], sequence: int, at: datetime, kind: FlowKind
+) -> FlowRecord:
+    source, destination = _address(item["source"]), _address(item["destination"])
+    if source.version != destination.version:
+        msg = "source and destination are of different families"
+        raise SnapshotFormatError(msg)
+    return FlowRecord(
+        sequence=sequence,
+        kind=kind,
+        at=at,
+        flow=_word(item["flow"]),
+        device=_device(item["device"], kind),
+        protocol=integer(item["protocol"], minimum=0, maximum=MAX_PROTOCOL),
+        source=source,
+        source_port=_port(item["source_port"]),
+        destination=destination,
+        destination_port=_port(item["destination_port"]),
+        grant=_id(item, "grant"),
+        application=_id(item, "application"),
+        generation=_id(item, "generation", minimum=0),
+        counts={
+            name: integer(item[name], minimum=0, maximum=MAX_COUNT)
+            for name in sorted(_COUNTS & item.keys())
+        },
+        started_at=_time(item, "started_at"),
+        ended_at=_time(item, "ended_at"),
+        reason=_word(item["reason"]) if "reason" in item else "",
+        body=item,
+    )
+
+
+def _plain(value: object) -> Mapping[str, object]:
+    # Records are flat; anything nested would be an attack on whoever reads them.
+    if not isinstance(value, dict):
+        msg = "a record is an object"
+        raise SnapshotFormatError(msg)
+    for name, item in value.items():
+        if not isinstance(item, str | int | None):
+            msg = f"{name} is neither text nor an integer"
+            raise SnapshotFormatError(msg)
+    if len(canonical_json(value)) > MAX_RECORD_BYTES:
+        msg = f"longer than {MAX_RECORD_BYTES} bytes"
+        raise SnapshotFormatError(msg)
+    return value
+
+
+def _word(value: object, *, length: int = MAX_TEXT) -> str:
+    word = text(value)
+    if not word or len(word) > length or not word.isascii() or not word.isprintable():
+        msg = f"expected up to {length} printable ASCII characters"
+        raise SnapshotFormatError(msg)
+    return word
+
+
+def _address(value: object) -> IPAddress:
+    try:
+        address = ip_address(text(value))
+    except ValueError as exc:
+        raise SnapshotFormatError(str(exc)) from exc
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        msg = f"{value} carries a zone"
+        raise SnapshotFormatError(msg)
+    return address
+
+
+def _device(value: object, kind: FlowKind) -> int | None:
+    if value is None and kind is FlowKind.DENY:
+        return None
+    return integer(value, maximum=MAX_MARK)
+
+
+def _port(value: object) -> int | None:
+    return None if value is None else integer(value, minimum=0, maximum=MAX_PORT)
+
+
+def _id(item: Mapping[str, object], name: str, *, minimum: int = 1) -> int | None:
+    return integer(item[name], minimum=minimum) if name in item else None
+
+
+def _time(item: Mapping[str, object], name: str) -> datetime | None:
+    return parse_time(item[name]) if name in item else None

@@ -1,0 +1,236 @@
+"""Wakes gateways that wait for a newer snapshot.
+
+Three ways lead to a waiting request, each enough by itself:
+
+* in this process, `notify` wakes the event loops that hold waiters of a gateway;
+* Redis pub/sub carries the same news to other processes, when it is configured;
+* one database query a second for all waiters of a process is the floor, so that
+  whatever message is lost costs a second.
+
+A wake-up is a hint and carries no policy: whoever wakes reads the database. Forged
+or garbled messages therefore cost a query and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import RedisError
+
+from policies import selectors
+from policies.connections import in_pool
+
+logger = logging.getLogger(__name__)
+
+Position: TypeAlias = tuple[int, int]
+"""Epoch and generation; a later one is greater."""
+
+POLL_SECONDS: Final = 1.0
+REDIS_TIMEOUT_SECONDS: Final = 0.25
+REDIS_PAUSE_SECONDS: Final = 5.0
+
+
+class Waiter:
+    """One request that waits for its gateway to have something after `after`."""
+
+    def __init__(self, gateway_id: int, after: Position) -> None:
+        """Belong to the running loop."""
+        self.gateway_id = gateway_id
+        self.after = after
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """Wake the request, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            # The loop has been closed; nobody waits in it any more.
+            logger.debug("a waiter outlived its loop")
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 -- it is the long poll's own
+        """Return when woken or after `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout)
+        except TimeoutError:
+            return
+        self._event.clear()
+
+
+class Hub:
+    """The waiters of this process, and the one thread-safe door to them."""
+
+    def __init__(self, positions: Callable[[], Mapping[int, Position]]) -> None:
+        """Read where gateways stand through `positions`."""
+        self._positions = positions
+        self._waiters: set[Waiter] = set()
+        self._pollers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, waiter: Waiter) -> None:
+        """Take a waiter in; the first one of a loop starts that loop's poll."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._waiters.add(waiter)
+            poller = self._pollers.get(loop)
+            if poller is None or poller.done():
+                self._forget_closed()
+                self._pollers[loop] = loop.create_task(self._poll())
+
+    def discard(self, waiter: Waiter) -> None:
+        """Let a waiter go."""
+        with self._lock:
+            self._waiters.discard(waiter)
+
+    def wake(self, gateway_ids: Iterable[int]) -> None:
+        """Wake whoever waits for one of these gateways, from any thread."""
+        ids = frozenset(gateway_ids)
+        for waiter in self._waiting():
+            if waiter.gateway_id in ids:
+                waiter.wake()
+
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return len(self._waiters)
+
+    def _waiting(self) -> tuple[Waiter, ...]:
+        with self._lock:
+            return tuple(self._waiters)
+
+    def _forget_closed(self) -> None:
+        for loop in [loop for loop in self._pollers if loop.is_closed()]:
+            del self._pollers[loop]
+
+    async def _poll(self) -> None:
+        # Ends by itself when nobody has waited for a whole round.
+        read = in_pool(self._positions)
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self._waiters:
+                return
+            try:
+                positions = await read()
+            except Exception:
+                # Without a database nothing new can have been published either.
+                logger.exception("the poll for new snapshots failed")
+                continue
+            for waiter in self._waiting():
+                if positions.get(waiter.gateway_id, waiter.after) > waiter.after:
+                    waiter.wake()
+
+
+class RedisNews:
+    """Carries wake-ups between processes. Losing it is noticed and survived."""
+
+    def __init__(self, hub: Hub) -> None:
+        """Connect to nothing yet."""
+        self._hub = hub
+        self._client: Redis | None = None
+        self._quiet_until = 0.0
+        self._listener: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def publish(self, gateway_ids: Iterable[int]) -> None:
+        """Tell the other processes; after a failure stay quiet for a while."""
+        if time.monotonic() < self._quiet_until:
+            return
+        message = ",".join(str(gateway_id) for gateway_id in sorted(gateway_ids))
+        try:
+            if self._client is None:
+                self._client = _connect(REDIS_TIMEOUT_SECONDS)
+            self._client.publish(_channel(), message)
+        except (RedisError, OSError, ValueError) as exc:
+            logger.warning("redis does not take news: %s", exc)
+            self._client = None
+            self._quiet_until = time.monotonic() + REDIS_PAUSE_SECONDS
+
+    def listen(self) -> None:
+        """Start listening, once in this process."""
+        with self._lock:
+            if self._listener is None or not self._listener.is_alive():
+                self._listener = threading.Thread(
+                    target=self._run, name="redis-news", daemon=True
+                )
+                self._listener.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._hear()
+            except (RedisError, OSError, ValueError) as exc:
+                logger.warning("redis brings no news: %s", exc)
+            time.sleep(POLL_SECONDS)
+
+    def _hear(self) -> None:
+        client = _connect(None)
+        with client.pubsub(ignore_subscribe_messages=True) as subscription:
+            subscription.subscribe(_channel())
+            for message in subscription.listen():
+                self._hub.wake(_gateway_ids(message.get("data")))
+
+
+def notify(gateway_ids: Iterable[int]) -> None:
+    """Tell every process that these gateways have a new snapshot. After commit."""
+    ids = frozenset(gateway_ids)
+    hub.wake(ids)
+    if settings.PEERAGE_REDIS_URL:
+        news.publish(ids)
+
+
+async def wait_for_newer(
+    gateway_id: int,
+    after: Position,
+    *,
+    current: Callable[[int], Position],
+    seconds: float,
+) -> Position:
+    """Return where the gateway stands once it is beyond `after`, or in time.
+
+    `current` reads the database; it runs in a thread.
+    """
+    read = in_pool(current)
+    deadline = time.monotonic() + seconds
+    waiter = Waiter(gateway_id, after)
+    # In before the first look: what happens in between still wakes.
+    hub.add(waiter)
+    try:
+        if settings.PEERAGE_REDIS_URL:
+            news.listen()
+        while True:
+            position = await read(gateway_id)
+            left = deadline - time.monotonic()
+            if position > after or left <= 0:
+                return position
+            await waiter.wait(left)
+    finally:
+        hub.discard(waiter)
+
+
+def _connect(timeout: float | None) -> Redis:
+    return Redis.from_url(
+        settings.PEERAGE_REDIS_URL,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=timeout,
+        socket_keepalive=True,
+        health_check_interval=15,
+    )
+
+
+def _channel() -> str:
+    return f"peerage:{settings.PEERAGE_DEPLOYMENT}:published"
+
+
+def _gateway_ids(data: object) -> frozenset[int]:
+    text = data.decode("ascii", "replace") if isinstance(data, bytes) else ""
+    return frozenset(int(word) for word in text.split(",") if word.isdecimal())
+
+
+hub: Final = Hub(selectors.published_positions)
+news: Final = RedisNews(hub)

@@ -1,0 +1,149 @@
+"""What gateways did with what they were given; revocations close here.
+
+A generation is in force when the gateway applied it *and* what its kernel then held
+has the digest that the compiler expects. Anything less is a failure that is logged.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from audit.actor import Ref
+from audit.events import EventCode, Outcome
+from audit.services import record
+from policies.errors import AcknowledgementError
+from policies.models import Acknowledgement, RevocationTarget, Snapshot
+from policies.services.refusals import refuse_gateway_request
+
+if TYPE_CHECKING:
+    from audit.actor import Actor
+    from peers.models import Gateway
+    from policies.reports import AcknowledgementReport
+
+
+def record_acknowledgement(
+    *, gateway: Gateway, report: AcknowledgementReport, actor: Actor, now: datetime
+) -> Acknowledgement:
+    """Record what a gateway reports; close the revocations it enforces.
+
+    A report that was sent twice is recorded once.
+
+    Raises:
+        AcknowledgementError: that generation was never issued to this gateway.
+    """
+    snapshot = Snapshot.objects.filter(
+        gateway=gateway, epoch=report.epoch, generation=report.generation
+    ).first()
+    if snapshot is None:
+        msg = f"generation {report.epoch}.{report.generation} was never issued to it"
+        refuse_gateway_request(
+            gateway=gateway, channel="acks", reason=msg, actor=actor, now=now
+        )
+        raise AcknowledgementError(msg)
+    with transaction.atomic():
+        known = Acknowledgement.objects.filter(
+            gateway=gateway,
+            epoch=report.epoch,
+            generation=report.generation,
+            received_at=report.received_at,
+            applied_at=report.applied_at,
+            observed_digest=report.observed_digest,
+            error=report.error,
+        ).first()
+        if known is not None:
+            return known
+        return _record(gateway, snapshot, report, actor, now)
+
+
+def _record(
+    gateway: Gateway,
+    snapshot: Snapshot,
+    report: AcknowledgementReport,
+    actor: Actor,
+    now: datetime,
+) -> Acknowledgement:
+    failure = _failure(snapshot, report)
+    acknowledgement = Acknowledgement.objects.create(
+        gateway=gateway,
+        epoch=report.epoch,
+        generation=report.generation,
+        received_at=report.received_at,
+        applied_at=report.applied_at,
+        recorded_at=now,
+        in_force=not failure,
+        observed_digest=report.observed_digest,
+        flows_cut=report.flows_cut,
+        timings=dict(report.timings),
+        error=report.error,
+    )
+    record(
+        EventCode.GATEWAY_APPLY_FAILED if failure else EventCode.GATEWAY_APPLY,
+        actor=actor,
+        now=now,
+        outcome=Outcome.FAILED if failure else Outcome.DONE,
+        gateway=gateway.ref,
+        reason=failure,
+        details={
+            "epoch": report.epoch,
+            "generation": report.generation,
+            "applied_at": report.applied_at and report.applied_at.isoformat(),
+            "observed_digest": report.observed_digest,
+            "flows_cut": report.flows_cut,
+            # Events hold no floats.
+            "total_us": round(report.timings["total_ms"] * 1000),
+            "agent_version": report.agent_version,
+            "boot_id": report.boot_id,
+        },
+    )
+    if not failure:
+        _close_revocations(acknowledgement, gateway, actor, now)
+    return acknowledgement
+
+
+def _failure(snapshot: Snapshot, report: AcknowledgementReport) -> str:
+    if report.error:
+        return report.error
+    if report.applied_at is None:
+        return "not applied, and no reason given"
+    if report.observed_digest != snapshot.holdings_digest:
+        return "the kernel holds something else than the snapshot says"
+    return ""
+
+
+def _close_revocations(
+    acknowledgement: Acknowledgement, gateway: Gateway, actor: Actor, now: datetime
+) -> None:
+    # Generations count up over all epochs, so a later one covers an earlier one.
+    waiting = RevocationTarget.objects.filter(
+        gateway=gateway,
+        generation__lte=acknowledgement.generation,
+        enforced_at__isnull=True,
+    ).select_related("revocation__user")
+    for target in waiting.order_by("pk"):
+        revocation = target.revocation
+        # The gateway's clock, within what the portal knows to be possible.
+        applied = acknowledgement.applied_at or now
+        enforced_at = min(max(applied.astimezone(UTC), revocation.requested_at), now)
+        closed = RevocationTarget.objects.filter(
+            pk=target.pk, enforced_at__isnull=True
+        ).update(enforced_at=enforced_at, flows_cut=acknowledgement.flows_cut)
+        if not closed:
+            continue
+        waited = enforced_at - revocation.requested_at
+        record(
+            EventCode.REVOCATION_ENFORCED,
+            actor=actor,
+            now=now,
+            person=revocation.user.ref,
+            gateway=gateway.ref,
+            target=Ref(id=f"rv_{revocation.pk}", label=str(revocation)),
+            details={
+                "generation": acknowledgement.generation,
+                "flows_cut": acknowledgement.flows_cut,
+                "after_us": round(waited.total_seconds() * 1_000_000),
+                "applied_at": applied.isoformat(),
+            },
+        )

@@ -1,0 +1,144 @@
+"""A gateway's records become evidence: read, attributed, stored once, signed for.
+
+What the gateway lost it says; what is missing between two numbers is found here. A
+batch is accepted as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from django.db import transaction
+
+from audit.events import EventCode, Outcome
+from audit.services import record, record_flows
+from policies.attribution import load_attribution
+from policies.errors import EvidenceError
+from policies.evidence import (
+    DriftRecord,
+    FlowRecord,
+    GapRecord,
+    Record,
+    StartRecord,
+    parse_records,
+)
+from policies.models import AgentState
+from policies.services.refusals import refuse_gateway_request
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from peers.models import Gateway
+
+EXAMPLES: Final = 10
+
+
+def ingest_evidence(
+    *, gateway: Gateway, records: object, actor: Actor, now: datetime
+) -> int:
+    """Store what is new in a batch; return the number everything is accepted through.
+
+    Raises:
+        EvidenceError: the batch is malformed; nothing of it was stored.
+    """
+    try:
+        parsed = parse_records(records)
+    except EvidenceError as exc:
+        refuse_gateway_request(
+            gateway=gateway, channel="evidence", reason=str(exc), actor=actor, now=now
+        )
+        raise
+    with transaction.atomic():
+        AgentState.objects.get_or_create(gateway=gateway)
+        state = AgentState.objects.select_for_update(no_key=True).get(pk=gateway.pk)
+        new = [item for item in parsed if item.sequence > state.accepted_through]
+        if not new:
+            return state.accepted_through
+        missing = _missing(state.accepted_through, new)
+        if missing is not None:
+            _record_gap(gateway, missing, actor, now)
+        for item in new:
+            _record_notice(gateway, item, actor, now)
+        flows = [item for item in new if isinstance(item, FlowRecord)]
+        _record_flows(gateway, flows, actor, now)
+        state.accepted_through = new[-1].sequence
+        state.save(update_fields=["accepted_through"])
+        return state.accepted_through
+
+
+def _record_flows(
+    gateway: Gateway, records: Sequence[FlowRecord], actor: Actor, now: datetime
+) -> None:
+    if not records:
+        return
+    attribution = load_attribution(records)
+    attributed = [attribution.flow(item) for item in records]
+    record_flows(gateway=gateway.ref, flows=[flow for flow, _ in attributed], now=now)
+    doubts = Counter(doubt for _, doubt in attributed if doubt)
+    if not doubts:
+        return
+    # One alert a batch: a flood of forged packets must not become a flood of alerts.
+    record(
+        EventCode.FLOW_UNATTRIBUTED,
+        actor=actor,
+        now=now,
+        outcome=Outcome.ALERT,
+        gateway=gateway.ref,
+        reason=next(iter(doubts)),
+        details={
+            "flows": doubts.total(),
+            "examples": [doubt for doubt, _ in doubts.most_common(EXAMPLES)],
+            "sequences": [flow.sequence for flow, doubt in attributed if doubt][
+                :EXAMPLES
+            ],
+        },
+    )
+
+
+def _missing(accepted: int, new: Sequence[Record]) -> GapRecord | None:
+    """Return the numbers that were skipped, as a gap that nobody reported."""
+    first, last = new[0], new[-1]
+    lost = last.sequence - accepted - len(new)
+    if not lost:
+        return None
+    return GapRecord(sequence=first.sequence, at=first.at, source="sequence", lost=lost)
+
+
+def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) -> None:
+    match item:
+        case GapRecord():
+            _record_gap(gateway, item, actor, now)
+        case StartRecord():
+            record(
+                EventCode.GATEWAY_RESTART,
+                actor=actor,
+                now=now,
+                gateway=gateway.ref,
+                details={"at": item.at.isoformat(), "boot_id": item.boot_id},
+            )
+        case DriftRecord():
+            record(
+                EventCode.GATEWAY_DRIFT,
+                actor=actor,
+                now=now,
+                outcome=Outcome.ALERT,
+                gateway=gateway.ref,
+                reason=item.what,
+                details={"at": item.at.isoformat()},
+            )
+        case FlowRecord():
+            pass
+
+
+def _record_gap(gateway: Gateway, gap: GapRecord, actor: Actor, now: datetime) -> None:
+    record(
+        EventCode.AGENT_LOG_GAP,
+        actor=actor,
+        now=now,
+        outcome=Outcome.ALERT,
+        gateway=gateway.ref,
+        details={"source": gap.source, "lost": gap.lost, "at": gap.at.isoformat()},
+    )

@@ -1,0 +1,140 @@
+"""Grants: given and ended, never deleted. A refusal changes nothing and is logged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import transaction
+
+from audit.actor import Ref
+from audit.events import EventCode, Outcome
+from audit.services import NOBODY, record
+from policies.errors import InvalidGrantError, PolicyError
+from policies.models import Grant
+from policies.names import clean_description
+from policies.services.publishing import publish_on_commit
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from policies.models import Application
+    from portal.accounts.models import Group, User
+
+LONGEST: Final = timedelta(days=3653)
+"""Ten years: a longer time is a slip of the keyboard, "no end" is said by name."""
+
+
+def create_grant(
+    *,
+    application: Application,
+    user: User | None = None,
+    group: Group | None = None,
+    not_before: datetime | None = None,
+    expires_at: datetime | None = None,
+    reason: str = "",
+    actor: Actor,
+    now: datetime,
+) -> Grant:
+    """Let one user or one group reach an application.
+
+    Without `not_before` it begins now; without `expires_at` it has no end.
+
+    Raises:
+        InvalidGrantError: not exactly one subject, a disabled person, or an
+            impossible time.
+        InvalidNameError: the reason is too long or not printable.
+    """
+    try:
+        with transaction.atomic():
+            _check_subject(user, group)
+            begins = now if not_before is None else not_before
+            _check_times(begins, expires_at, now)
+            grant = Grant.objects.create(
+                user=user,
+                group=group,
+                application=application,
+                not_before=begins,
+                expires_at=expires_at,
+                reason=clean_description(reason),
+                created_at=now,
+            )
+            _record(EventCode.GRANT_CREATE, grant, actor, now)
+    except PolicyError as exc:
+        record(
+            EventCode.GRANT_CREATE,
+            actor=actor,
+            now=now,
+            outcome=Outcome.REFUSED,
+            person=NOBODY if user is None else user.ref,
+            application=application.ref,
+            target=Ref(id="", label=f"{user or group or 'nobody'} → {application}"),
+            reason=str(exc),
+        )
+        raise
+    return grant
+
+
+def end_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
+    """End a grant now; one that was ended before stays as it is."""
+    with transaction.atomic():
+        ended = Grant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
+            ended_at=now
+        )
+        grant.refresh_from_db()
+        if ended:
+            _record(EventCode.GRANT_END, grant, actor, now)
+    return grant
+
+
+def _check_subject(user: User | None, group: Group | None) -> None:
+    if (user is None) == (group is None):
+        msg = "a grant is for one user or one group, not for both and not for nobody"
+        raise InvalidGrantError(msg)
+    if user is not None and not user.is_active:
+        msg = f"{user} is disabled"
+        raise InvalidGrantError(msg)
+
+
+def _check_times(begins: datetime, ends: datetime | None, now: datetime) -> None:
+    if begins > now + LONGEST:
+        msg = f"the grant would begin on {begins:%Y-%m-%d}, in more than ten years"
+        raise InvalidGrantError(msg)
+    if ends is None:
+        return
+    if ends <= now:
+        msg = f"the end, {ends:%Y-%m-%d %H:%M} UTC, is past"
+        raise InvalidGrantError(msg)
+    if ends <= begins:
+        msg = f"the grant would end before it begins on {begins:%Y-%m-%d %H:%M} UTC"
+        raise InvalidGrantError(msg)
+    if ends > max(begins, now) + LONGEST:
+        msg = "a grant lasts ten years at most; leave the end open if there is none"
+        raise InvalidGrantError(msg)
+
+
+def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
+    subject = (
+        grant.user.ref if grant.user else grant.group.ref if grant.group else NOBODY
+    )
+    record(
+        code,
+        actor=actor,
+        now=now,
+        person=grant.user.ref if grant.user else NOBODY,
+        application=grant.application.ref,
+        target=grant.ref,
+        reason=grant.reason,
+        details={
+            "subject": subject.id,
+            "not_before": grant.not_before.isoformat(),
+            "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+        },
+    )
+    publish_on_commit(
+        gateway_ids=[*grant.application.gateways.values_list("pk", flat=True)],
+        cause=code.value,
+        actor=actor,
+        now=now,
+    )

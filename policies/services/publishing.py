@@ -1,0 +1,215 @@
+"""Publishing: rows → compiled, numbered, signed snapshot; the gateway is told.
+
+* Equal content is not published again; a generation is issued once.
+* The row `Publication` is the lock of one gateway's publishers. It is always the
+  last thing a transaction locks, and several are locked in order of id.
+* A policy that cannot be compiled is an event; the generation before it stays, and
+  no other gateway waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from django.db import transaction
+
+from audit.actor import SYSTEM
+from audit.events import EventCode, Outcome
+from audit.services import record
+from peers.models import Gateway, GatewayState
+from policies import notifier, signing
+from policies.compiler.compile import compile_snapshot, next_change
+from policies.compiler.envelope import SNAPSHOT_TYPE
+from policies.compiler.errors import CompilerError
+from policies.compiler.holdings import holdings, holdings_digest
+from policies.compiler.snapshot import digest, snapshot_bytes
+from policies.errors import SnapshotError
+from policies.facts import gateway_facts
+from policies.models import Publication, RevocationTarget, Snapshot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from policies.compiler.types import Facts
+    from policies.compiler.types import Snapshot as Content
+
+logger = logging.getLogger(__name__)
+
+FAILURE_LENGTH: Final = 255
+INTERFACE: Final = "wg0"
+"""Any name will do: holdings leave it out, and only the gateway knows its own."""
+
+
+@transaction.atomic
+def publish_on_commit(
+    *, gateway_ids: Iterable[int] | None, cause: str, actor: Actor, now: datetime
+) -> None:
+    """Mark gateways as out of date here, and publish them when this commits.
+
+    `None` is every enrolled gateway. Whoever commits and dies before publishing
+    leaves the mark, and the sweep publishes.
+    """
+    ids = sorted(_enrolled(gateway_ids))
+    if not ids:
+        return
+    Publication.objects.bulk_create(
+        (Publication(gateway_id=gateway_id) for gateway_id in ids),
+        ignore_conflicts=True,
+    )
+    # Locked in order first: an UPDATE of many rows takes them in any order.
+    locked = Publication.objects.select_for_update(no_key=True).order_by("pk")
+    held = [*locked.filter(pk__in=ids).values_list("pk", flat=True)]
+    Publication.objects.filter(pk__in=held, stale_since__isnull=True).update(
+        stale_since=now
+    )
+    # robust: the change has been committed; a failure here must not deny that.
+    transaction.on_commit(
+        partial(publish_snapshots, gateway_ids=ids, cause=cause, actor=actor, now=now),
+        robust=True,
+    )
+
+
+def publish_snapshots(
+    *, gateway_ids: Iterable[int] | None, cause: str, actor: Actor, now: datetime
+) -> list[Snapshot]:
+    """Compile, number, sign and store what changed; tell the gateways on commit.
+
+    `None` is every enrolled gateway. Returns the new snapshots only.
+    """
+    published = []
+    for gateway_id in sorted(_enrolled(gateway_ids)):
+        snapshot = _publish(gateway_id, cause=cause, actor=actor, now=now)
+        if snapshot is not None:
+            published.append(snapshot)
+            transaction.on_commit(partial(notifier.notify, [gateway_id]), robust=True)
+    return published
+
+
+def _enrolled(gateway_ids: Iterable[int] | None) -> Iterable[int]:
+    enrolled = Gateway.objects.filter(state=GatewayState.ENROLLED)
+    if gateway_ids is not None:
+        enrolled = enrolled.filter(pk__in=set(gateway_ids))
+    return enrolled.values_list("pk", flat=True)
+
+
+@transaction.atomic
+def _publish(
+    gateway_id: int, *, cause: str, actor: Actor, now: datetime
+) -> Snapshot | None:
+    Publication.objects.get_or_create(gateway_id=gateway_id)
+    publication = (
+        Publication.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("gateway", "snapshot")
+        .get(pk=gateway_id)
+    )
+    try:
+        with transaction.atomic():
+            return _publish_locked(publication, cause=cause, actor=actor, now=now)
+    except (CompilerError, SnapshotError) as exc:
+        failure = str(exc)
+    except Exception as exc:
+        # Whatever is wrong with one gateway's policy, a person must still be cut off
+        # at every other one.
+        logger.exception("publishing gw_%s failed", gateway_id)
+        failure = f"{type(exc).__name__}: {exc}"
+    _record_failure(publication, failure[:FAILURE_LENGTH], cause, actor, now)
+    return None
+
+
+def _publish_locked(
+    publication: Publication, *, cause: str, actor: Actor, now: datetime
+) -> Snapshot | None:
+    gateway = publication.gateway
+    facts = gateway_facts(gateway)
+    content = compile_snapshot(
+        facts, epoch=gateway.epoch, generation=publication.generation + 1, now=now
+    )
+    snapshot = None
+    if not _is_current(publication, content):
+        snapshot = _store(publication, content)
+        record(
+            EventCode.POLICY_PUBLISHED,
+            actor=actor,
+            now=now,
+            gateway=gateway.ref,
+            details={
+                "epoch": snapshot.epoch,
+                "generation": snapshot.generation,
+                "digest": snapshot.digest,
+                "peers": snapshot.peers,
+                "grants": snapshot.grants,
+                "cause": cause,
+            },
+        )
+    _settle(publication, facts, now)
+    return snapshot
+
+
+def _is_current(publication: Publication, content: Content) -> bool:
+    current = publication.snapshot
+    if current is None or current.epoch != content.epoch:
+        return False
+    # Equal but for number and date: cheaper by its digest than by reading it back.
+    renumbered = replace(
+        content, generation=current.generation, issued=current.published_at
+    )
+    return digest(snapshot_bytes(renumbered)) == current.digest
+
+
+def _store(publication: Publication, content: Content) -> Snapshot:
+    payload = snapshot_bytes(content)
+    snapshot = Snapshot.objects.create(
+        gateway=publication.gateway,
+        epoch=content.epoch,
+        generation=content.generation,
+        digest=digest(payload),
+        envelope=signing.sign(SNAPSHOT_TYPE, payload).decode(),
+        holdings_digest=holdings_digest(
+            holdings(content, INTERFACE, now=content.issued)
+        ),
+        peers=len(content.peers),
+        grants=len(content.grants),
+        published_at=content.issued,
+    )
+    publication.snapshot = snapshot
+    publication.epoch = content.epoch
+    publication.generation = content.generation
+    return snapshot
+
+
+def _settle(publication: Publication, facts: Facts, now: datetime) -> None:
+    publication.stale_since = None
+    publication.failure = ""
+    publication.next_change_at = next_change(facts, now=now)
+    publication.save()
+    # A revocation that waited for this policy to compile now knows its generation:
+    # nobody who is disabled is in a snapshot.
+    RevocationTarget.objects.filter(
+        gateway=publication.gateway, generation__isnull=True
+    ).update(generation=publication.generation)
+
+
+def _record_failure(
+    publication: Publication, failure: str, cause: str, actor: Actor, now: datetime
+) -> None:
+    known = publication.failure
+    Publication.objects.filter(pk=publication.pk).update(
+        failure=failure, stale_since=publication.stale_since or now
+    )
+    # The sweep tries again every minute; the same failure is told once.
+    if actor == SYSTEM and known == failure:
+        return
+    record(
+        EventCode.POLICY_COMPILE_FAILED,
+        actor=actor,
+        now=now,
+        outcome=Outcome.FAILED,
+        gateway=publication.gateway.ref,
+        reason=failure,
+        details={"cause": cause, "generation_kept": publication.generation},
+    )

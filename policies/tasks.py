@@ -1,0 +1,31 @@
+"""Jobs of policies: each takes the clock, calls one service, and may run twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from celery import shared_task
+
+from policies import services
+
+
+@shared_task(name="policies.republish_due_snapshots")
+def republish_due_snapshots() -> None:
+    """Publish where a grant began or ended since the last snapshot."""
+    services.republish_due_snapshots(now=_now())
+
+
+@shared_task(name="policies.report_lost_agents")
+def report_lost_agents() -> None:
+    """Report agents that have gone silent."""
+    services.report_lost_agents(now=_now())
+
+
+@shared_task(name="policies.clean_up")
+def clean_up() -> None:
+    """Delete challenges and tokens past their use."""
+    services.clean_up(now=_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 -- a task is an edge
