@@ -1,0 +1,1 @@
+"""Every page people see: views, forms and routes; one file a room."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.db.models import Count, Q
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import InvalidDestinationError, PolicyError
-from policies.models import Application
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -23,36 +22,29 @@ from portal.console.forms import ApplicationForm
 from portal.console.pages import page, paged
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
+    from policies.models import Application, Grant
 
 
 @require_safe
 @reader_required
 def applications(request: PortalRequest) -> HttpResponse:
-    rows = Application.objects.prefetch_related("destinations", "gateways").annotate(
-        live_grants=Count(
-            "grants",
-            filter=Q(grants__ended_at__isnull=True)
-            & (
-                Q(grants__expires_at__isnull=True)
-                | Q(grants__expires_at__gt=request.received_at)
-            ),
-        )
-    )
+    rows = policies_selectors.list_applications_for(person(request))
     return page(
         request,
         "application_list.html",
         title="Applications",
-        pages=paged(request, rows),
+        pages=paged(request, selectors.with_grant_counts(rows, request.received_at)),
     )
 
 
 @require_safe
 @reader_required
 def application(request: PortalRequest, application_id: int) -> HttpResponse:
-    found = selectors.get_application_for(person(request), application_id)
+    found = policies_selectors.get_application_for(person(request), application_id)
     return page(
         request,
         "application_detail.html",
@@ -60,7 +52,7 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
         application=found,
         destinations=found.destinations.all(),
         gateways=found.gateways.all(),
-        grants=selectors.live_grants(request.received_at).filter(application=found),
+        grants=_live_grants(request, found),
     )
 
 
@@ -92,7 +84,9 @@ def add_application(request: PortalRequest) -> HttpResponse:
 @administrator_required
 @recent_authentication_required()
 def edit_application(request: PortalRequest, application_id: int) -> HttpResponse:
-    found = selectors.get_application_for(person(request), application_id)
+    found = policies_selectors.get_application_to_change_for(
+        person(request), application_id
+    )
     form = ApplicationForm(request.POST or None, initial=_initial(found))
     if request.method == "POST" and form.is_valid():
         try:
@@ -120,7 +114,9 @@ def edit_application(request: PortalRequest, application_id: int) -> HttpRespons
 @administrator_required
 @recent_authentication_required()
 def delete_application(request: PortalRequest, application_id: int) -> HttpResponse:
-    found = selectors.get_application_for(person(request), application_id)
+    found = policies_selectors.get_application_to_change_for(
+        person(request), application_id
+    )
     problem = ""
     if request.method == "POST":
         try:
@@ -137,10 +133,15 @@ def delete_application(request: PortalRequest, application_id: int) -> HttpRespo
         "application_confirm_delete.html",
         title=f"Remove {found.name}",
         application=found,
-        grants=selectors.live_grants(request.received_at).filter(application=found),
+        grants=_live_grants(request, found),
         was_granted=found.grants.exists(),
         problem=problem,
     )
+
+
+def _live_grants(request: PortalRequest, found: Application) -> QuerySet[Grant]:
+    grants = policies_selectors.list_grants_for(person(request))
+    return selectors.live_grants(grants.filter(application=found), request.received_at)
 
 
 def _initial(application: Application) -> dict[str, object]:

@@ -6,22 +6,24 @@ A form decides nothing: rules that matter are the services' rules.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
 
+from audit.events import CATALOGUE, Outcome
+from audit.filters import Decision
 from peers.models import DeviceState, Gateway
 from policies.destinations import DestinationInput, parse_destinations
 from policies.errors import InvalidDestinationError
 from policies.models import Application
 from portal.accounts.models import Group, User
+from portal.console.people import find_person
 
 DESTINATION: Final = re.compile(
     r"(?P<prefix>\S+)\s+(?P<protocol>[a-z0-9]+)"
     r"(?:/(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?"
 )
-USER_REF: Final = re.compile(r"us_([0-9]{1,18})")
 
 
 class ConsoleForm(forms.Form):
@@ -197,28 +199,12 @@ class GrantForm(ConsoleForm):
     )
     reason = forms.CharField(max_length=255, required=False)
 
-    PEOPLE_SHOWN: ClassVar[int] = 5
-
     def clean_person(self) -> User | None:
         """Return the one person meant."""
         text = self.cleaned_data["person"].strip()
         if not text:
             return None
-        people = User.objects.filter(is_active=True)
-        if ref := USER_REF.search(text):
-            found = list(people.filter(pk=ref[1])[:1])
-        else:
-            found = list(
-                (people.filter(name__iexact=text) | people.filter(email__iexact=text))[
-                    : self.PEOPLE_SHOWN
-                ]
-            )
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(f"{user} ({user.ref.id})" for user in found)
-            raise ValidationError(f"That is more than one person: {names}")
-        raise ValidationError(f"Nobody who is enabled is called {text!r}.")
+        return find_person(User.objects.filter(is_active=True), text)
 
     def clean(self) -> dict[str, Any]:
         """Demand exactly one subject."""
@@ -226,6 +212,72 @@ class GrantForm(ConsoleForm):
         if "person" in data and bool(data["person"]) == bool(data.get("group")):
             raise ValidationError("Name one person or one group.")
         return data
+
+
+class LogFilterForm(ConsoleForm):
+    """What both logs can be asked; `audit.filters` reads and checks the answers."""
+
+    person = forms.CharField(
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "people"}),
+    )
+    device = forms.CharField(required=False)
+    application = forms.CharField(required=False)
+    gateway = forms.CharField(required=False)
+    address = forms.CharField(required=False, label="IP address")
+    until = forms.CharField(
+        required=False,
+        label="Until (UTC)",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
+        """Add `from`, which is no name in Python, and dress all fields."""
+        self.base_fields = {
+            **self.base_fields,
+            "from": forms.CharField(
+                required=False,
+                label="From (UTC)",
+                widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+            ),
+        }
+        super().__init__(*args, **kwargs)
+        self.order_fields(["from", "until", "person", "application", "gateway"])
+
+
+class ConnectionFilterForm(LogFilterForm):
+    """The filter of the connections."""
+
+    verdict = forms.ChoiceField(
+        required=False,
+        choices=[("", "any"), *((found.value, found.value) for found in Decision)],
+    )
+    port = forms.CharField(required=False)
+    key = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+class EventFilterForm(LogFilterForm):
+    """The filter of the control log."""
+
+    code = forms.ChoiceField(
+        required=False,
+        label="Event",
+        choices=[
+            ("", "any"),
+            *((code.value, f"{code} {kind.name}") for code, kind in CATALOGUE.items()),
+        ],
+    )
+    outcome = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "any"),
+            (Outcome.DONE.value, "done"),
+            (Outcome.REFUSED.value, "refused"),
+            (Outcome.FAILED.value, "failed"),
+            (Outcome.ALERT.value, "alert"),
+        ],
+    )
+    request = forms.CharField(required=False, label="Request id")
 
 
 class GatewayForm(ConsoleForm):

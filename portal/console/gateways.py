@@ -17,13 +17,13 @@ from django.views.decorators.http import (
 from peers import selectors as peers_selectors
 from peers import services as peers_services
 from peers.errors import PeerError
+from policies import selectors as policies_selectors
 from portal.accounts.access import (
     administrator_required,
     person,
     reader_required,
     recent_authentication_required,
 )
-from portal.console import selectors
 from portal.console.forms import GatewayForm
 from portal.console.pages import page, paged
 
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 @require_safe
 @reader_required
 def gateways(request: PortalRequest) -> HttpResponse:
+    pages = paged(request, peers_selectors.list_gateways_for(person(request)))
     return page(
         request,
         "gateway_list.html",
         title="Gateways",
-        pages=paged(request, selectors.gateways_with_generations()),
+        pages=pages,
+        statuses=policies_selectors.gateway_statuses(pages.object_list),
     )
 
 
@@ -51,7 +53,8 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         request,
         "gateway_detail.html",
         title=found.name,
-        gateway=selectors.gateways_with_generations().get(pk=found.pk),
+        gateway=found,
+        status=policies_selectors.gateway_statuses([found])[0],
         applications=found.applications.all(),
         snapshots=found.snapshots.defer("envelope")[:10],
         acknowledgements=found.acknowledgements.all()[:10],

@@ -8,9 +8,9 @@ from django.contrib import messages
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import PolicyError
-from policies.models import Grant
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
+    from policies.models import Grant
 
 
 @require_safe
@@ -75,7 +76,7 @@ def add_grant(request: PortalRequest) -> HttpResponse:
 @administrator_required
 @recent_authentication_required()
 def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
-    found = selectors.get_grant_for(person(request), grant_id)
+    found = policies_selectors.get_grant_to_change_for(person(request), grant_id)
     if found.ended_at is not None:
         messages.info(request, "This grant has ended already.")
         return redirect("console:grants")
@@ -95,8 +96,8 @@ def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
 
 
 def _filtered(request: PortalRequest, form: GrantFilter) -> QuerySet[Grant]:
-    rows = Grant.objects.select_related("user", "group", "application")
-    live = selectors.live_grants(request.received_at)
+    rows = policies_selectors.list_grants_for(person(request))
+    live = selectors.live_grants(rows, request.received_at)
     match form.cleaned_data.get("state"):
         case "all":
             pass

@@ -10,9 +10,8 @@ from django.conf import settings
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from policies.models import Revocation
-from portal.accounts.access import reader_required
-from portal.console import selectors
+from policies import selectors as policies_selectors
+from portal.accounts.access import person, reader_required
 from portal.console.pages import page, paged
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
-    from policies.models import RevocationTarget
+    from policies.models import Revocation, RevocationTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class TargetRow:
 @require_safe
 @reader_required
 def revocation(request: PortalRequest, revocation_id: int) -> HttpResponse:
-    found = selectors.get_revocation(revocation_id)
+    found = policies_selectors.get_revocation_for(person(request), revocation_id)
     return page(
         request,
         "revocation_detail.html",
@@ -50,7 +49,7 @@ def revocation(request: PortalRequest, revocation_id: int) -> HttpResponse:
 @reader_required
 def progress(request: PortalRequest, revocation_id: int) -> HttpResponse:
     """Answer a poll of the page; the last answer no longer polls."""
-    found = selectors.get_revocation(revocation_id)
+    found = policies_selectors.get_revocation_for(person(request), revocation_id)
     context = _progress(found, request.received_at)
     return render(request, "console/_revocation_progress.html", context)
 
@@ -58,7 +57,7 @@ def progress(request: PortalRequest, revocation_id: int) -> HttpResponse:
 @require_safe
 @reader_required
 def revocations(request: PortalRequest) -> HttpResponse:
-    rows = Revocation.objects.select_related("user").prefetch_related("targets")
+    rows = policies_selectors.list_revocations_for(person(request))
     return page(
         request, "revocation_list.html", title="Revocations", pages=paged(request, rows)
     )

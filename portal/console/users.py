@@ -11,6 +11,9 @@ from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_http_methods, require_safe
 
+from audit.filters import Filter
+from audit.models import Log
+from audit.services import record_query
 from peers import selectors as peers_selectors
 from policies import selectors as policies_selectors
 from portal import revocation
@@ -36,14 +39,16 @@ def manage_users(request: PortalRequest) -> HttpResponse:
     form = UserFilter(request.GET)
     form.is_valid()
     users = selectors.search_users(
-        words=form.cleaned_data.get("q", ""), state=form.cleaned_data.get("state", "")
+        accounts_selectors.list_users_for(person(request)),
+        words=form.cleaned_data.get("q", ""),
+        state=form.cleaned_data.get("state", ""),
     )
     return page(
         request,
         "user_list.html",
         title="Users",
         form=form,
-        pages=paged(request, users),
+        pages=paged(request, selectors.with_device_counts(users)),
     )
 
 
@@ -52,6 +57,12 @@ def manage_users(request: PortalRequest) -> HttpResponse:
 def user(request: PortalRequest, user_id: int) -> HttpResponse:
     found = accounts_selectors.get_user_for(person(request), user_id)
     devices = peers_selectors.list_devices_for(found)
+    record_query(
+        log=Log.CONNECTIONS,
+        filters=Filter(person=found.ref.id),
+        actor=request.actor,
+        now=request.received_at,
+    )
     return page(
         request,
         "user_detail.html",
@@ -59,7 +70,9 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
         subject=found,
         groups=found.groups.all(),
         rows=selectors.device_rows(devices),
-        grants=selectors.grants_of(found, request.received_at),
+        grants=policies_selectors.live_grants_of(
+            found, now=request.received_at
+        ).select_related("user", "group", "application"),
         sessions=UserSession.objects.filter(user=found).order_by("-last_seen_at"),
         connections=selectors.connections_of(found.ref.id),
         revocations=found.revocations.all(),
@@ -119,11 +132,12 @@ def reactivate_user(request: PortalRequest, user_id: int) -> HttpResponse:
 
 
 @require_safe
-@administrator_required
+@reader_required
 def suggest_users(request: PortalRequest) -> HttpResponse:
-    """Answer the grant form's search with the first people that fit, as options."""
+    """Answer a form's search with the first people that fit, as options."""
     words = request.GET.get("person", "").strip()
-    found = selectors.search_users(words=words, state="active")[:10] if words else ()
+    people = accounts_selectors.list_users_for(person(request))
+    found = selectors.search_users(people, words=words, state="")[:10] if words else ()
     return HttpResponse(
         format_html_join(
             "",

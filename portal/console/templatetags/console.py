@@ -8,9 +8,18 @@ from typing import Any, Final
 from django import template
 from django.urls import reverse
 
+from audit.events import Outcome
+
 register = template.Library()
 
 KIBI: Final = 1024
+PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+COLOURS: Final = {
+    Outcome.DONE: "green",
+    Outcome.REFUSED: "orange",
+    Outcome.FAILED: "red",
+    Outcome.ALERT: "red",
+}
 UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -48,3 +57,15 @@ def size(value: int | None) -> str:
     while amount >= KIBI and unit < len(UNITS) - 1:
         amount, unit = amount / KIBI, unit + 1
     return f"{value} B" if unit == 0 else f"{amount:.1f} {UNITS[unit]}"
+
+
+@register.filter
+def protocol(number: int) -> str:
+    """Return the name of an IP protocol (IANA), or its number."""
+    return PROTOCOLS.get(number, f"protocol {number}")
+
+
+@register.inclusion_tag("elements/outcome.html")
+def outcome(code: str, ending: str) -> dict[str, str]:
+    """Show an event's code in the colour of how it ended."""
+    return {"code": code, "ending": ending, "colour": COLOURS.get(ending, "secondary")}

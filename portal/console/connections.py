@@ -1,0 +1,75 @@
+"""Pages of the connections log: who reached what, through which gateway, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.views.decorators.http import require_safe
+
+from audit import selectors as audit_selectors
+from audit.errors import FilterError
+from audit.exports import connections_csv, connections_jsonl
+from audit.filters import Filter, connection_filter
+from audit.models import Log
+from audit.services import record_query
+from portal.accounts.access import reader_required
+from portal.console import log
+from portal.console.forms import ConnectionFilterForm
+from portal.console.pages import page
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from audit.http import PortalRequest
+
+
+@require_safe
+@reader_required
+def connections(request: PortalRequest) -> HttpResponse:
+    form = ConnectionFilterForm(request.GET)
+    context = {"title": "Connections", "form": form}
+    try:
+        asked = log.question(request, connection_filter, timed=True)
+    except FilterError as exc:
+        log.explain(form, exc)
+        return page(request, "connection_list.html", status=400, **context)
+    record_query(
+        log=Log.CONNECTIONS,
+        filters=asked.filters,
+        actor=request.actor,
+        now=request.received_at,
+    )
+    found = audit_selectors.list_connections(asked.filters, cursor=asked.cursor)
+    return page(
+        request,
+        "connection_list.html",
+        connections=found.items,
+        **context,
+        **log.links(request, asked, found),
+    )
+
+
+@require_safe
+@reader_required
+def connection(request: PortalRequest, connection_id: int) -> HttpResponse:
+    found = audit_selectors.get_connection(connection_id)
+    record_query(
+        log=Log.CONNECTIONS,
+        filters=Filter(person=found.person_id, device=found.device_id),
+        actor=request.actor,
+        now=request.received_at,
+    )
+    title = f"Connection {found.pk}"
+    return page(request, "connection_detail.html", title=title, connection=found)
+
+
+@require_safe
+@reader_required
+def export(request: PortalRequest) -> HttpResponseBase:
+    return log.download(
+        request,
+        connection_filter,
+        log=Log.CONNECTIONS,
+        formats={"csv": connections_csv, "jsonl": connections_jsonl},
+    )
