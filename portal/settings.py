@@ -56,7 +56,7 @@ PEERAGE_POOL_IPV6 = env_text("PEERAGE_POOL_IPV6", "fd5e:e4a6:e000::/64")
 # What peers' API hands out but only the layer above it knows; names, because
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.bridge.client_config"
-PEERAGE_SNAPSHOT_KEYS = "policies.bridge.snapshot_keys"
+PEERAGE_VERIFICATION_KEY = "policies.signing.verification_key"
 
 # --- identity ---------------------------------------------------------------
 
@@ -135,6 +135,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_htmx",
     "csp",
+    "portal.console",
     "portal",
 ]
 
@@ -178,6 +179,8 @@ DATABASES = {
         )
     )
 }
+# A batch of evidence: at most a thousand records of 8 KiB from our own agent.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Device codes of the command line live in the cache, so it must be shared by all
@@ -196,8 +199,34 @@ CACHES = {
     )
 }
 CELERY_BROKER_URL = PEERAGE_REDIS_URL or "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 600} if PEERAGE_REDIS_URL else {"polling_interval": 0.05}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
+# A job that waited for longer than its period has been overtaken by the next one.
+CELERY_BEAT_SCHEDULE = {
+    "republish-due-snapshots": {
+        "task": "policies.republish_due_snapshots",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "report-lost-agents": {
+        "task": "policies.report_lost_agents",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "clean-up": {
+        "task": "policies.clean_up",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
+}
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
