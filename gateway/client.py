@@ -105,6 +105,7 @@ class HttpPortal:
         self._identity = identity
         self._sequences = sequences
         self._clock = clock
+        self._is_closed = False
         self._key = Ed25519PrivateKey.from_private_bytes(identity.signing_seed)
         self._base = base_url(identity.portal, insecure_http=identity.insecure_http)
         context = tls_context(identity.ca_file)
@@ -147,6 +148,7 @@ class HttpPortal:
 
     def close(self) -> None:
         """Close every connection; a poll that waits in another thread ends."""
+        self._is_closed = True
         for opened in self._connections.values():
             close(opened)
 
@@ -164,7 +166,7 @@ class HttpPortal:
             return self._send(channel, method, query, body)
         except PortalUnreachableError:
             # The other side may close an idle connection; that is no failure yet.
-            if not was_open:
+            if not was_open or self._is_closed:
                 raise
             return self._send(channel, method, query, body)
 

@@ -31,6 +31,7 @@ PREFIX: Final = re.compile(r"gt_(\d+)/ap_(\d+)\Z")
 UNKNOWN_REASON: Final = "unknown"
 QUIET: Final = timedelta(seconds=30)
 DENIALS_KEPT: Final = 65536
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +71,7 @@ class FlowTable:
             opened_at=now,
         )
         self._open[flow.id] = flow
-        return {
-            "kind": "open",
-            "at": text_time(now),
-            "flow": flow.flow,
-            "device": flow.device,
-            "grant": int(match[1]),
-            "application": int(match[2]),
-            "generation": generation,
-            **tuple_fields(flow.tuple),
-        }
+        return _open_record(flow, int(match[1]), int(match[2]), generation)
 
     def closed(self, entry: Entry, *, now: datetime) -> Record:
         """Return the record of an ended flow with its counters."""
@@ -138,9 +130,32 @@ class FlowTable:
         """Note that these flows are about to be cut; their close says so."""
         self._revoked.update(ids)
 
-    def is_open(self, flow_id: int) -> bool:
-        """Return whether the beginning of that flow was seen."""
-        return flow_id in self._open
+    def get(self, flow_id: int) -> OpenFlow | None:
+        """Return the open flow with that conntrack id, or None."""
+        return self._open.get(flow_id)
+
+    def open_flows(self) -> list[OpenFlow]:
+        """Return every open flow."""
+        return list(self._open.values())
+
+    def reconstructed(
+        self, entry: Entry, *, grant: int, application: int, generation: int
+    ) -> Record:
+        """Return the record of a flow whose beginning nobody was there to see.
+
+        The kernel still knows who and since when; grant and application are what
+        the policy in force says of such a flow.
+        """
+        begun = _from_ns(entry.started_ns) or EPOCH
+        flow = OpenFlow(
+            id=entry.id,
+            flow=flow_name(entry.id, begun),
+            device=entry.mark,
+            tuple=entry.tuple,
+            opened_at=begun,
+        )
+        self._open[flow.id] = flow
+        return _open_record(flow, grant, application, generation)
 
     def restore(self, flows: Iterable[OpenFlow]) -> None:
         """Take over flows that an earlier run of the agent had open."""
@@ -188,10 +203,25 @@ def text_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _open_record(
+    flow: OpenFlow, grant: int, application: int, generation: int
+) -> Record:
+    return {
+        "kind": "open",
+        "at": text_time(flow.opened_at),
+        "flow": flow.flow,
+        "device": flow.device,
+        "grant": grant,
+        "application": application,
+        "generation": generation,
+        **tuple_fields(flow.tuple),
+    }
+
+
 def _from_ns(nanoseconds: int) -> datetime | None:
     if not nanoseconds:
         return None
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
+    return EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _lost_close(flow: OpenFlow, now: datetime) -> Record:

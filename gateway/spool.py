@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -79,12 +80,7 @@ class Spool:
             ).encode()
             if len(body) > MAX_RECORD_BYTES:
                 raise SpoolError(f"a record of {len(body)} bytes is too long")
-            position = self._file.tell()
-            try:
-                self._file.write(HEADER.pack(len(body), zlib.crc32(body)) + body)
-            except OSError as exc:
-                self._rewind(position)
-                raise SpoolError(f"cannot write evidence: {exc.strerror}") from exc
+            self._write(HEADER.pack(len(body), zlib.crc32(body)) + body)
             self._last = sequence
             self._written.append((sequence, body))
             return sequence
@@ -171,10 +167,20 @@ class Spool:
         sync_directory(self._directory)
         return os.fdopen(descriptor, "wb", buffering=0)
 
-    def _rewind(self, position: int) -> None:
-        """Take back what a failed write left, so that the next one is readable."""
-        self._file.seek(position)
-        self._file.truncate()
+    def _write(self, data: bytes) -> None:
+        """Write all of `data`, or take back what a full disk let through."""
+        position = self._file.tell()
+        try:
+            written = self._file.write(data)
+            if written == len(data):
+                return
+            reason = "the disk is full"
+        except OSError as exc:
+            reason = exc.strerror
+        with contextlib.suppress(OSError):
+            self._file.seek(position)
+            self._file.truncate()
+        raise SpoolError(f"cannot write evidence: {reason}")
 
     def _delete_segments(self, through: int) -> None:
         paths = segments(self._directory)

@@ -87,6 +87,20 @@ class Store:
         except OSError as exc:
             raise StoreError(f"{self.directory}: {exc.strerror}") from exc
 
+    def is_locked(self) -> bool:
+        """Return whether an agent runs on this directory."""
+        try:
+            descriptor = os.open(self.directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def unlock(self) -> None:
         """Let another agent have the directory."""
         if self._lock is not None:

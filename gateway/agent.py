@@ -1,0 +1,336 @@
+"""The running agent: threads, the clock, signals. Everything else is told the time.
+
+* poller: long poll → engine → acknowledgement queue
+* acknowledger: sends acknowledgements, oldest first, until they are taken
+* renewer: keeps the gate open every 15 seconds, and cuts flows when a grant ends
+* collector: kernel events → spool, every 200 ms durable
+* uploader: spool → portal
+
+A thread that fails ends the process, loudly: the data plane stays as it is, the
+supervisor starts the agent again, and if nobody does the kernel closes in a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from gateway import conntrack
+from gateway.client import HttpPortal, Portal, Sequences
+from gateway.clock import Clock
+from gateway.engine import Engine
+from gateway.errors import PortalError, SpoolError, UntrustedError
+from gateway.events import EventReader
+from gateway.evidence import Collector, Uploader
+from gateway.journal import Journal
+from gateway.kernel import LinuxKernel
+from gateway.spool import Spool
+from gateway.store import Identity, Store
+from gateway.trust import Anchor, Judge
+
+log = logging.getLogger(__name__)
+
+RENEW_SECONDS: Final = 15.0
+UPLOAD_SECONDS: Final = 5.0
+FIRST_DELAY: Final = 0.5
+LONGEST_DELAY: Final = 15.0
+MAX_WAITING: Final = 1000
+JOIN_SECONDS: Final = 3.0
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def now(self) -> datetime:
+        """Return the time of day in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 -- the agent's one clock
+
+    def ticks(self) -> float:
+        """Return seconds that never go back and count while the machine sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Backoff:
+    """Growing delays with jitter, so that gateways do not come back all at once."""
+
+    def __init__(self) -> None:
+        """Start short."""
+        self._delay = FIRST_DELAY
+
+    def reset(self) -> None:
+        """Start short again: it worked."""
+        self._delay = FIRST_DELAY
+
+    def next(self) -> float:
+        """Return how long to wait now, and wait longer next time."""
+        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter
+        self._delay = min(self._delay * 2, LONGEST_DELAY)
+        return delay
+
+
+class Agent:
+    """Runs an engine against a portal until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        collector: Collector,
+        uploader: Uploader,
+        portal: Portal,
+        clock: Clock,
+        boot_id: str,
+    ) -> None:
+        """Put the parts together; nothing runs before `start`."""
+        self._engine = engine
+        self._collector = collector
+        self._uploader = uploader
+        self._portal = portal
+        self._clock = clock
+        self._boot_id = boot_id
+        self._stop = threading.Event()
+        self._wake_renewer = threading.Event()
+        self._waiting: queue.SimpleQueue[dict[str, object]] = queue.SimpleQueue()
+        self._failure: Exception | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Take up what is stored, then start every thread."""
+        # The view must be set before the first flows are compared.
+        self._tell(self._engine.open())
+        self._collector.begin(self._boot_id)
+        self._engine.renew(is_healthy=self._collector.is_healthy())
+        for target in (
+            self._collect,
+            self._poll,
+            self._acknowledge,
+            self._renew,
+            self._upload,
+        ):
+            name = target.__name__.strip("_")
+            thread = threading.Thread(
+                target=self._guard, args=(target,), name=name, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def wait(self) -> None:
+        """Return when told to stop, or raise what ended a thread."""
+        self._stop.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ask every thread to end."""
+        self._stop.set()
+        self._wake_renewer.set()
+        self._collector.durable.set()
+
+    def join(self) -> None:
+        """Wait for the threads, then make the evidence durable."""
+        deadline = self._clock.ticks() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock.ticks()))
+        self._collector.end()
+
+    def _guard(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except Exception as exc:  # noqa: BLE001 -- `wait` raises it again
+            if not self._stop.is_set():
+                self._failure = exc
+            self.stop()
+
+    def _poll(self) -> None:
+        backoff, refused = Backoff(), ""
+        while not self._stop.is_set():
+            try:
+                answer = self._portal.poll(
+                    after=self._engine.generation, epoch=self._engine.epoch
+                )
+                acknowledgement = self._engine.receive(answer)
+            except (PortalError, UntrustedError) as exc:
+                if self._stop.is_set():
+                    return
+                log.warning("poll: %s", exc)
+                if isinstance(exc, UntrustedError) and str(exc) != refused:
+                    refused = str(exc)
+                    self._tell(self._engine.acknowledge_again(f"refused: {exc}"))
+                self._stop.wait(backoff.next())
+                continue
+            if refused and acknowledgement is None:
+                acknowledgement = self._engine.acknowledge_again("")
+            refused = ""
+            self._tell(acknowledgement)
+            self._wake_renewer.set()
+            if acknowledgement is not None and acknowledgement["error"]:
+                self._stop.wait(backoff.next())
+            else:
+                backoff.reset()
+
+    def _tell(self, acknowledgement: dict[str, object] | None) -> None:
+        if acknowledgement is None:
+            return
+        log.info(
+            "generation=%s flows_cut=%s timings=%s error=%s",
+            acknowledgement["generation"],
+            acknowledgement["flows_cut"],
+            acknowledgement["timings"],
+            acknowledgement["error"] or "none",
+        )
+        if self._waiting.qsize() < MAX_WAITING:
+            self._waiting.put(acknowledgement)
+
+    def _acknowledge(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                acknowledgement = self._waiting.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            while not self._stop.is_set():
+                try:
+                    self._portal.acknowledge(acknowledgement)
+                except PortalError as exc:
+                    log.warning("acknowledgement: %s", exc)
+                    # What the portal refused it will refuse again.
+                    if getattr(exc, "status", 0) in {400, 404, 413, 422}:
+                        break
+                    self._stop.wait(backoff.next())
+                else:
+                    backoff.reset()
+                    break
+
+    def _renew(self) -> None:
+        was_open = None
+        while not self._stop.is_set():
+            is_open = self._engine.renew(is_healthy=self._collector.is_healthy())
+            if is_open is not was_open:
+                log.info("gate=%s", "open" if is_open else "closing")
+                was_open = is_open
+            end = self._engine.next_end()
+            pause = RENEW_SECONDS
+            if end is not None:
+                until = (end - self._clock.now()).total_seconds()
+                pause = min(pause, max(0.0, until) + 0.05)
+            self._wake_renewer.wait(pause)
+            self._wake_renewer.clear()
+            if end is not None and end <= self._clock.now():
+                log.info("ended grants or sessions: flows_cut=%d", self._engine.sweep())
+
+    def _collect(self) -> None:
+        while not self._stop.is_set():
+            self._collector.step()
+
+    def _upload(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            self._collector.durable.wait(UPLOAD_SECONDS)
+            self._collector.durable.clear()
+            try:
+                while not self._stop.is_set() and self._uploader.step():
+                    backoff.reset()
+            except (PortalError, UntrustedError, SpoolError) as exc:
+                if not self._stop.is_set():
+                    log.warning("evidence: %s", exc)
+                    self._stop.wait(backoff.next())
+                    self._collector.durable.set()
+
+
+def run(state: Path, interface: str) -> None:
+    """Enforce until SIGTERM or SIGINT.
+
+    Raises:
+        GatewayError: it cannot start, or a part failed; the message says which.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
+    )
+    store = Store(state)
+    identity = store.read_identity()
+    store.lock()
+    clock = SystemClock()
+    boot_id = BOOT_ID.read_text(encoding="ascii").strip()
+    kernel = LinuxKernel(interface, wireguard_log=store.wireguard_log)
+    # The base ruleset comes before everything else: a boot starts closed.
+    kernel.prepare(private_key=identity.wireguard_private_key)
+    spool = Spool(store.spool_directory)
+    events = EventReader()
+    collector = Collector(
+        events=events,
+        entries=conntrack.list_entries,
+        spool=spool,
+        journal=Journal(state),
+        clock=clock,
+    )
+    judge = judge_of(identity)
+    engine = Engine(
+        judge=judge,
+        store=store,
+        kernel=kernel,
+        observer=collector,
+        clock=clock,
+        boot_id=boot_id,
+    )
+    portal = HttpPortal(identity, Sequences(store), clock=clock.now)
+    agent = Agent(
+        engine=engine,
+        collector=collector,
+        uploader=Uploader(portal=portal, spool=spool, judge=judge),
+        portal=portal,
+        clock=clock,
+        boot_id=boot_id,
+    )
+    with stopping_on_signals(agent):
+        try:
+            agent.start()
+            agent.wait()
+        finally:
+            agent.stop()
+            portal.close()
+            agent.join()
+            spool.close()
+            events.close()
+            kernel.close()
+            store.unlock()
+
+
+def judge_of(identity: Identity) -> Judge:
+    """Return the judge for an enrolled gateway."""
+    return Judge(
+        anchor=Anchor(
+            gateway=identity.gateway,
+            deployment=identity.deployment,
+            epoch=identity.epoch,
+            keys=dict(identity.snapshot_keys),
+        )
+    )
+
+
+@contextmanager
+def stopping_on_signals(agent: Agent) -> Iterator[None]:
+    """Stop on SIGTERM and SIGINT; the data plane stays as it is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- signal(2)'s form
+        agent.stop()
+
+    before = [(n, signal.signal(n, stop)) for n in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

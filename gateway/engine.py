@@ -1,0 +1,415 @@
+"""The apply engine: verify → persist → apply → acknowledge, and the lease.
+
+* Nothing unverified is kept; nothing is applied that is not on disk first.
+* Steps run in the order `reconcile.plan` gives. When the transaction is refused the
+  steps that tighten still run (peers leave, flows are cut), those that loosen do
+  not, and the lease is not renewed: the kernel closes within a minute.
+* The gate is opened, for a minute at most and never beyond the lease, only while the
+  generation held is the one in force and every health holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from gateway import reconcile
+from gateway.client import Answer
+from gateway.clock import Clock
+from gateway.config import VERSION
+from gateway.conntrack import Entry
+from gateway.errors import KernelError, StoreError, UntrustedError
+from gateway.evidence import View
+from gateway.flows import text_time
+from gateway.freshness import Freshness
+from gateway.kernel import Kernel
+from gateway.reconcile import (
+    AddRoutes,
+    CutFlows,
+    Have,
+    RemovePeers,
+    RunTransaction,
+    SetListenPort,
+    SetPeers,
+    Step,
+)
+from gateway.store import Store
+from gateway.trust import Held, Judge
+from gateway.wireguard import InterfaceState
+from policies.compiler.holdings import holdings_digest
+from policies.compiler.nftables import closed_text, live_text
+from policies.compiler.types import IPNetwork, Snapshot
+
+log = logging.getLogger(__name__)
+
+LIVE_SECONDS: Final = 60
+ERROR_LENGTH: Final = 250
+
+
+@dataclass(slots=True)
+class Timings:
+    """Milliseconds of each part of one application, and the flows it cut."""
+
+    verify_ms: float = 0.0
+    persist_ms: float = 0.0
+    nftables_ms: float = 0.0
+    wireguard_ms: float = 0.0
+    conntrack_ms: float = 0.0
+    total_ms: float = 0.0
+    flows_cut: int = field(default=0)
+
+    def document(self) -> dict[str, float]:
+        """Return the milliseconds as an acknowledgement carries them."""
+        return {
+            "verify_ms": round(self.verify_ms, 3),
+            "persist_ms": round(self.persist_ms, 3),
+            "nftables_ms": round(self.nftables_ms, 3),
+            "wireguard_ms": round(self.wireguard_ms, 3),
+            "conntrack_ms": round(self.conntrack_ms, 3),
+            "total_ms": round(self.total_ms, 3),
+        }
+
+
+class Observer(Protocol):
+    """Who wants to know what the engine does: the evidence collector."""
+
+    def set_view(self, view: View) -> None:
+        """Hear that another snapshot is in force."""
+
+    def revoking(self, ids: Iterable[int]) -> None:
+        """Hear that these flows are about to be cut."""
+
+
+class Engine:
+    """Holds one gateway to its snapshot. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        judge: Judge,
+        store: Store,
+        kernel: Kernel,
+        observer: Observer,
+        clock: Clock,
+        boot_id: str,
+    ) -> None:
+        """Start with nothing held; `open` reads what is stored."""
+        self._judge = judge
+        self._store = store
+        self._kernel = kernel
+        self._observer = observer
+        self._clock = clock
+        self._boot_id = boot_id
+        self._lock = threading.RLock()
+        self._held: Held | None = None
+        self._freshness: Freshness | None = None
+        self._have: Have | None = None
+        self._applied = 0
+
+    @property
+    def generation(self) -> int:
+        """The generation in force, 0 for none; what a poll asks beyond."""
+        return self._applied
+
+    @property
+    def epoch(self) -> int:
+        """The epoch this gateway was enrolled in."""
+        return self._judge.anchor.epoch
+
+    def seconds_left(self) -> float:
+        """Return how long the lease runs still; 0 or less for none."""
+        with self._lock:
+            if self._freshness is None:
+                return 0.0
+            return self._freshness.seconds_left(
+                now=self._clock.now(), ticks=self._clock.ticks()
+            )
+
+    def open(self) -> dict[str, object] | None:
+        """Take up what an earlier run accepted; return its acknowledgement.
+
+        The gate opens only if the stored lease still runs. Without one it is closed
+        at once, whatever an earlier run left open.
+
+        Raises:
+            StoreError: what is stored is damaged or not for this gateway; the
+                operator must say what to do, because the generation floor is lost.
+        """
+        with self._lock:
+            now = self._clock.now()
+            envelope = self._store.read_accepted()
+            if envelope is None:
+                self._kernel.run(closed_text(self._kernel.interface))
+                return None
+            try:
+                self._held = self._judge.snapshot(envelope, held=None, now=now)
+            except UntrustedError as exc:
+                raise StoreError(
+                    f"the stored snapshot is not acceptable ({exc}); remove"
+                    " accepted.json to take whatever the portal signs now"
+                ) from exc
+            self._freshness = self._stored_lease(self._held, now)
+            if self._freshness is None:
+                self._kernel.run(closed_text(self._kernel.interface))
+            return self._apply(self._held, Timings(), received_at=now)
+
+    def receive(self, answer: Answer) -> dict[str, object] | None:
+        """Accept a poll's answer; return the acknowledgement of what it changed.
+
+        Raises:
+            UntrustedError: the answer breaks a rule of trust; nothing changed.
+            StoreError: it could not be made durable; nothing changed.
+        """
+        started, received_at = self._clock.ticks(), self._clock.now()
+        timings = Timings()
+        with self._lock:
+            held = self._offered(answer, received_at)
+            lease = self._judge.lease(
+                answer.lease,
+                of=held,
+                held=self._freshness.lease if self._freshness else None,
+                now=received_at,
+            )
+            verified = self._clock.ticks()
+            timings.verify_ms = (verified - started) * 1000
+            if answer.snapshot is not None and held is not self._held:
+                self._store.write_accepted(answer.snapshot)
+            timings.persist_ms = (self._clock.ticks() - verified) * 1000
+            self._held = held
+            self._freshness = Freshness(
+                lease=lease, now=received_at, ticks=started, is_received=True
+            )
+            if self._applied == held.snapshot.generation:
+                self._store.write_lease(answer.lease)
+                return None
+            acknowledgement = self._apply(
+                held, timings, received_at=received_at, started=started
+            )
+            # Enforcement does not wait for it: a stored lease only opens a restart.
+            self._store.write_lease(answer.lease)
+            return acknowledgement
+
+    def acknowledge_again(self, error: str) -> dict[str, object] | None:
+        """Return an acknowledgement of what is held; with an error, of a refusal."""
+        with self._lock:
+            if self._held is None:
+                return None
+            now = self._clock.now()
+            return self._acknowledgement(
+                self._held.snapshot, Timings(), received_at=now, error=error
+            )
+
+    def renew(self, *, is_healthy: bool) -> bool:
+        """Keep the gate open for another minute if it may be; return whether it may.
+
+        Not renewing is enough to close: the kernel does it.
+        """
+        with self._lock:
+            left = self.seconds_left()
+            may = (
+                is_healthy
+                and self._freshness is not None
+                and self._held is not None
+                and self._applied == self._held.snapshot.generation
+                and left >= 1
+                and self._freshness.is_clock_sane(
+                    now=self._clock.now(), ticks=self._clock.ticks()
+                )
+            )
+            if may:
+                seconds = min(LIVE_SECONDS, int(left))
+                self._kernel.run(live_text(self._kernel.interface, seconds))
+            return may
+
+    def next_end(self) -> datetime | None:
+        """Return when the next grant or session ends, or None."""
+        with self._lock:
+            if self._held is None:
+                return None
+            return reconcile.next_end(self._held.snapshot, now=self._clock.now())
+
+    def sweep(self) -> int:
+        """Cut the flows whose grant or session has ended; return how many.
+
+        The kernel has ended the elements by itself; established flows outlive them.
+        """
+        with self._lock:
+            if self._held is None:
+                return 0
+            return self._cut(None, self._held.snapshot, self._held.snapshot.pools)
+
+    def _offered(self, answer: Answer, now: datetime) -> Held:
+        if answer.snapshot is not None:
+            offered = self._judge.snapshot(answer.snapshot, held=self._held, now=now)
+            is_same = self._held is not None and offered.digest == self._held.digest
+            return self._held if is_same and self._held else offered
+        if self._held is None:
+            raise UntrustedError("a lease without a snapshot, and none is held")
+        return self._held
+
+    def _stored_lease(self, held: Held, now: datetime) -> Freshness | None:
+        envelope = self._store.read_lease()
+        if envelope is None:
+            return None
+        try:
+            lease = self._judge.lease(envelope, of=held, held=None, now=now)
+        except UntrustedError as exc:
+            log.info("the stored lease does not open the gate: %s", exc)
+            return None
+        return Freshness(
+            lease=lease, now=now, ticks=self._clock.ticks(), is_received=False
+        )
+
+    def _apply(
+        self,
+        held: Held,
+        timings: Timings,
+        *,
+        received_at: datetime,
+        started: float | None = None,
+    ) -> dict[str, object]:
+        """Bring the kernel to `held`; return the acknowledgement, of failure too."""
+        begun = self._clock.ticks() if started is None else started
+        want, error = held.snapshot, ""
+        applied_at: datetime | None = None
+        try:
+            self._run_steps(want, timings)
+            self._applied = want.generation
+            applied_at = self._clock.now()
+        except KernelError as exc:
+            log.error("generation=%d not applied: %s", want.generation, exc)  # noqa: TRY400 -- the message is the fact; it goes to the portal too
+            error = str(exc)
+            self._applied, self._have = 0, None
+        timings.total_ms = (self._clock.ticks() - begun) * 1000
+        return self._acknowledgement(
+            want, timings, received_at=received_at, applied_at=applied_at, error=error
+        )
+
+    def _run_steps(self, want: Snapshot, timings: Timings) -> None:
+        now = self._clock.now()
+        have = self._have or Have(
+            snapshot=None,
+            ruleset=self._kernel.ruleset(now=now),
+            interface=self._kernel.peers(),
+        )
+        steps, loaded = reconcile.plan(
+            have, want, interface=self._kernel.interface, now=now
+        )
+        pools = {*want.pools, *(have.snapshot.pools if have.snapshot else ())}
+        failure: KernelError | None = None
+        for step in steps:
+            if failure is not None and not isinstance(step, RemovePeers | CutFlows):
+                continue
+            try:
+                self._run_step(step, want, pools, timings)
+            except KernelError as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure
+        self._observer.set_view(view_of(want, self._clock))
+        self._have = Have(
+            snapshot=want,
+            ruleset=loaded,
+            interface=InterfaceState(
+                listen_port=want.listen_port, peers=reconcile.peers_of(want, now=now)
+            ),
+        )
+
+    def _run_step(
+        self, step: Step, want: Snapshot, pools: Iterable[IPNetwork], timings: Timings
+    ) -> None:
+        begun = self._clock.ticks()
+        match step:
+            case RunTransaction(text=text):
+                self._kernel.run(text)
+                timings.nftables_ms += (self._clock.ticks() - begun) * 1000
+                return
+            case CutFlows(devices=devices):
+                timings.flows_cut += self._cut(devices, want, pools)
+                timings.conntrack_ms += (self._clock.ticks() - begun) * 1000
+                return
+            case RemovePeers(keys=keys):
+                self._kernel.remove_peers(keys)
+            case SetListenPort(port=port):
+                self._kernel.set_listen_port(port)
+            case AddRoutes(prefixes=prefixes):
+                self._kernel.add_routes(prefixes)
+            case SetPeers(peers=peers):
+                self._kernel.set_peers(peers)
+        timings.wireguard_ms += (self._clock.ticks() - begun) * 1000
+
+    def _cut(
+        self,
+        devices: frozenset[int] | None,
+        snapshot: Snapshot,
+        pools: Iterable[IPNetwork],
+    ) -> int:
+        entries = self._kernel.entries(devices)
+        doomed = reconcile.flows_to_cut(
+            entries, snapshot, pools=pools, now=self._clock.now()
+        )
+        if not doomed:
+            return 0
+        self._observer.revoking([entry.id for entry in doomed])
+        return self._kernel.cut(doomed)
+
+    def _acknowledgement(
+        self,
+        snapshot: Snapshot,
+        timings: Timings,
+        *,
+        received_at: datetime,
+        applied_at: datetime | None = None,
+        error: str = "",
+    ) -> dict[str, object]:
+        digest = ""
+        if not error:
+            try:
+                now = self._clock.now()
+                digest = holdings_digest(self._kernel.holdings(now=now))
+                applied_at = applied_at or now
+            except KernelError as exc:
+                error = f"cannot read back: {exc}"
+        return {
+            "epoch": snapshot.epoch,
+            "generation": snapshot.generation,
+            "received_at": text_time(received_at),
+            "applied_at": text_time(applied_at) if applied_at else None,
+            "observed_digest": digest,
+            "flows_cut": timings.flows_cut,
+            "timings": timings.document(),
+            "boot_id": self._boot_id,
+            "agent_version": VERSION,
+            "error": error[:ERROR_LENGTH],
+        }
+
+
+def view_of(snapshot: Snapshot, clock: Clock) -> View:
+    """Return what the evidence collector must know of a snapshot in force."""
+    return View(
+        generation=snapshot.generation,
+        pools=snapshot.pools,
+        devices={
+            address: peer.device_id
+            for peer in snapshot.peers
+            for address in peer.addresses
+        },
+        attribute=_attribution(snapshot, clock),
+    )
+
+
+def _attribution(
+    snapshot: Snapshot, clock: Clock
+) -> Callable[[Entry], tuple[int, int] | None]:
+    def attribute(entry: Entry) -> tuple[int, int] | None:
+        view = reconcile.view_of(snapshot, entry.mark)
+        found = reconcile.judge_flow(view, entry, now=clock.now())
+        if not found.grants:
+            return None
+        return found.grants[0].id, found.grants[0].application_id
+
+    return attribute

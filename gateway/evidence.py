@@ -1,0 +1,281 @@
+"""Evidence: from what the kernel says to what the portal has signed for.
+
+`Collector` turns events into spooled records; `Uploader` hands them over. Each is
+stepped by its own thread of the agent; neither sleeps or reads a clock by itself.
+
+* A record that cannot be written is counted, and told as a gap when writing works
+  again. While it does not work the collector is unhealthy, and the lease is not
+  renewed: what cannot be recorded must not go on for long.
+* An end that arrives before its beginning (the two come on different sockets) waits
+  a second for it.
+* After an overrun and at each start, the open flows are compared with the kernel's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from gateway.client import Portal
+from gateway.clock import Clock
+from gateway.conntrack import Entry
+from gateway.errors import SpoolError
+from gateway.events import ACCEPT_GROUP, Logged, Overrun
+from gateway.flows import FlowTable, Record, text_time
+from gateway.journal import Journal
+from gateway.spool import Spool
+from gateway.trust import Judge
+from policies.compiler.types import IPAddress, IPNetwork
+
+SYNC_SECONDS: Final = 0.2
+PATIENCE_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 5.0
+UPLOAD_RECORDS: Final = 1000
+
+Attribute = Callable[[Entry], tuple[int, int] | None]
+
+
+class EventSource(Protocol):
+    """Where events come from."""
+
+    def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
+        """Yield what arrives within `timeout` seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the collector must know of the snapshot in force.
+
+    Flows from outside `pools` are not ours, whatever mark they carry. `attribute`
+    says which grant and application the policy finds for a flow.
+    """
+
+    generation: int
+    pools: tuple[IPNetwork, ...] = ()
+    devices: Mapping[IPAddress, int] = field(default_factory=dict)
+    attribute: Attribute = lambda _: None
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Return whether a flow came out of the tunnel."""
+        return any(entry.tuple.source in pool for pool in self.pools)
+
+
+class Collector:
+    """Turns kernel events into durable records."""
+
+    def __init__(
+        self,
+        *,
+        events: EventSource,
+        entries: Callable[[], Sequence[Entry]],
+        spool: Spool,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        """Collect from `events`; `entries` lists the flows the kernel holds."""
+        self._events = events
+        self._entries = entries
+        self._spool = spool
+        self._journal = journal
+        self._clock = clock
+        self._flows = FlowTable()
+        self._view = View(generation=0)
+        self._early: list[tuple[float, Entry]] = []
+        self._unwritten = 0
+        self._stepped = self._synced = clock.ticks()
+        self._is_writing = True
+        self.durable = threading.Event()
+        """Set whenever records became durable; the uploader clears it."""
+
+    def set_view(self, view: View) -> None:
+        """Attribute by another snapshot from now on."""
+        self._view = view
+
+    def revoking(self, ids: Iterable[int]) -> None:
+        """Note that these flows are about to be cut by a decision."""
+        self._flows.revoking(ids)
+
+    def is_healthy(self) -> bool:
+        """Return whether records are being read and made durable."""
+        return (
+            self._is_writing and self._clock.ticks() - self._stepped < SILENCE_SECONDS
+        )
+
+    def begin(self, boot_id: str) -> None:
+        """Tell the start, what the spool lost, and what happened meanwhile."""
+        self._write({"kind": "start", "at": self._at(), "boot_id": boot_id})
+        self._gap("spool", self._spool.lost)
+        self._flows.restore(self._journal.read())
+        self._compare()
+        self._journal.rewrite(self._flows.open_flows())
+        self._sync()
+
+    def step(self, timeout: float = SYNC_SECONDS) -> None:
+        """Take what arrives within `timeout` seconds; make it durable when due."""
+        for event in self._events.read(timeout):
+            match event:
+                case Overrun(source="conntrack"):
+                    self._compare()
+                case Overrun():
+                    # The sequence numbers of the log say how many, soon.
+                    pass
+                case Logged():
+                    self._logged(event)
+                case Entry():
+                    if self._view.is_ours(event):
+                        self._ended(event)
+        self._tell_early()
+        self._stepped = self._clock.ticks()
+        if self._stepped - self._synced >= SYNC_SECONDS:
+            self._sync()
+
+    def tell(self, record: Record) -> None:
+        """Write a record of another kind (a drift)."""
+        self._write(record)
+
+    def end(self) -> None:
+        """Take what is waiting and make everything durable."""
+        self.step(0)
+        for _, entry in self._early:
+            self._write(self._flows.closed(entry, now=self._clock.now()))
+        self._early.clear()
+        self._sync()
+
+    def _logged(self, event: Logged) -> None:
+        now, view = self._clock.now(), self._view
+        self._gap("nflog", event.lost)
+        if event.group != ACCEPT_GROUP:
+            record = self._flows.denied(
+                event, devices=view.devices, generation=view.generation, now=now
+            )
+        else:
+            held = self._flows.get(event.flow_id)
+            if held is not None and held.tuple == event.tuple:
+                return
+            record = self._flows.opened(event, generation=view.generation, now=now)
+            opened = self._flows.get(event.flow_id)
+            if record is not None and opened is not None:
+                self._journal.opened(opened)
+        if record is not None:
+            self._write(record)
+
+    def _ended(self, entry: Entry) -> None:
+        if self._flows.get(entry.id) is None:
+            self._early.append((self._clock.ticks() + PATIENCE_SECONDS, entry))
+        else:
+            self._close(entry)
+
+    def _tell_early(self) -> None:
+        """Tell the ends whose beginning has come, or will not come any more."""
+        if not self._early:
+            return
+        ticks, waiting = self._clock.ticks(), self._early
+        self._early = []
+        for due, entry in waiting:
+            if self._flows.get(entry.id) is not None:
+                self._close(entry)
+            elif due <= ticks:
+                self._reconstruct(entry)
+                self._close(entry)
+            else:
+                self._early.append((due, entry))
+
+    def _close(self, entry: Entry) -> None:
+        self._write(self._flows.closed(entry, now=self._clock.now()))
+        self._journal.closed(entry.id)
+
+    def _compare(self) -> None:
+        """Bring the open flows in line with the kernel's; count what was missed."""
+        entries = {e.id: e for e in self._entries() if self._view.is_ours(e)}
+        waiting = {entry.id for _, entry in self._early}
+        gone = self._flows.missing(entries.keys() | waiting, now=self._clock.now())
+        for record in gone:
+            self._write(record)
+        self._gap("conntrack", len(gone))
+        unseen = [e for e in entries.values() if self._flows.get(e.id) is None]
+        for entry in unseen:
+            self._reconstruct(entry)
+        self._gap("nflog", len(unseen))
+        self._journal.rewrite(self._flows.open_flows())
+
+    def _reconstruct(self, entry: Entry) -> None:
+        found = self._view.attribute(entry)
+        if found is None:
+            return
+        grant, application = found
+        record = self._flows.reconstructed(
+            entry,
+            grant=grant,
+            application=application,
+            generation=self._view.generation,
+        )
+        self._write(record)
+
+    def _gap(self, source: str, lost: int) -> None:
+        if lost:
+            self._write(
+                {"kind": "gap", "at": self._at(), "source": source, "lost": lost}
+            )
+
+    def _write(self, record: Record) -> None:
+        try:
+            self._tell_unwritten()
+            self._spool.append(record)
+        except SpoolError:
+            self._unwritten += 1
+            self._is_writing = False
+
+    def _tell_unwritten(self) -> None:
+        """Write how many records could not be written, once one can be."""
+        if self._unwritten:
+            gap: Record = {"kind": "gap", "at": self._at(), "source": "spool"}
+            self._spool.append({**gap, "lost": self._unwritten})
+            self._unwritten = 0
+
+    def _sync(self) -> None:
+        self._synced = self._clock.ticks()
+        try:
+            self._tell_unwritten()
+            written = self._spool.sync()
+            self._journal.write(self._flows.open_flows(), count=len(self._flows))
+        except (SpoolError, OSError):
+            self._is_writing = False
+            return
+        self._is_writing = True
+        if written:
+            self.durable.set()
+
+    def _at(self) -> str:
+        return text_time(self._clock.now())
+
+
+class Uploader:
+    """Hands durable records to the portal and forgets those it signed for."""
+
+    def __init__(self, *, portal: Portal, spool: Spool, judge: Judge) -> None:
+        """Upload from `spool`; `judge` says whose receipts count."""
+        self._portal = portal
+        self._spool = spool
+        self._judge = judge
+
+    def step(self) -> int:
+        """Hand over one batch; return how many records the portal signed for.
+
+        Raises:
+            PortalError: it was not taken; try again later.
+            UntrustedError: the receipt is not one; nothing is forgotten.
+            SpoolError: the receipt signs for what was never sent.
+        """
+        batch = self._spool.batch(UPLOAD_RECORDS)
+        if not batch:
+            return 0
+        envelope = self._portal.send_evidence([body for _, body in batch])
+        through = self._judge.receipt(envelope)
+        if through > batch[-1][0]:
+            raise SpoolError(
+                f"the portal signed for record {through}, beyond {batch[-1][0]}"
+            )
+        self._spool.acknowledge(through)
+        return sum(1 for sequence, _ in batch if sequence <= through)

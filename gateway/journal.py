@@ -1,0 +1,108 @@
+"""The flows that are open, on disk, so that a restarted agent knows their names.
+
+An append-only file of lines, one per open and one per close, without fsync: it must
+outlive the agent, not the machine, whose reboot ends every flow. It is written anew
+at each start and whenever most of it is about flows that have ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.conntrack import FlowTuple
+from gateway.flows import OpenFlow, text_time, tuple_fields
+
+FILE: Final = "flows.jsonl"
+COMPACT_LINES: Final = 20_000
+
+
+class Journal:
+    """One file of open flows."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep the journal in `directory`."""
+        self._path = directory / FILE
+        self._pending: list[str] = []
+        self._lines = 0
+
+    def read(self) -> list[OpenFlow]:
+        """Return the flows that were open; a line that is torn is passed over."""
+        found: dict[int, OpenFlow] = {}
+        try:
+            text = self._path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            return []
+        for line in text.splitlines():
+            try:
+                document = json.loads(line)
+                if "closed" in document:
+                    found.pop(document["closed"], None)
+                else:
+                    flow = _flow(document)
+                    found[flow.id] = flow
+            except (ValueError, KeyError, TypeError):
+                continue
+        return list(found.values())
+
+    def opened(self, flow: OpenFlow) -> None:
+        """Note a flow that began."""
+        self._pending.append(_line(flow))
+
+    def closed(self, flow_id: int) -> None:
+        """Note a flow that ended."""
+        self._pending.append(json.dumps({"closed": flow_id}))
+
+    def write(self, open_flows: Iterable[OpenFlow], *, count: int) -> None:
+        """Write what was noted; write the file anew when it is mostly history."""
+        if not self._pending:
+            return
+        self._lines += len(self._pending)
+        if self._lines > COMPACT_LINES and self._lines > 4 * count:
+            self.rewrite(open_flows)
+            return
+        with self._path.open("a", encoding="ascii") as file:
+            file.write("".join(f"{line}\n" for line in self._pending))
+        self._pending.clear()
+
+    def rewrite(self, open_flows: Iterable[OpenFlow]) -> None:
+        """Write the file anew with the flows that are open."""
+        lines = [_line(flow) for flow in open_flows]
+        temporary = self._path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        temporary.replace(self._path)
+        self._lines = len(lines)
+        self._pending.clear()
+
+
+def _line(flow: OpenFlow) -> str:
+    return json.dumps(
+        {
+            "id": flow.id,
+            "flow": flow.flow,
+            "device": flow.device,
+            "opened_at": text_time(flow.opened_at),
+            **tuple_fields(flow.tuple),
+        }
+    )
+
+
+def _flow(document: dict[str, Any]) -> OpenFlow:
+    return OpenFlow(
+        id=int(document["id"]),
+        flow=str(document["flow"]),
+        device=int(document["device"]),
+        opened_at=datetime.fromisoformat(document["opened_at"]),
+        tuple=FlowTuple(
+            protocol=int(document["protocol"]),
+            source=ip_address(document["source"]),
+            source_port=document["source_port"],
+            destination=ip_address(document["destination"]),
+            destination_port=document["destination_port"],
+        ),
+    )

@@ -1,0 +1,176 @@
+"""The kernel as the agent uses it: one interface's table, peers, flows and routes.
+
+`Kernel` is what the engine needs; `LinuxKernel` does it, `FakeKernel` in the tests
+keeps it in memory. Nothing here starts a program, except wireguard-go once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from gateway import conntrack, links, wireguard, wireguard_kernel
+from gateway.conntrack import Entry
+from gateway.errors import WireGuardError
+from gateway.netfilter import Nftables, set_switches
+from gateway.wireguard import InterfaceState, PeerMap, WireGuard
+from policies.compiler.holdings import Holdings, holdings_from_nft
+from policies.compiler.nftables import Ruleset, base_text, table_name
+from policies.compiler.readback import ruleset_from_nft
+from policies.compiler.types import IPNetwork
+from policies.compiler.wireguard import GatewayPeer
+
+log = logging.getLogger(__name__)
+
+
+class Kernel(Protocol):
+    """What enforcement needs of a kernel."""
+
+    interface: str
+
+    def prepare(self, *, private_key: str) -> None:
+        """Load the closed table, set the switches, bring the interface up."""
+
+    def ruleset(self, *, now: datetime) -> Ruleset | None:
+        """Return the table the kernel holds, or None if it holds none."""
+
+    def peers(self) -> InterfaceState:
+        """Return the port and the peers the interface holds."""
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Return what the kernel holds, to compare by digest."""
+
+    def run(self, text: str) -> None:
+        """Apply one nftables transaction."""
+
+    def remove_peers(self, keys: Iterable[str]) -> None:
+        """Remove the peers with these public keys."""
+
+    def set_peers(self, peers: PeerMap) -> None:
+        """Add peers, or change the AllowedIPs of those there are."""
+
+    def set_listen_port(self, port: int) -> None:
+        """Listen on another port."""
+
+    def add_routes(self, prefixes: Iterable[IPNetwork]) -> None:
+        """Route these prefixes into the tunnel."""
+
+    def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
+        """Return the flows of these devices, or of all."""
+
+    def cut(self, entries: Sequence[Entry]) -> int:
+        """Cut these flows; return how many there still were."""
+
+
+class LinuxKernel:
+    """The kernel of this machine (this network namespace)."""
+
+    def __init__(self, interface: str, *, wireguard_log: Path) -> None:
+        """Use `interface`; nothing is touched before `prepare`."""
+        self.interface = interface
+        self._wireguard_log = wireguard_log
+        self._wireguard: WireGuard | None = None
+        self._writer = Nftables()
+        # Listing a large table takes long; changes must not wait for it.
+        self._reader = Nftables()
+
+    def prepare(self, *, private_key: str) -> None:
+        """Load the closed table first; only then forward, and bring the tunnel up.
+
+        Raises:
+            KernelError: something is missing; the message says what.
+        """
+        self._writer.run(base_text(self.interface))
+        set_switches()
+        self._wireguard = self._find_wireguard()
+        self._wireguard.set_private_key(private_key)
+        links.set_up(self.interface)
+
+    def ruleset(self, *, now: datetime) -> Ruleset | None:
+        """Return the table the kernel holds, or None if it holds none."""
+        objects = self._reader.list_table(self._table)
+        if objects is None:
+            return None
+        listing = {"nftables": objects}
+        return ruleset_from_nft(listing, interface=self.interface, now=now)
+
+    def peers(self) -> InterfaceState:
+        """Return the port and the peers the interface holds."""
+        return self._driver.read()
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Return what the kernel holds, to compare by digest."""
+        objects = self._reader.list_table(self._table) or []
+        peers = [
+            GatewayPeer(public_key=key, allowed_ips=tuple(prefixes))
+            for key, prefixes in self._driver.read().peers.items()
+        ]
+        return holdings_from_nft(
+            {"nftables": objects}, peers, interface=self.interface, now=now
+        )
+
+    def run(self, text: str) -> None:
+        """Apply one nftables transaction."""
+        self._writer.run(text)
+
+    def remove_peers(self, keys: Iterable[str]) -> None:
+        """Remove the peers with these public keys."""
+        self._driver.remove_peers(keys)
+
+    def set_peers(self, peers: PeerMap) -> None:
+        """Add peers, or change the AllowedIPs of those there are."""
+        self._driver.set_peers(peers)
+
+    def set_listen_port(self, port: int) -> None:
+        """Listen on another port."""
+        self._driver.set_listen_port(port)
+
+    def add_routes(self, prefixes: Iterable[IPNetwork]) -> None:
+        """Route these prefixes into the tunnel."""
+        for prefix in prefixes:
+            links.add_route(self.interface, prefix)
+
+    def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
+        """Return the flows of these devices, or of all."""
+        return conntrack.list_entries(devices)
+
+    def cut(self, entries: Sequence[Entry]) -> int:
+        """Cut these flows; return how many there still were."""
+        return conntrack.delete(entries)
+
+    def close(self) -> None:
+        """Let go of libnftables; everything in the kernel stays as it is."""
+        self._writer.close()
+        self._reader.close()
+
+    @property
+    def _table(self) -> str:
+        return f"inet {table_name(self.interface)}"
+
+    @property
+    def _driver(self) -> WireGuard:
+        if self._wireguard is None:
+            raise WireGuardError(f"{self.interface} is not prepared")
+        return self._wireguard
+
+    def _find_wireguard(self) -> WireGuard:
+        """Take what runs already; else the kernel's own; else start wireguard-go."""
+        running = wireguard.userspace(self.interface)
+        if running is not None:
+            return running
+        if links.exists(self.interface):
+            held = wireguard_kernel.find(self.interface)
+            if held is None:
+                raise WireGuardError(
+                    f"{self.interface} exists and is no WireGuard interface"
+                )
+            return held
+        made = wireguard_kernel.create(self.interface)
+        if made is not None:
+            return made
+        driver, pid = wireguard.start_userspace(self.interface, log=self._wireguard_log)
+        log.info("wireguard-go started pid=%d interface=%s", pid, self.interface)
+        return driver

@@ -1,0 +1,234 @@
+"""From what the kernel holds to what it should hold: ordered steps. Pure.
+
+Tighten first, loosen last:
+
+1. one nftables transaction for the whole generation (atomic; nothing it opens is of
+   use before its peer exists);
+2. peers that are no longer wanted are removed;
+3. the flows of devices that lost something are cut, each only if the policy in force
+   would not let it begin;
+4. the port, routes, and new or changed peers, by difference. A peer that stays is
+   never removed and added again: that costs its owner 15 seconds.
+
+A flow is judged as its first packet would be judged now, so that a person whose other
+access was narrowed keeps the connections that are still allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway.conntrack import Entry
+from gateway.wireguard import InterfaceState
+from policies.compiler.evaluate import Packet, Verdict, verdict
+from policies.compiler.nftables import Ruleset, ruleset, transaction
+from policies.compiler.types import IPNetwork, Snapshot
+from policies.compiler.wireguard import gateway_peers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Have:
+    """What the kernel holds, as far as is known; `snapshot` is None at a start."""
+
+    snapshot: Snapshot | None
+    ruleset: Ruleset | None
+    interface: InterfaceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTransaction:
+    """Apply one nftables transaction."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePeers:
+    """Remove the peers with these public keys."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutFlows:
+    """Judge the flows of these devices (None: of every device) and cut some."""
+
+    devices: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetListenPort:
+    """Listen on this port."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRoutes:
+    """Route these prefixes into the tunnel."""
+
+    prefixes: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPeers:
+    """Add these peers, or change the AllowedIPs of those there are."""
+
+    peers: Mapping[str, frozenset[IPNetwork]]
+
+
+Step = RunTransaction | RemovePeers | CutFlows | SetListenPort | AddRoutes | SetPeers
+
+
+def plan(
+    have: Have, want: Snapshot, *, interface: str, now: datetime
+) -> tuple[tuple[Step, ...], Ruleset]:
+    """Return the steps from `have` to `want`, in order, and the ruleset they load.
+
+    Steps that would do nothing are left out; equal states give none.
+    """
+    wanted_ruleset = ruleset(want, interface=interface)
+    wanted_peers = peers_of(want, now=now)
+    held_peers = have.interface.peers
+    steps: list[Step] = []
+    text = transaction(have.ruleset, wanted_ruleset, now=now)
+    if text:
+        steps.append(RunTransaction(text=text))
+    if removed := tuple(sorted(held_peers.keys() - wanted_peers.keys())):
+        steps.append(RemovePeers(keys=removed))
+    losing = None if have.snapshot is None else losing_devices(have.snapshot, want)
+    if losing is None or losing:
+        steps.append(CutFlows(devices=losing))
+    if have.interface.listen_port != want.listen_port:
+        steps.append(SetListenPort(port=want.listen_port))
+    if routes := _new_routes(have.snapshot, want):
+        steps.append(AddRoutes(prefixes=routes))
+    changed = {
+        key: prefixes
+        for key, prefixes in wanted_peers.items()
+        if held_peers.get(key) != prefixes
+    }
+    if changed:
+        steps.append(SetPeers(peers=changed))
+    return tuple(steps), wanted_ruleset
+
+
+def peers_of(snapshot: Snapshot, *, now: datetime) -> dict[str, frozenset[IPNetwork]]:
+    """Return each live peer's AllowedIPs on the gateway, by public key."""
+    return {
+        peer.public_key: frozenset(peer.allowed_ips)
+        for peer in gateway_peers(snapshot, now=now)
+    }
+
+
+def losing_devices(old: Snapshot, new: Snapshot) -> frozenset[int]:
+    """Return the devices that may do less than before: gone, moved, or narrowed.
+
+    Over-inclusive on purpose: their flows are judged one by one afterwards.
+    """
+    held = {peer.device_id: set(peer.addresses) for peer in new.peers}
+    narrowed = _narrowed_applications(old, new)
+    before, after = _reach(old), _reach(new)
+    return frozenset(
+        peer.device_id
+        for peer in old.peers
+        if not set(peer.addresses) <= held.get(peer.device_id, set())
+        or before.get(peer.device_id, frozenset())
+        - (after.get(peer.device_id, frozenset()) - narrowed)
+    )
+
+
+def flows_to_cut(
+    entries: Iterable[Entry],
+    snapshot: Snapshot,
+    *,
+    pools: Iterable[IPNetwork],
+    now: datetime,
+) -> list[Entry]:
+    """Return the flows from `pools` that `snapshot` would not let begin at `now`.
+
+    `pools` keeps foreign entries with a mark of their own out of it.
+    """
+    ours, views = tuple(pools), dict[int, Snapshot]()
+    found = []
+    for entry in entries:
+        if not any(entry.tuple.source in pool for pool in ours):
+            continue
+        if entry.mark not in views:
+            views[entry.mark] = view_of(snapshot, entry.mark)
+        judged = judge_flow(views[entry.mark], entry, now=now)
+        if not judged.is_allowed or judged.device_id != entry.mark:
+            found.append(entry)
+    return found
+
+
+def judge_flow(snapshot: Snapshot, entry: Entry, *, now: datetime) -> Verdict:
+    """Return what the policy says of a flow's first packet."""
+    packet = Packet(
+        source=entry.tuple.source,
+        destination=entry.tuple.destination,
+        protocol=entry.tuple.protocol,
+        port=entry.tuple.destination_port,
+    )
+    return verdict(snapshot, packet, now=now)
+
+
+def view_of(snapshot: Snapshot, device: int) -> Snapshot:
+    """Return the part of a snapshot that concerns one device.
+
+    Judging a flow reads every peer and member; one device has few of its own.
+    """
+    subjects = tuple(m for m in snapshot.subjects if device in m.device_ids)
+    held = {members.subject for members in subjects}
+    return replace(
+        snapshot,
+        peers=tuple(p for p in snapshot.peers if p.device_id == device),
+        subjects=subjects,
+        grants=tuple(g for g in snapshot.grants if g.subject in held),
+    )
+
+
+def next_end(snapshot: Snapshot, *, now: datetime) -> datetime | None:
+    """Return when the next grant or session ends, or None when none will."""
+    ends = [g.expires_at for g in snapshot.grants]
+    ends += [p.expires_at for p in snapshot.peers]
+    return min((end for end in ends if end > now), default=None)
+
+
+def _reach(snapshot: Snapshot) -> dict[int, frozenset[tuple[int, datetime]]]:
+    """Return the (application, end) pairs that each device holds."""
+    granted: dict[str, set[tuple[int, datetime]]] = {}
+    for grant in snapshot.grants:
+        granted.setdefault(grant.subject.ref, set()).add(
+            (grant.application_id, grant.expires_at)
+        )
+    found: dict[int, set[tuple[int, datetime]]] = {}
+    for members in snapshot.subjects:
+        pairs = granted.get(members.subject.ref, set())
+        for device in members.device_ids:
+            found.setdefault(device, set()).update(pairs)
+    return {device: frozenset(pairs) for device, pairs in found.items()}
+
+
+def _narrowed_applications(
+    old: Snapshot, new: Snapshot
+) -> frozenset[tuple[int, datetime]]:
+    """Return the (application, end) pairs whose destinations lost something."""
+    kept = {a.id: set(a.destinations) for a in new.applications}
+    narrowed = {
+        a.id
+        for a in old.applications
+        if not set(a.destinations) <= kept.get(a.id, set())
+    }
+    return frozenset(
+        (g.application_id, g.expires_at)
+        for g in new.grants
+        if g.application_id in narrowed
+    )
+
+
+def _new_routes(old: Snapshot | None, new: Snapshot) -> tuple[IPNetwork, ...]:
+    held = set(old.pools) if old else set()
+    return tuple(pool for pool in new.pools if pool not in held)
