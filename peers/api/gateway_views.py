@@ -1,15 +1,16 @@
 """A gateway's first word: its enrolment. Everything after it is signed.
 
 The one endpoint that strangers may call, so it is small: 16 KiB of JSON, a few
-tries a minute for an address, and a token of 256 bits to guess. The keys that a
-gateway pins come from the layer above, named in `settings.PEERAGE_SNAPSHOT_KEYS`.
+tries a minute for an address, and a token of 256 bits to guess. The key that a
+gateway pins comes from the layer above, named in `settings.PEERAGE_VERIFICATION_KEY`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from django.conf import settings
 from django.core.cache import cache
@@ -41,6 +42,18 @@ FIELDS: Final = (
 )
 
 
+class PinnedKey(Protocol):
+    """The portal's Ed25519 public key (32 bytes) and its id."""
+
+    @property
+    def keyid(self) -> str:
+        """The id in envelopes."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The key."""
+
+
 @csrf_exempt
 @never_cache
 @require_POST
@@ -49,6 +62,8 @@ def enroll(request: HttpRequest) -> HttpResponse:
     portal_request = cast("PortalRequest", request)
     if _tries(portal_request.actor.address) > TRIES_PER_MINUTE:
         return problem(HTTPStatus.TOO_MANY_REQUESTS, "try again in a minute")
+    # Before the token is spent: without a key to pin there is no enrolment.
+    pinned = _pinned_key()
     try:
         sent = _fields(portal_request)
         gateway = services.enroll_gateway(
@@ -59,19 +74,26 @@ def enroll(request: HttpRequest) -> HttpResponse:
         return problem(HTTPStatus.BAD_REQUEST, str(exc))
     except PeerError as exc:
         return refusal(exc)
-    return JsonResponse(_answer(gateway), status=HTTPStatus.CREATED)
+    return JsonResponse(_answer(gateway, pinned), status=HTTPStatus.CREATED)
 
 
-def _answer(gateway: Gateway) -> dict[str, Any]:
-    keys: Callable[[], list[dict[str, str]]] = import_string(
-        settings.PEERAGE_SNAPSHOT_KEYS
-    )
+def _answer(gateway: Gateway, pinned: PinnedKey) -> dict[str, Any]:
     return {
         "gateway": gateway.ref.id,
         "deployment": settings.PEERAGE_DEPLOYMENT,
         "epoch": gateway.epoch,
-        "snapshot_keys": keys(),
+        "snapshot_keys": [
+            {
+                "keyid": pinned.keyid,
+                "public_key": base64.b64encode(pinned.public_key).decode(),
+            }
+        ],
     }
+
+
+def _pinned_key() -> PinnedKey:
+    key: Callable[[], PinnedKey] = import_string(settings.PEERAGE_VERIFICATION_KEY)
+    return key()
 
 
 def _fields(request: PortalRequest) -> dict[str, str]:

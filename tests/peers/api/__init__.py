@@ -1,0 +1,1 @@
+"""Rules of what clients and gateways speak to."""

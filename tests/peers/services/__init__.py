@@ -1,0 +1,1 @@
+"""Rules of every change to who may hold a key."""
