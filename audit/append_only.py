@@ -34,7 +34,7 @@ class AppendOnlyQuerySet(models.QuerySet[Row]):
         return super().bulk_create(*args, **options)
 
 
-class AppendOnlyModel(models.Model):
+class AppendOnlyModel(models.Model):  # noqa: DJ008 -- each log says what it is
     """A row that is written once."""
 
     objects = AppendOnlyQuerySet.as_manager()
@@ -43,10 +43,6 @@ class AppendOnlyModel(models.Model):
         """Shared by the two logs."""
 
         abstract = True
-
-    def __str__(self) -> str:
-        """Return the primary key; each log says more."""
-        return str(self.pk)
 
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Add the row; refuse to write it a second time."""

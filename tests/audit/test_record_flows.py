@@ -68,10 +68,12 @@ def test_deny_makes_a_denied_connection(make_flow: MakeFlow) -> None:
     found = Connection.objects.get()
     assert (found.verdict, found.end_reason) == (Verdict.DENIED, "no_grant")
     assert found.ended_at is not None
+    assert str(found) == "100.64.0.7 → 10.2.0.5 denied"
 
 
 def test_denial_never_hides_behind_an_allowed_flow(make_flow: MakeFlow) -> None:
     store(make_flow(OPEN, 1), make_flow(DENY, 2, reason="not_live"))
+    assert str(FlowEvent.objects.get(kind=DENY)) == "gw_1#2 deny"
     verdicts = set(Connection.objects.values_list("verdict", flat=True))
     assert verdicts == {Verdict.ALLOWED, Verdict.DENIED}
 
