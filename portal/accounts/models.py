@@ -40,9 +40,7 @@ class User(AbstractBaseUser):
     username = models.CharField(max_length=64, unique=True, editable=False)
     name = models.CharField(max_length=255, blank=True)
     email = models.CharField(max_length=254, blank=True)
-    role = models.CharField(
-        max_length=16, choices=Role.choices, default=Role.EMPLOYEE
-    )
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.EMPLOYEE)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     authenticated_at = models.DateTimeField(null=True, blank=True)

@@ -228,9 +228,7 @@ def _follow_groups(
     )
     removed = [item for item in memberships if item.group.name not in names]
     held = {item.group.name for item in memberships} & names
-    added = [
-        _join(user, name, now=now) for name in sorted(names) if name not in held
-    ]
+    added = [_join(user, name, now=now) for name in sorted(names) if name not in held]
     for membership in removed:
         membership.delete()
     if not added and not removed:

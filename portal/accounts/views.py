@@ -83,9 +83,7 @@ def device_authorization(request: PortalRequest) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return render(request, "identity/device_code.html", {"form": form})
     try:
-        asked = device_grant.described(
-            device_code=form.device_code, client=form.client
-        )
+        asked = device_grant.described(device_code=form.device_code, client=form.client)
         return _answer(request, asked, code=form.cleaned_data["code"])
     except CodeGoneError as exc:
         form.add_error("code", str(exc))

@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.idp")
-    parser.add_argument("command", nargs="?", choices=("serve", "init"), default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=("serve", "init"), default="serve"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9400)
     parser.add_argument("--fd", type=int, help="serve on this listening socket")

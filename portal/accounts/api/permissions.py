@@ -35,6 +35,4 @@ class IsAdministrator(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 -- the framework's signature
         """Return whether the caller may act on other people."""
         user = request.user
-        return (
-            request.auth is None and isinstance(user, User) and user.is_administrator
-        )
+        return request.auth is None and isinstance(user, User) and user.is_administrator

@@ -74,7 +74,9 @@ def test_session_remembers_the_proof(walk: Walk, client: Client) -> None:
 
 
 def test_sign_in_leads_back_to_the_page_asked_for(walk: Walk) -> None:
-    assert walk("alice", next="/accounts/sessions/")["Location"] == "/accounts/sessions/"
+    assert (
+        walk("alice", next="/accounts/sessions/")["Location"] == "/accounts/sessions/"
+    )
 
 
 def test_group_lost_at_the_provider_is_lost_here(walk: Walk, idp: str) -> None:

@@ -1,0 +1,1 @@
+"""`peerage`, the employee's command line. Without Django; keys are made here."""

@@ -1,0 +1,119 @@
+"""The two files of a device: its configuration, and what the command line remembers.
+
+Both are for their owner's eyes only and are replaced whole, never half. wg-quick(8)
+runs `PostUp` and its kin as root, so a configuration may hold only what a tunnel
+needs: a portal that was taken over must not become a way onto every laptop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from client.errors import ConfigError
+
+ALLOWED: Final = {
+    "[Interface]": frozenset({"Address", "DNS", "MTU"}),
+    "[Peer]": frozenset(
+        {
+            "PublicKey",
+            "PresharedKey",
+            "AllowedIPs",
+            "Endpoint",
+            "PersistentKeepalive",
+        }
+    ),
+}
+VALUE: Final = re.compile(r"[0-9A-Za-z:./,=+_\[\] -]*")
+PRIVATE_KEY: Final = re.compile(r"^PrivateKey = (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What belongs to a configuration: whose portal, which device, how to return."""
+
+    portal: str
+    device: int
+    name: str
+    refresh_token: str
+
+
+def checked_config(text: str) -> str:
+    """Return the portal's configuration when wg-quick would only make a tunnel of it.
+
+    Raises:
+        ConfigError: a section, a key or a value that a tunnel does not need.
+    """
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line:
+            continue
+        if line in ALLOWED:
+            section = line
+            continue
+        key, separator, value = line.partition(" = ")
+        known = key in ALLOWED.get(section, frozenset())
+        if not separator or not known or VALUE.fullmatch(value) is None:
+            msg = f"the portal sent a configuration with a strange line {number}"
+            raise ConfigError(msg)
+    return text
+
+
+def private_key_in(path: Path) -> str:
+    """Return the private key that a configuration holds."""
+    try:
+        found = PRIVATE_KEY.search(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror}; enrol first"
+        raise ConfigError(msg) from exc
+    if found is None:
+        msg = f"{path} holds no private key; enrol again"
+        raise ConfigError(msg)
+    return found[1]
+
+
+def memory_path(config: Path) -> Path:
+    """Return where the command line remembers what belongs to a configuration."""
+    return config.with_suffix(".json")
+
+
+def read_memory(config: Path) -> Memory:
+    """Return what was remembered at enrolment."""
+    path = memory_path(config)
+    try:
+        return Memory(**json.loads(path.read_text(encoding="utf-8")))
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror}; enrol first"
+        raise ConfigError(msg) from exc
+    except (TypeError, ValueError) as exc:
+        msg = f"{path} is damaged; enrol again"
+        raise ConfigError(msg) from exc
+
+
+def write_memory(config: Path, memory: Memory) -> None:
+    """Remember."""
+    write_private(memory_path(config), json.dumps(asdict(memory), indent=2) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one that only its owner may read, durably and at once."""
+    try:
+        # mkstemp creates it for the owner alone; there is no moment of more.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as exc:
+        msg = f"{path.parent} cannot be written: {exc.strerror}"
+        raise ConfigError(msg) from exc
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
