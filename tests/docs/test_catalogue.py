@@ -1,3 +1,5 @@
+"""docs/events.md is made from the catalogue."""
+
 from __future__ import annotations
 
 from tests.docs import catalogue

@@ -43,7 +43,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
     processes = Processes(logs)
     try:
         network = Network(processes)
-        applications = Applications(network, processes, machines.python())
+        applications = Applications(network, processes)
         alice = Machine("alice", network, processes, logs)
         _open_tunnel(network, processes, alice)
         yield Plain(network=network, applications=applications, alice=alice)

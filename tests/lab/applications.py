@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.lab.network import APPS, AppHost, Network
-from tests.lab.processes import Processes
+from tests.lab.processes import PYTHON, Processes
 
 HTTP_PORT: Final = 80
 
@@ -57,7 +57,7 @@ class Traffic:
 class Applications:
     """Both applications of a lab."""
 
-    def __init__(self, network: Network, processes: Processes, python: str) -> None:
+    def __init__(self, network: Network, processes: Processes) -> None:
         """Start the servers and the counters."""
         self._network = network
         for app in APPS:
@@ -66,7 +66,7 @@ class Applications:
                 app.name,
                 network.inside(
                     app.name,
-                    [python, "-m", "tests.lab.appserver", app.name, str(HTTP_PORT)],
+                    [PYTHON, "-m", "tests.lab.appserver", app.name, str(HTTP_PORT)],
                 ),
             )
         for app in APPS:

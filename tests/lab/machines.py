@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.lab import sniffer
 from tests.lab.network import Network
-from tests.lab.processes import LabError, Processes, wait_until
+from tests.lab.processes import PYTHON, LabError, Processes, wait_until
 from tests.lab.requirements import has_kernel_wireguard
 
 NO_ANSWER: Final = frozenset({7, 28})
@@ -113,7 +113,7 @@ class Download:
         self._machine = machine
         self._record = machine.logs / f"{self._name}.seen"
         self._record.unlink(missing_ok=True)
-        watch = [python(), "-m", "tests.lab.sniffer", machine.interface, source]
+        watch = [PYTHON, "-m", "tests.lab.sniffer", machine.interface, source]
         machine.start(f"{self._name}-watch", [*watch, str(self._record)])
         wait_until(self._record.exists, what=f"{self._name}: the watch")
         curl = ["curl", "--silent", "--globoff", "--output", "/dev/null", url]
@@ -151,11 +151,6 @@ def make_wireguard(
         lambda: network.run(namespace, "wg", "show", name, check=False).returncode == 0,
         what=f"the interface {name}",
     )
-
-
-def python() -> str:
-    """Return the interpreter of this virtual environment."""
-    return str(Path(__file__).parents[2] / ".venv" / "bin" / "python")
 
 
 def stripped(config: str) -> str:

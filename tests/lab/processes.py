@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+PYTHON: Final = sys.executable
+"""The interpreter of this virtual environment, by its full path."""
 
 GRACE_SECONDS: Final = 5.0
 
@@ -48,6 +52,11 @@ class Processes:
             )
         self._running[name] = process
         return process
+
+    def is_running(self, name: str) -> bool:
+        """Return whether a program of that name runs."""
+        process = self._running.get(name)
+        return process is not None and process.poll() is None
 
     def stop(self, name: str, *, kill: bool = False) -> None:
         """End one program: politely, or at once as a crash would."""
