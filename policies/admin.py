@@ -1,0 +1,120 @@
+"""Looking at policy, at what was published of it, and at what gateways said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+
+from audit.admin_base import ReadOnlyAdmin
+from policies.models import (
+    Acknowledgement,
+    AgentState,
+    Application,
+    ApplicationDestination,
+    Grant,
+    Publication,
+    Revocation,
+    RevocationTarget,
+    Snapshot,
+)
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+
+@admin.register(Application)
+class ApplicationAdmin(ReadOnlyAdmin[Application]):
+    """Applications."""
+
+    list_display = ("id", "name", "description", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(ApplicationDestination)
+class ApplicationDestinationAdmin(ReadOnlyAdmin[ApplicationDestination]):
+    """Where applications listen."""
+
+    list_display = (
+        "id",
+        "application",
+        "prefix",
+        "protocol",
+        "port_first",
+        "port_last",
+    )
+    list_select_related = ("application",)
+    search_fields = ("prefix", "application__name")
+
+
+@admin.register(Grant)
+class GrantAdmin(ReadOnlyAdmin[Grant]):
+    """Grants."""
+
+    list_display = ("id", "__str__", "not_before", "expires_at", "ended_at")
+    list_select_related = ("user", "group", "application")
+    actions = ("end",)
+
+    @admin.action(description="End…")
+    def end(self, request: HttpRequest, rows: QuerySet[Grant]) -> HttpResponse | None:
+        """Ask on the console's page."""
+        return self.confirm_elsewhere(request, rows, "console:end_grant")
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin[Snapshot]):
+    """What was signed for gateways."""
+
+    list_display = ("id", "gateway", "epoch", "generation", "peers", "published_at")
+    list_filter = ("gateway",)
+    list_select_related = ("gateway",)
+
+
+@admin.register(Publication)
+class PublicationAdmin(ReadOnlyAdmin[Publication]):
+    """Which snapshot is a gateway's current one."""
+
+    list_display = ("gateway", "epoch", "generation", "stale_since", "failure")
+    list_select_related = ("gateway",)
+
+
+@admin.register(AgentState)
+class AgentStateAdmin(ReadOnlyAdmin[AgentState]):
+    """How far an agent's evidence came."""
+
+    list_display = ("gateway", "accepted_through", "lost_since")
+    list_select_related = ("gateway",)
+
+
+@admin.register(Acknowledgement)
+class AcknowledgementAdmin(ReadOnlyAdmin[Acknowledgement]):
+    """What gateways enforced."""
+
+    list_display = (
+        "id",
+        "gateway",
+        "generation",
+        "in_force",
+        "applied_at",
+        "flows_cut",
+        "error",
+    )
+    list_filter = ("gateway", "in_force")
+    list_select_related = ("gateway",)
+
+
+@admin.register(Revocation)
+class RevocationAdmin(ReadOnlyAdmin[Revocation]):
+    """Revocations of people."""
+
+    list_display = ("id", "user", "requested_at", "actor_label", "reason")
+    list_select_related = ("user",)
+
+
+@admin.register(RevocationTarget)
+class RevocationTargetAdmin(ReadOnlyAdmin[RevocationTarget]):
+    """Gateways' parts in them."""
+
+    list_display = ("id", "revocation", "gateway", "generation", "enforced_at")
+    list_select_related = ("revocation", "gateway")

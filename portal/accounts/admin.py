@@ -1,0 +1,48 @@
+"""Looking at people and groups; revoking leads to the console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+
+from audit.admin_base import ReadOnlyAdmin
+from portal.accounts.models import Group, Membership, User
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin[User]):
+    """People."""
+
+    hidden = ("password",)
+    list_display = ("id", "name", "email", "role", "is_active", "authenticated_at")
+    list_filter = ("role", "is_active")
+    search_fields = ("name", "email", "subject")
+    actions = ("revoke",)
+
+    @admin.action(description="Revoke everywhere…")
+    def revoke(self, request: HttpRequest, rows: QuerySet[User]) -> HttpResponse | None:
+        """Ask on the console's page."""
+        return self.confirm_elsewhere(request, rows, "console:revoke_user")
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnlyAdmin[Group]):
+    """Groups."""
+
+    list_display = ("id", "name", "source", "issuer", "created_at")
+    list_filter = ("source",)
+    search_fields = ("name",)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnlyAdmin[Membership]):
+    """Who is in which group."""
+
+    list_display = ("id", "user", "group", "since")
+    list_select_related = ("user", "group")
+    search_fields = ("user__name", "group__name")
