@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from policies.compiler.errors import UnknownReferenceError
@@ -82,13 +81,6 @@ def next_change(facts: Facts, *, now: datetime) -> datetime | None:
         device.expires_at for device in _live_devices(facts, subjects_of, ends, now=now)
     )
     return min((m for m in moments if now < m < NEVER), default=None)
-
-
-def same_content(left: Snapshot, right: Snapshot) -> bool:
-    """Return whether two snapshots differ in number and date of issue only."""
-    return left == replace(
-        right, epoch=left.epoch, generation=left.generation, issued=left.issued
-    )
 
 
 def live_grants(facts: Facts, *, now: datetime) -> tuple[Grant, ...]:

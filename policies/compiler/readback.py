@@ -36,7 +36,7 @@ _TOLERANCE: Final = timedelta(seconds=2)
 
 
 def ruleset_from_nft(listing: object, *, interface: str, now: datetime) -> Ruleset:
-    """Return the table that a parsed listing describes.
+    """Return the table that a parsed listing describes, whole or its list alone.
 
     `now` is the moment of the listing: what is left of an element's time counts from
     there. The elements of the lease are left out, as in `ruleset`.
@@ -75,10 +75,8 @@ def ruleset_from_nft(listing: object, *, interface: str, now: datetime) -> Rules
 
 def _objects(listing: object) -> Iterable[tuple[str, Mapping[str, object]]]:
     """Return the (kind, object) pairs of a listing."""
-    if not isinstance(listing, Mapping) or "nftables" not in listing:
-        msg = "not a listing of nft -j"
-        raise SnapshotFormatError(msg)
-    for entry in array(listing["nftables"]):
+    entries = listing.get("nftables") if isinstance(listing, Mapping) else listing
+    for entry in array(entries):
         if not isinstance(entry, Mapping) or len(entry) != 1:
             msg = "a listing holds objects with one key each"
             raise SnapshotFormatError(msg)

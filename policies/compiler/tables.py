@@ -1,9 +1,9 @@
 """A ruleset as values: named sets and maps, their elements, chains, rules.
 
 Texts are the canonical spellings that the kernel's listing is read back into (see
-`readback`): a single address or `first-last`, never a prefix; protocols by number (a gateway may lack
-/etc/protocols); `goto app_3`; rules
-without counters' values. Everything is sorted, except the rules of a chain.
+`readback`): a single address or `first-last`, never a prefix; protocols by number (a
+gateway may lack /etc/protocols); `goto app_3`; rules without counters' values.
+Everything is sorted, except the rules of a chain.
 """
 
 from __future__ import annotations
