@@ -58,7 +58,7 @@ function show(answer, config) {
   download.download = fileName(answer.device.name);
   const svg = encodeQR(config, "svg", { ecc: "low", border: 4 });
   document.getElementById("result-qr").src = blobUrl(svg, "image/svg+xml");
-  const number = answer.device.id.replace(/^dv_/, "");
+  const number = answer.device.id;
   document.getElementById("result-done").href = `/devices/${number}/`;
   document.getElementById("enroll-start").hidden = true;
   result.hidden = false;
