@@ -53,7 +53,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] -- allauth is
         return is_safe_path(url)
 
     def post_login(
-        self, request: PortalRequest, user: User, **kwargs: Any
+        self,
+        request: PortalRequest,
+        user: User,
+        **kwargs: Any,  # noqa: ANN401 -- passed on to allauth
     ) -> HttpResponse:
         """Remember the proof behind the session, and record the sign-in."""
         sociallogin = (kwargs.get("signal_kwargs") or {})["sociallogin"]

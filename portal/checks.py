@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning as CheckWarning
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def check_identity_provider(**_kwargs: Any) -> Sequence[CheckMessage]:
+def check_identity_provider(**_kwargs: object) -> Sequence[CheckMessage]:
     """Warn when nobody can sign in; refuse a provider reached in the clear."""
     issuer = settings.PEERAGE_OIDC_ISSUER
     if not issuer:
@@ -39,7 +40,7 @@ def check_identity_provider(**_kwargs: Any) -> Sequence[CheckMessage]:
     ]
 
 
-def check_encryption(**_kwargs: Any) -> Sequence[CheckMessage]:
+def check_encryption(**_kwargs: object) -> Sequence[CheckMessage]:
     """Refuse to be deployed over plain http."""
     if urlsplit(settings.PEERAGE_BASE_URL).scheme == "https":
         return []
@@ -51,7 +52,7 @@ def check_encryption(**_kwargs: Any) -> Sequence[CheckMessage]:
     ]
 
 
-def check_signing_key(**_kwargs: Any) -> Sequence[CheckMessage]:
+def check_signing_key(**_kwargs: object) -> Sequence[CheckMessage]:
     """Refuse to be deployed without the key that signs snapshots."""
     path = settings.PEERAGE_SIGNING_KEY_FILE
     if not path.exists():

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.responders import StaticFile
 
 from portal.accounts.actors import actor_of
 
@@ -114,7 +115,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
             return cast("HttpResponseBase", await self.get_response(request))
         return await sync_to_async(self._whole)(found, request)
 
-    def _whole(self, found: Any, request: HttpRequest) -> HttpResponse:
+    def _whole(self, found: StaticFile, request: HttpRequest) -> HttpResponse:
         # An ASGI server cannot stream from a plain file; ours are small.
         parts = found.get_response(request.method, request.META)
         body = b""

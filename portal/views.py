@@ -1,4 +1,4 @@
-"""Views that belong to no room: is the portal alive?"""
+"""Views that belong to no room."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
+    """Say that the portal answers and its database too."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok"})

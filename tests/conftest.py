@@ -1,5 +1,8 @@
-"""The cast: alice and bob share a group, carol audits, dave administers, mallory is
-nobody; gw1 stands in front of the applications."""
+"""The cast.
+
+alice and bob share a group, carol audits, dave administers, mallory is nobody; gw1
+stands in front of the applications.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ atexit.register(shutil.rmtree, _state, ignore_errors=True)
 _database = os.environ.get("PEERAGE_TEST_DATABASE_URL", f"sqlite:///{_state}/p.sqlite3")
 os.environ.update(
     {
-        "PEERAGE_SECRET_KEY": "tests-only-0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGH",
+        "PEERAGE_SECRET_KEY": "tests-only-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF",
         "PEERAGE_STATE_DIR": str(_state),
         "PEERAGE_DATABASE_URL": _database,
         "PEERAGE_INSECURE_HTTP": "1",

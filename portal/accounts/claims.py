@@ -1,7 +1,7 @@
 """What an identity provider says about a person, made safe to keep. Pure.
 
 Text with control characters is refused, never cleaned: cleaning could turn
-"auditors\\n" into the name of another group, or hide a line in the log.
+"auditors" plus a line break into the name of another group, or hide a line in the log.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit.events import EventCode
 from audit.services import record
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from audit.http import PortalRequest
 
 
-def record_sign_out(*, request: PortalRequest, user: object, **_kwargs: Any) -> None:
+def record_sign_out(*, request: PortalRequest, user: object, **_kwargs: object) -> None:
     """Record a sign-out, unless the session is only being renewed (step-up)."""
     if not isinstance(user, User) or getattr(request, "is_renewal", False):
         return

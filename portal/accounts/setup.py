@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.apps import apps as installed_apps
 from django.core.management import call_command
@@ -12,16 +12,20 @@ if TYPE_CHECKING:
 
 CLIENT_ID: Final = "peerage-cli"
 CLIENT_NAME: Final = "Peerage command line"
+GRANTS: Final = (
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "refresh_token",
+)
 SCOPES: Final = {"devices": "See and enrol your devices"}
 
 
-def make_cache_table(*, using: str, **_kwargs: Any) -> None:
+def make_cache_table(*, using: str, **_kwargs: object) -> None:
     """Create the table of the database cache, which holds device codes."""
     call_command("createcachetable", database=using, verbosity=0)
 
 
 def register_command_line(
-    *, using: str, apps: Apps = installed_apps, **_kwargs: Any
+    *, using: str, apps: Apps = installed_apps, **_kwargs: object
 ) -> None:
     """Register the public client `peerage-cli` for the device grant alone.
 
@@ -39,7 +43,7 @@ def register_command_line(
             "name": CLIENT_NAME,
             "secret": "!",
             "type": "public",
-            "grant_types": "urn:ietf:params:oauth:grant-type:device_code\nrefresh_token",
+            "grant_types": "\n".join(GRANTS),
             "response_types": "",
             "scopes": "\n".join(SCOPES),
             "default_scopes": "\n".join(SCOPES),

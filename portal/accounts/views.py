@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @never_cache
 @require_safe
 def sign_in(request: PortalRequest) -> HttpResponse:
+    """Offer the way to the identity provider."""
     following = safe_path(request.GET.get("next"))
     if request.user.is_authenticated:
         return HttpResponseRedirect(following)
@@ -42,6 +43,7 @@ def sign_in(request: PortalRequest) -> HttpResponse:
 @require_safe
 @signed_in
 def confirm(request: PortalRequest) -> HttpResponse:
+    """Offer the way to a fresh proof of who one is (step-up)."""
     following = safe_path(request.GET.get("next"))
     return render(request, "account/confirm.html", _entrance(following))
 
@@ -49,7 +51,7 @@ def confirm(request: PortalRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def admin_sign_in(request: PortalRequest) -> HttpResponse:
-    # Django's own form would ask for a password, which nobody has.
+    """Stand in for Django's own form, which wants a password that nobody has."""
     if request.user.is_authenticated:
         raise PermissionDenied
     return redirect_to_login(safe_path(request.GET.get("next")))
@@ -58,7 +60,7 @@ def admin_sign_in(request: PortalRequest) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def device_code(request: PortalRequest) -> HttpResponse:
-    # Called by a program without a session; there is nothing to forge.
+    """Give a program a code; it has no session, so there is nothing to forge."""
     response: HttpResponse = oidc_views.device_code(request)
     if response.status_code == 200:  # noqa: PLR2004 -- OK
         device_grant.remember_requester(

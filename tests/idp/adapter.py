@@ -30,7 +30,12 @@ class Adapter(DefaultOIDCAdapter):  # type: ignore[misc] -- allauth is untyped
         return User.objects.filter(username=sub, is_active=True).first()
 
     def get_claims(
-        self, purpose: str, user: User, client: object, scopes: Any, **kwargs: Any
+        self,
+        purpose: str,
+        user: User,
+        client: object,
+        scopes: list[str],
+        **kwargs: Any,  # noqa: ANN401 -- passed on to allauth
     ) -> dict[str, Any]:
         """Add name, e-mail address and groups."""
         claims: dict[str, Any] = super().get_claims(

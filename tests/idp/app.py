@@ -9,6 +9,6 @@ import os
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.idp.settings"
 
-from django.core.asgi import get_asgi_application  # noqa: E402 -- settings come first
+from django.core.asgi import get_asgi_application
 
 application = get_asgi_application()

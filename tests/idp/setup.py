@@ -6,13 +6,13 @@ import os
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.idp.settings"
 
-import django  # noqa: E402 -- settings come first
-from cryptography.hazmat.primitives import serialization  # noqa: E402 -- the same
-from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: E402 -- the same
-from django.conf import settings  # noqa: E402 -- the same
-from django.core.management import call_command  # noqa: E402 -- the same
+import django
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.conf import settings
+from django.core.management import call_command
 
-from tests.idp.cast import CAST  # noqa: E402 -- the same
+from tests.idp.cast import CAST
 
 django.setup()
 

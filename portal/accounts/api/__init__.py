@@ -1,0 +1,1 @@
+"""How the API knows people and what it lets them do."""

@@ -1,0 +1,1 @@
+"""The provider `sso`: OpenID Connect with every check switched on."""

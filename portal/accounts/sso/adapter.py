@@ -57,7 +57,7 @@ class SsoAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] -- allauth i
         request: PortalRequest,
         app: Any,  # noqa: ANN401 -- allauth's untyped SocialApp
         token: Any,  # noqa: ANN401 -- allauth's untyped SocialToken
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401 -- the same
     ) -> Any:  # noqa: ANN401 -- allauth's untyped SocialLogin
         """Return the sign-in that id_token and userinfo agree upon."""
         answered_by = request.GET.get("iss")
