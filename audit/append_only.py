@@ -34,7 +34,7 @@ class AppendOnlyQuerySet(models.QuerySet[Row]):
         return super().bulk_create(*args, **options)
 
 
-class AppendOnlyModel(models.Model):  # noqa: DJ008 -- each log says what it is
+class AppendOnlyModel(models.Model):
     """A row that is written once."""
 
     objects = AppendOnlyQuerySet.as_manager()

@@ -22,8 +22,9 @@ def add_triggers(apps, schema_editor):
             CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger
             LANGUAGE plpgsql AS $$
             BEGIN
-                RAISE EXCEPTION '% is append-only', TG_TABLE_NAME
-                    USING ERRCODE = 'restrict_violation';
+                RAISE EXCEPTION USING
+                    MESSAGE = TG_TABLE_NAME || ' is append-only',
+                    ERRCODE = 'restrict_violation';
             END
             $$
             """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from audit import exports, selectors, services
 from audit.actor import Actor, Ref
@@ -109,7 +109,7 @@ def test_json_lines_are_plain_ascii(make_flow: MakeFlow) -> None:
     assert text.removesuffix("\n").isprintable()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_asynchronous_chunks_are_the_same(make_flow: MakeFlow) -> None:
     flow = make_flow(FlowKind.OPEN, 1, person=ALICE)
     services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
@@ -118,4 +118,4 @@ def test_asynchronous_chunks_are_the_same(make_flow: MakeFlow) -> None:
         chunks = exports.connections_csv(Filter())
         return [chunk async for chunk in exports.asynchronous(chunks)]
 
-    assert asyncio.run(collect()) == list(exports.connections_csv(Filter()))
+    assert async_to_sync(collect)() == list(exports.connections_csv(Filter()))
