@@ -1,0 +1,121 @@
+"""Short spellings of facts, for tests that are about something else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Final
+
+from policies.compiler.compile import compile_snapshot
+from policies.compiler.types import (
+    NEVER,
+    Application,
+    Destination,
+    Device,
+    Facts,
+    Grant,
+    PortRange,
+    Protocol,
+    Snapshot,
+    Subject,
+    SubjectKind,
+    network,
+)
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+POOLS: Final = ("100.64.0.0/16", "fd5e:e4a6:e000::/64")
+
+
+def key(number: int) -> str:
+    """Return a public key that is this number's alone."""
+    return base64.b64encode(number.to_bytes(32, "big")).decode()
+
+
+def device(
+    number: int,
+    user: int | None = None,
+    *,
+    addresses: Iterable[str] | None = None,
+    expires_at: datetime = NEVER,
+) -> Device:
+    """Return a device of `user` (else of the user with its number)."""
+    default = (f"100.64.{number >> 8}.{number & 255}", f"fd5e:e4a6:e000::{number:x}")
+    return Device(
+        id=number,
+        user_id=user or number,
+        public_key=key(number),
+        addresses=tuple(ip_address(a) for a in addresses or default),
+        expires_at=expires_at,
+    )
+
+
+def destination(text: str) -> Destination:
+    """Return a destination written `10.0.0.0/8 tcp 80-443`."""
+    prefix, protocol, *ports = text.split()
+    first, _, last = ports[0].partition("-") if ports else ("", "", "")
+    return Destination(
+        prefix=network(prefix),
+        protocol=Protocol(protocol),
+        ports=PortRange(first=int(first), last=int(last or first)) if ports else None,
+    )
+
+
+def application(number: int, *destinations: str) -> Application:
+    """Return an application with these destinations."""
+    return Application(
+        id=number, destinations=tuple(destination(text) for text in destinations)
+    )
+
+
+def subject(text: str) -> Subject:
+    """Return the subject written `gr_4`."""
+    kind, _, number = text.partition("_")
+    return Subject(kind=SubjectKind(kind), id=int(number))
+
+
+def grant(
+    number: int,
+    who: str,
+    application_id: int,
+    *,
+    not_before: datetime = NOW,
+    expires_at: datetime = NEVER,
+) -> Grant:
+    """Return a grant, in force now and for ever unless told otherwise."""
+    return Grant(
+        id=number,
+        subject=subject(who),
+        application_id=application_id,
+        not_before=not_before,
+        expires_at=expires_at,
+    )
+
+
+def facts(
+    *,
+    devices: Iterable[Device] = (),
+    memberships: Iterable[tuple[int, int]] = (),
+    applications: Iterable[Application] = (),
+    grants: Iterable[Grant] = (),
+    revoked_keys: Iterable[str] = (),
+    pools: Iterable[str] = POOLS,
+) -> Facts:
+    """Return the facts of gateway 1."""
+    return Facts(
+        deployment="peerage",
+        gateway_id=1,
+        listen_port=51820,
+        pools=tuple(network(pool) for pool in pools),
+        devices=tuple(devices),
+        memberships=tuple(memberships),
+        applications=tuple(applications),
+        grants=tuple(grants),
+        revoked_keys=tuple(revoked_keys),
+    )
+
+
+def snapshot(given: Facts, *, generation: int = 1, now: datetime = NOW) -> Snapshot:
+    """Compile the facts."""
+    return compile_snapshot(given, epoch=1, generation=generation, now=now)

@@ -1,0 +1,46 @@
+"""A small company: the policy that golden files and kernel tests share.
+
+Alice (1) and Bob (2) are engineers (group 4), Carol (3) is alone. Engineers reach the
+wiki (1) and, with everyone's DNS (3), overlap it; Alice runs the database (2) until
+the evening; Carol reaches a whole IPv6 network by any protocol (4).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from policies.compiler.types import Facts
+from tests.policies.compiler.build import NOW, application, device, facts, grant, key
+
+EVENING: Final = NOW + timedelta(hours=8)
+SESSION: Final = NOW + timedelta(hours=10)
+
+
+def company() -> Facts:
+    """Return the policy."""
+    return facts(
+        devices=(
+            device(1),
+            device(2),
+            device(3, expires_at=SESSION),
+            device(7, 1, addresses=("100.64.0.7",)),
+        ),
+        memberships=((1, 4), (2, 4)),
+        applications=(
+            application(
+                1, "10.20.0.0/22 tcp 80-443", "10.20.0.0/22 icmp", "fd20::/64 tcp 443"
+            ),
+            application(2, "10.20.1.5/32 tcp 5432", "10.20.1.5/32 tcp 443"),
+            application(3, "10.0.0.0/8 udp 53", "fd20::53/128 udp 53"),
+            application(4, "fd30::/32 any", "10.20.1.0/24 any"),
+        ),
+        grants=(
+            grant(10, "gr_4", 1),
+            grant(11, "us_1", 2, expires_at=EVENING),
+            grant(12, "gr_4", 3),
+            grant(13, "us_3", 4),
+            grant(14, "us_3", 3),
+        ),
+        revoked_keys=(key(99),),
+    )

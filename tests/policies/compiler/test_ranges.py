@@ -1,0 +1,62 @@
+"""Rules of ranges."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, collapse_addresses
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.compiler.ranges import Range, collapsed, merged, without
+from policies.compiler.types import network
+
+ranges = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(
+    lambda pair: (min(pair), max(pair))
+)
+
+
+def numbers(found: tuple[Range, ...]) -> set[int]:
+    return {n for first, last in found for n in range(first, last + 1)}
+
+
+@given(st.lists(ranges))
+def test_merged_ranges_cover_the_same_and_never_touch(
+    given_ranges: list[Range],
+) -> None:
+    result = merged(given_ranges)
+    assert numbers(result) == numbers(tuple(given_ranges))
+    assert all(a[1] + 1 < b[0] for a, b in pairwise(result))
+
+
+@given(ranges, st.lists(ranges))
+def test_holes_are_cut_out(wanted: Range, holes: list[Range]) -> None:
+    result = without(wanted, merged(holes))
+    assert numbers(result) == numbers((wanted,)) - numbers(tuple(holes))
+    assert all(first <= last for first, last in result)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32))))
+def test_collapsing_agrees_with_ipaddress(pairs: list[tuple[int, int]]) -> None:
+    networks = [IPv4Network((n >> (32 - p) << (32 - p), p)) for n, p in pairs]
+    assert list(collapsed(networks)) == list(collapse_addresses(networks))
+
+
+def test_both_families_collapse_side_by_side() -> None:
+    texts = ("fd00::/65", "10.0.0.0/9", "fd00:0:0:0:8000::/65", "10.128.0.0/9")
+    assert [str(n) for n in collapsed(network(t) for t in texts)] == [
+        "10.0.0.0/8",
+        "fd00::/64",
+    ]
+
+
+def test_the_whole_of_a_family_stays_whole() -> None:
+    assert [str(n) for n in collapsed([network("::/0"), network("0.0.0.0/0")])] == [
+        "0.0.0.0/0",
+        "::/0",
+    ]
+
+
+def test_the_last_address_is_no_special_case() -> None:
+    halves = [network("255.255.255.254/32"), network("255.255.255.255/32")]
+    assert [str(n) for n in collapsed(halves)] == ["255.255.255.254/31"]

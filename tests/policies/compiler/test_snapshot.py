@@ -1,0 +1,180 @@
+"""Rules of snapshot and lease bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from policies.compiler.canonical import canonical_json
+from policies.compiler.errors import SnapshotFormatError
+from policies.compiler.snapshot import (
+    digest,
+    lease_bytes,
+    parse_lease,
+    parse_snapshot,
+    snapshot_bytes,
+)
+from policies.compiler.types import Lease
+from tests.policies.compiler.build import NOW, key, snapshot
+from tests.policies.compiler.examples import company
+
+Change = Callable[[MutableMapping[str, Any]], object]
+
+LEASE = Lease(
+    deployment="peerage",
+    audience="gw_1",
+    epoch=1,
+    generation=7,
+    digest="0" * 64,
+    issued=NOW,
+    not_after=NOW + timedelta(minutes=15),
+)
+
+
+def test_a_snapshot_comes_back_as_it_was_written() -> None:
+    written = snapshot(company())
+    assert parse_snapshot(snapshot_bytes(written)) == written
+
+
+def test_order_inside_a_snapshot_never_matters() -> None:
+    written = snapshot(company())
+    turned = replace(
+        written,
+        pools=written.pools[::-1],
+        peers=tuple(
+            replace(peer, addresses=peer.addresses[::-1])
+            for peer in written.peers[::-1]
+        ),
+        subjects=tuple(
+            replace(m, device_ids=m.device_ids[::-1]) for m in written.subjects[::-1]
+        ),
+        applications=tuple(
+            replace(a, destinations=a.destinations[::-1])
+            for a in written.applications[::-1]
+        ),
+        grants=written.grants[::-1],
+    )
+    assert snapshot_bytes(turned) == snapshot_bytes(written)
+
+
+CHANGES: dict[str, Change] = {
+    "unknown key": lambda s: s.update(extra=1),
+    "missing key": lambda s: s.pop("revoked"),
+    "another version": lambda s: s.update(version=2),
+    "generation 0": lambda s: s.update(generation=0),
+    "generation 2**53": lambda s: s.update(generation=2**53),
+    "no deployment": lambda s: s.update(deployment=""),
+    "deployment with a newline": lambda s: s.update(deployment="a\nb"),
+    "audience is no gateway": lambda s: s.update(audience="dv_1"),
+    "port 0": lambda s: s.update(listen_port=0),
+    "port 65536": lambda s: s.update(listen_port=65536),
+    "issued without zone": lambda s: s.update(issued="2026-11-23T12:00:00.000000"),
+    "missing peer expiry": lambda s: s["peers"][0].pop("expires"),
+    "null peer expiry": lambda s: s["peers"][0].update(expires=None),
+    "misspelt peer expiry": lambda s: s["peers"][0].update(expires="Never"),
+    "missing grant expiry": lambda s: s["grants"][0].pop("expires"),
+    "peer without address": lambda s: s["peers"][0].update(addresses=[]),
+    "address outside pools": lambda s: s["peers"][0].update(addresses=["10.0.0.1"]),
+    "address is a prefix": lambda s: s["peers"][0].update(addresses=["100.64.0.1/32"]),
+    "address of another": lambda s: s["peers"][0].update(
+        addresses=s["peers"][1]["addresses"]
+    ),
+    "key of another": lambda s: s["peers"][0].update(key=s["peers"][1]["key"]),
+    "short key": lambda s: s["peers"][0].update(key="AAAA"),
+    "key not canonical": lambda s: s["peers"][0].update(key="A" * 42 + "B="),
+    "key not base64": lambda s: s["peers"][0].update(key="ä" * 44),
+    "revoked key is a peer": lambda s: s.update(revoked=[s["peers"][0]["key"]]),
+    "revoked key malformed": lambda s: s.update(revoked=["x"]),
+    "device id 2**32": lambda s: s["peers"][-1].update(device=2**32),
+    "device twice": lambda s: s["peers"][1].update(device=1),
+    "member unknown": lambda s: s["subjects"][0].update(members=[77]),
+    "member twice": lambda s: s["subjects"][0].update(members=[1, 1]),
+    "subject malformed": lambda s: s["subjects"][0].update(subject="xx_1"),
+    "subject id 0": lambda s: s["subjects"][0].update(subject="us_0"),
+    "subject twice": lambda s: s["subjects"].append(s["subjects"][0]),
+    "grant of unknown subject": lambda s: s["grants"][0].update(subject="us_77"),
+    "grant of unknown application": lambda s: s["grants"][0].update(application=77),
+    "grant twice": lambda s: s["grants"].append(s["grants"][0]),
+    "application twice": lambda s: s["applications"].append(s["applications"][0]),
+    "unknown protocol": lambda s: s["applications"][0]["destinations"][0].update(
+        protocol="sctp"
+    ),
+    "host bits": lambda s: s["applications"][0]["destinations"][0].update(
+        prefix="10.20.0.1/22"
+    ),
+    "one port": lambda s: s["applications"][0]["destinations"][1].update(ports=[80]),
+    "no ports": lambda s: s["applications"][0]["destinations"][1].update(ports=None),
+    "overlapping pools": lambda s: s.update(pools=["100.64.0.0/10", *s["pools"]]),
+    "unsorted peers": lambda s: s["peers"].reverse(),
+    "unsorted pools": lambda s: s["pools"].reverse(),
+    "a list for an object": lambda s: s.update(peers=[[]]),
+    "an object for a list": lambda s: s.update(peers={}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_snapshot_that_says_something_wrong_is_refused(change: Change) -> None:
+    said = json.loads(snapshot_bytes(snapshot(company())))
+    change(said)
+    with pytest.raises(SnapshotFormatError):
+        parse_snapshot(canonical_json(said))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data + b"\n",
+        lambda data: data.replace(b'"epoch":1', b'"epoch": 1'),
+        lambda data: data.replace(b"peerage", b"p\\u0065erage"),
+        lambda data: data.replace(b'"epoch":1', b'"epoch":1,"epoch":1'),
+        lambda data: data.replace(b'"epoch":1', b'"epoch":1.0'),
+        lambda data: data.replace(b"fd5e:e4a6:e000::1", b"fd5e:e4a6:e000:0::1"),
+        lambda data: data.replace(b"fd5e:e4a6:e000::1", b"FD5E:e4a6:e000::1"),
+    ],
+    ids=range(7),
+)
+def test_a_second_spelling_is_refused(spoil: Callable[[bytes], bytes]) -> None:
+    data = snapshot_bytes(snapshot(company()))
+    assert spoil(data) != data
+    with pytest.raises(SnapshotFormatError):
+        parse_snapshot(spoil(data))
+
+
+def test_a_lease_comes_back_as_it_was_written() -> None:
+    assert parse_lease(lease_bytes(LEASE)) == LEASE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lease: lease.pop("not_after"),
+        lambda lease: lease.update(not_after="never"),
+        lambda lease: lease.update(digest="F" * 64),
+        lambda lease: lease.update(version=True),
+        lambda lease: lease.update(epoch=-1),
+    ],
+    ids=range(5),
+)
+def test_a_lease_that_says_something_wrong_is_refused(change: Change) -> None:
+    said = json.loads(lease_bytes(LEASE))
+    change(said)
+    with pytest.raises(SnapshotFormatError):
+        parse_lease(canonical_json(said))
+
+
+def test_a_second_spelling_of_a_lease_is_refused() -> None:
+    with pytest.raises(SnapshotFormatError, match="canonical"):
+        parse_lease(lease_bytes(LEASE) + b" ")
+
+
+def test_a_digest_is_sha256() -> None:
+    assert digest(b"abc").startswith("ba7816bf8f01cfea")
+
+
+def test_a_key_in_the_example_is_well_formed() -> None:
+    assert len(key(1)) == 44
