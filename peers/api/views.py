@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from audit.actor import Actor
@@ -62,6 +61,12 @@ class PeersView(APIView):
         """When the request came."""
         return self._portal_request.received_at
 
+    def issue(self, device: Device) -> str:
+        """Return the configuration of a device, from the layer that knows policy."""
+        text: Callable[..., str] = import_string(settings.PEERAGE_CLIENT_CONFIG)
+        services.record_config_issued(device=device, actor=self.actor, now=self.now)
+        return text(device, now=self.now)
+
     @property
     def _portal_request(self) -> PortalRequest:
         return cast("PortalRequest", self.request._request)  # noqa: SLF001 -- the wrapped one has the middleware's marks
@@ -76,10 +81,10 @@ class PeersView(APIView):
     def finalize_response(
         self,
         request: Request,
-        response: HttpResponseBase,
+        response: Response,
         *args: Any,  # noqa: ANN401 -- the framework's signature
         **kwargs: Any,  # noqa: ANN401 -- the framework's signature
-    ) -> HttpResponseBase:
+    ) -> Response:
         """Keep every answer out of caches."""
         final = super().finalize_response(request, response, *args, **kwargs)
         final["Cache-Control"] = "no-store"
@@ -115,7 +120,7 @@ class DevicesView(PeersView):
         form = EnrolmentInput(data=request.data)
         form.is_valid(raise_exception=True)
         sent = form.validated_data
-        device = services.enroll_device(
+        enrolled = services.enroll_device(
             user=self.person,
             name=sent["name"],
             platform=sent["platform"],
@@ -125,12 +130,9 @@ class DevicesView(PeersView):
             actor=self.actor,
             now=self.now,
         )
-        answer = {"device": device_output(device), "config": self._issue(device)}
+        device = selectors.get_own_device_for(self.person, enrolled.pk)
+        answer = {"device": device_output(device), "config": self.issue(device)}
         return Response(answer, status=status.HTTP_201_CREATED)
-
-    def _issue(self, device: Device) -> str:
-        services.record_config_issued(device=device, actor=self.actor, now=self.now)
-        return client_config(device)
 
 
 class DeviceConfigView(PeersView):
@@ -139,8 +141,7 @@ class DeviceConfigView(PeersView):
     def get(self, _request: Request, device_id: int) -> Response:
         """Return it, without its private key."""
         device = selectors.get_own_device_for(self.person, device_id)
-        services.record_config_issued(device=device, actor=self.actor, now=self.now)
-        return Response({"config": client_config(device)})
+        return Response({"config": self.issue(device)})
 
 
 class DeviceRevokeView(PeersView):
@@ -166,9 +167,3 @@ class MeView(PeersView):
     def get(self, _request: Request) -> Response:
         """Return me."""
         return Response(person_output(self.person))
-
-
-def client_config(device: Device) -> str:
-    """Return the configuration's text, from the layer that knows policy."""
-    text: Callable[[Device], str] = import_string(settings.PEERAGE_CLIENT_CONFIG)
-    return text(device)

@@ -103,7 +103,7 @@ def update_gateway(
         InvalidEndpointError: clients cannot dial the endpoint.
     """
     try:
-        changed = {
+        changed: dict[str, str | int] = {
             "name": valid_name(name),
             "endpoint_host": valid_endpoint_host(endpoint_host),
             "endpoint_port": valid_endpoint_port(endpoint_port),
