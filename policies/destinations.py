@@ -64,7 +64,7 @@ def _destination(given: DestinationInput) -> Destination:
         protocol = Protocol(given.protocol)
     except ValueError as exc:
         known = ", ".join(Protocol)
-        msg = f"{visible(given.protocol)!r} is not a protocol; use one of {known}"
+        msg = f"'{visible(given.protocol)}' is not a protocol; use one of {known}"
         raise InvalidDestinationError(msg) from exc
     try:
         return Destination(

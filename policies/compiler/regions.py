@@ -133,18 +133,15 @@ def destination_services(destination: Destination) -> tuple[_Service, ...]:
     first, last = (ports.first, ports.last) if ports else (1, MAX_PORT)
     tcp = (Axis.PORT, (TCP * _PORTS + first, TCP * _PORTS + last))
     udp = (Axis.PORT, (UDP * _PORTS + first, UDP * _PORTS + last))
-    match destination.protocol:
-        case Protocol.TCP:
-            return (tcp,)
-        case Protocol.UDP:
-            return (udp,)
-        case Protocol.ICMP:
-            return ((Axis.PROTOCOL, (ICMP, ICMP)),)
-        case Protocol.ICMPV6:
-            return ((Axis.PROTOCOL, (ICMPV6, ICMPV6)),)
-        case Protocol.ANY:
-            others = without((1, 255), ((TCP, TCP), (UDP, UDP)))
-            return (tcp, udp, *((Axis.PROTOCOL, other) for other in others))
+    others = without((1, 255), ((TCP, TCP), (UDP, UDP)))
+    covered = {
+        Protocol.TCP: (tcp,),
+        Protocol.UDP: (udp,),
+        Protocol.ICMP: ((Axis.PROTOCOL, (ICMP, ICMP)),),
+        Protocol.ICMPV6: ((Axis.PROTOCOL, (ICMPV6, ICMPV6)),),
+        Protocol.ANY: (tcp, udp, *((Axis.PROTOCOL, other) for other in others)),
+    }
+    return covered[destination.protocol]
 
 
 def _sweep(boxes: Iterable[_Box]) -> Iterable[tuple[Range, _Cell]]:

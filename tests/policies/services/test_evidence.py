@@ -1,0 +1,240 @@
+"""Evidence is attributed by address and mark, stored once, and losses are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import SYSTEM
+from audit.models import AuditEvent, Connection, FlowEvent
+from peers import services as peers_services
+from peers.keys import fingerprint
+from peers.models import AddressLease, Device, Gateway
+from policies import services
+from policies.errors import EvidenceError
+from policies.models import AgentState, Grant
+from portal.accounts.models import User
+from tests.peers.makers import Machine, codes
+from tests.policies.makers import NOW, agent, closed, denied, moment, opened
+
+pytestmark = pytest.mark.django_db
+BEFORE = NOW - timedelta(hours=1)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """Alice's laptop."""
+    return Machine()
+
+
+@pytest.fixture
+def device(machine: Machine, alice: User, alices_grant: Grant) -> Device:
+    """Alice's device, enrolled an hour ago, with a grant."""
+    assert alices_grant.pk
+    return machine.enroll(alice, now=BEFORE)
+
+
+def source(device: Device) -> str:
+    return device.leases.get(address__contains=".").address
+
+
+def ingest(gateway: Gateway, *records: dict[str, Any]) -> int:
+    return services.ingest_evidence(
+        gateway=gateway, records=list(records), actor=agent(gateway), now=NOW
+    )
+
+
+def mine(device: Device, grant: Grant) -> dict[str, Any]:
+    return {
+        "device": device.pk,
+        "source": source(device),
+        "grant": grant.pk,
+        "application": grant.application_id,
+    }
+
+
+def test_flow_is_its_persons(
+    gw1: Gateway, device: Device, machine: Machine, alices_grant: Grant
+) -> None:
+    assert ingest(gw1, opened(1, **mine(device, alices_grant))) == 1
+    found = Connection.objects.get()
+    assert (found.person_id, found.device_id) == (device.owner.ref.id, device.ref.id)
+    assert found.key_fingerprint == fingerprint(machine.public_key)
+    assert (found.application_label, found.grant_id) == ("wiki", alices_grant.ref.id)
+    assert codes()[-1] != "FL004A"
+
+
+def test_close_brings_bytes_and_times(
+    gw1: Gateway, device: Device, alices_grant: Grant
+) -> None:
+    tied = {"flow": "0a-1", "source": source(device), "device": device.pk}
+    ingest(gw1, opened(1, **{**mine(device, alices_grant), **tied}), closed(2, **tied))
+    found = Connection.objects.get()
+    assert (found.bytes_up, found.bytes_down, found.end_reason) == (100, 2000, "closed")
+
+
+def test_batch_sent_again_changes_nothing(
+    gw1: Gateway, device: Device, alices_grant: Grant
+) -> None:
+    batch = [opened(1, **mine(device, alices_grant)), closed(2, device=device.pk)]
+    assert ingest(gw1, *batch) == ingest(gw1, *batch) == 2
+    assert FlowEvent.objects.count() == 2
+
+
+def test_only_what_is_new_in_a_batch_is_taken(gw1: Gateway, device: Device) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied), opened(2, **tied))
+    assert ingest(gw1, opened(2, **tied), opened(3, **tied)) == 3
+    assert FlowEvent.objects.count() == 3
+
+
+def test_empty_batch_says_how_far_it_came(gw1: Gateway, device: Device) -> None:
+    ingest(gw1, opened(1, device=device.pk, source=source(device)))
+    assert ingest(gw1) == 1
+
+
+def test_malformed_batch_is_refused_with_one_event(gw1: Gateway) -> None:
+    with pytest.raises(EvidenceError):
+        ingest(gw1, opened(1), opened(2, protocol=999))
+    assert not FlowEvent.objects.exists()
+    assert not AgentState.objects.exists()
+    assert codes() == ["GW013W"]
+
+
+def test_close_after_the_revocation_is_still_its_persons(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    peers_services.revoke_device(device=device, reason="x", actor=SYSTEM, now=NOW)
+    ingest(
+        gw1,
+        closed(
+            1,
+            **tied,
+            at=moment(seconds=2),
+            started_at=moment(seconds=-60),
+            ended_at=moment(seconds=1),
+            reason="revoked",
+        ),
+    )
+    assert Connection.objects.get().person_id == device.owner.ref.id
+    assert "FL004A" not in codes()
+
+
+def test_clock_a_little_ahead_of_the_portal_is_forgiven(
+    gw1: Gateway, device: Device
+) -> None:
+    at = f"{BEFORE - timedelta(seconds=30):%Y-%m-%dT%H:%M:%S.%f}Z"
+    ingest(gw1, opened(1, device=device.pk, source=source(device), at=at))
+    assert Connection.objects.get().person_id == device.owner.ref.id
+
+
+Spoil = Callable[[Device], dict[str, Any]]
+STRANGE: dict[str, Spoil] = {
+    "address nobody held": lambda device: {
+        "device": device.pk,
+        "source": "100.64.0.77",
+    },
+    "mark of another device": lambda device: {
+        "device": device.pk + 1,
+        "source": source(device),
+    },
+    "before the lease": lambda device: {
+        "device": device.pk,
+        "source": source(device),
+        "at": f"{BEFORE - timedelta(hours=1):%Y-%m-%dT%H:%M:%S.%f}Z",
+    },
+}
+
+
+@pytest.mark.parametrize("spoil", STRANGE.values(), ids=STRANGE.keys())
+def test_flow_of_nobody_is_kept_and_alerts(
+    gw1: Gateway, device: Device, spoil: Spoil
+) -> None:
+    before = codes()
+    ingest(gw1, opened(1, **spoil(device)))
+    found = Connection.objects.get()
+    assert (found.person_id, found.key_fingerprint) == ("", "")
+    assert codes() == [*before, "FL004A"]
+    assert AuditEvent.objects.latest("id").details["sequences"] == [1]
+
+
+def test_many_flows_of_nobody_are_one_alert(gw1: Gateway, device: Device) -> None:
+    strange = [opened(number, source="100.64.0.77") for number in range(1, 40)]
+    ingest(gw1, *strange)
+    assert codes().count("FL004A") == 1
+    assert AuditEvent.objects.latest("id").details["flows"] == 39
+    assert device.pk
+
+
+def test_denied_packet_without_mark_is_its_holders(
+    gw1: Gateway, device: Device
+) -> None:
+    ingest(gw1, denied(1, device=None, source=source(device)))
+    found = Connection.objects.get()
+    assert (found.person_id, found.verdict) == (device.owner.ref.id, "denied")
+
+
+def test_spoofed_packet_is_never_its_addresss_holders(
+    gw1: Gateway, device: Device
+) -> None:
+    ingest(gw1, denied(1, device=None, source=source(device), reason="spoofed"))
+    assert Connection.objects.get().person_id == ""
+    assert codes()[-1] == "FL004A"
+
+
+def test_reused_address_is_whose_it_was_then(
+    gw1: Gateway, device: Device, bob: User
+) -> None:
+    lease = device.leases.get(address__contains=".")
+    other = Machine().enroll(bob, name="next", now=NOW)
+    AddressLease.objects.filter(pk=lease.pk).update(
+        released_at=BEFORE + timedelta(minutes=10)
+    )
+    other.leases.filter(address__contains=".").update(address=lease.address)
+    early = f"{BEFORE + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S.%f}Z"
+    ingest(
+        gw1,
+        denied(1, device=None, source=lease.address, at=early),
+        denied(2, device=None, source=lease.address),
+    )
+    people = Connection.objects.order_by("pk").values_list("person_label", flat=True)
+    assert list(people) == ["Alice", "Bob"]
+
+
+NOTICES: dict[str, tuple[dict[str, Any], str]] = {
+    "gap": ({"kind": "gap", "source": "nflog", "lost": 7}, "GW008A"),
+    "start": ({"kind": "start", "boot_id": "b007"}, "GW007I"),
+    "drift": ({"kind": "drift", "what": "a foreign peer"}, "GW006A"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), NOTICES.values(), ids=NOTICES.keys())
+def test_notice_becomes_one_event(
+    gw1: Gateway, body: dict[str, Any], code: str
+) -> None:
+    record = {"seq": 1, "at": moment(), **body}
+    ingest(gw1, record)
+    ingest(gw1, record)
+    assert codes() == [code]
+
+
+def test_missing_numbers_are_a_gap(gw1: Gateway, device: Device) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied))
+    assert ingest(gw1, opened(5, **tied), opened(7, **tied)) == 7
+    event = AuditEvent.objects.latest("id")
+    assert str(event) == "GW008A"
+    assert event.details["lost"] == 4
+
+
+def test_batch_costs_the_same_however_long(
+    gw1: Gateway, device: Device, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied))
+    with django_assert_max_num_queries(20):
+        ingest(gw1, *(opened(number, **tied) for number in range(2, 202)))
