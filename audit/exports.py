@@ -83,8 +83,11 @@ def events_jsonl(filters: Filter) -> Iterator[str]:
 
 async def asynchronous(chunks: Iterator[str]) -> AsyncIterator[str]:
     """Return the same chunks, each made in the thread that may use the database."""
-    advance = sync_to_async(next)
-    while (chunk := await advance(chunks, None)) is not None:
+
+    def advance() -> str | None:
+        return next(chunks, None)
+
+    while (chunk := await sync_to_async(advance)()) is not None:
         yield chunk
 
 

@@ -99,14 +99,13 @@ def facts(flow: AttributedFlow, *, gateway: Ref) -> dict[str, Any]:
 def stored_flow(event: FlowEvent) -> tuple[Ref, AttributedFlow]:
     """Return the gateway and the flow that a stored event was made from."""
     found = event.attribution
-    named = {
-        name: Ref(id=found.get(f"{name}_id", ""), label=found.get(f"{name}_label", ""))
-        for name in NAMED
-    }
-    moments = {
-        name: datetime.fromisoformat(found[name]) if name in found else None
-        for name in ("started_at", "ended_at")
-    }
+    values: dict[str, Any] = {name: found[name] for name in COPIED if name in found}
+    for name in NAMED:
+        values[name] = Ref(
+            id=found.get(f"{name}_id", ""), label=found.get(f"{name}_label", "")
+        )
+    for name in ("started_at", "ended_at"):
+        values[name] = datetime.fromisoformat(found[name]) if name in found else None
     flow = AttributedFlow(
         kind=FlowKind(event.kind),
         sequence=event.sequence,
@@ -116,9 +115,7 @@ def stored_flow(event: FlowEvent) -> tuple[Ref, AttributedFlow]:
         destination=ip_address(found["destination"]),
         reason=found.get("reason", ""),
         body=event.body,
-        **{name: found[name] for name in COPIED if name in found},
-        **named,
-        **moments,
+        **values,
     )
     return Ref(id=event.gateway_id, label=found.get("gateway_label", "")), flow
 

@@ -121,7 +121,7 @@ def record_query(
 
     Called before the first row leaves, so that a reader who hangs up was recorded.
     """
-    details = {"log": log.value, "filter": filters.parameters()}
+    details: dict[str, Json] = {"log": log.value, "filter": filters.parameters()}
     if export_format:
         details["format"] = export_format
     return record(
@@ -165,7 +165,13 @@ def record_flows(
 
 @transaction.atomic
 def rebuild_connections() -> int:
-    """Make every connection anew from the flow events; return how many there are."""
+    """Make every connection anew from the flow events; return how many there are.
+
+    Gateways' batches wait meanwhile, so that none falls between the two.
+    """
+    if database.vendor == "postgresql":  # pragma: no cover -- SQLite locks as a whole
+        with database.cursor() as cursor:
+            cursor.execute("LOCK TABLE audit_connection IN SHARE ROW EXCLUSIVE MODE")
     Connection.objects.all().delete()
     events = FlowEvent.objects.order_by("gateway_id", "sequence")
     for events_part in _parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):

@@ -45,7 +45,9 @@ def events(actor: Actor) -> None:
 
 def walk(listing: Any, *, timed: bool) -> tuple[list[int], list[int]]:  # noqa: ANN401 -- either selector
     """Return the keys met on the way down, and those met on the way back."""
-    page, down, back = listing(Filter(), size=3), [], []
+    down: list[int] = []
+    back: list[int] = []
+    page = listing(Filter(), size=3)
     assert page.newer is None
     while True:
         down += [row.pk for row in page.items]
