@@ -230,11 +230,11 @@ def _timed(element: Element, *, now: datetime) -> str | None:
     left = remaining(element.expires_at, now=now)
     if left is None:
         return _with_data(element.key, element)
-    seconds, milliseconds = divmod(left // _MILLISECOND, 1000)
-    if seconds < 0 or (seconds, milliseconds) == (0, 0):
+    if left < _MILLISECOND:
         return None
-    timeout = f"timeout {seconds}s{milliseconds}ms"
-    return _with_data(f"{element.key} {timeout}", element)
+    # nft(8) takes at most eight digits a unit, so days apart from seconds.
+    timeout = f"{left.days}d{left.seconds}s{left.microseconds // 1000}ms"
+    return _with_data(f"{element.key} timeout {timeout}", element)
 
 
 def _with_data(text: str, element: Element) -> str:

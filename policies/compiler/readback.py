@@ -28,9 +28,6 @@ _PROTOCOLS: Final = {
 }
 """Protocols that stand alone in our elements, as a listing may name them."""
 
-_LONGEST: Final = 100 * 366 * 24 * 60 * 60
-"""Seconds beyond which a time is cut, so that a hand-made one stays a date."""
-
 _TOLERANCE: Final = timedelta(seconds=2)
 """A listing counts whole seconds, and time passes while it is made."""
 
@@ -111,13 +108,17 @@ def _element(kind: str, entry: object, *, now: datetime) -> Element:
         entry, data = pair[0], _data(pair[1])
     match entry:
         case {"elem": {"val": key, "expires": int(seconds)}}:
-            return Element(
-                _key(key), data, now + timedelta(seconds=min(seconds, _LONGEST))
-            )
+            return Element(_key(key), data, _end(seconds, now=now))
         case {"elem": {"val": key}}:
             return Element(_key(key), data, NEVER)
         case _:
             return Element(_key(entry), data, NEVER)
+
+
+def _end(seconds: int, *, now: datetime) -> datetime:
+    """Return the end of an element; one made by hand may lie beyond all dates."""
+    longest = (NEVER - now) // timedelta(seconds=1)
+    return now + timedelta(seconds=min(seconds, longest))
 
 
 def _data(value: object) -> str:

@@ -1,0 +1,181 @@
+"""Rules of the ruleset. What the kernel makes of it is tried in `test_kernel`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from policies.compiler.errors import InvalidValueError
+from policies.compiler.nftables import (
+    Ruleset,
+    base_text,
+    chain_name,
+    closed_text,
+    live_text,
+    ruleset,
+    table_name,
+)
+from policies.compiler.tables import NamedSet
+from policies.compiler.types import NEVER, Facts
+from tests.policies.compiler.build import NOW, application, facts, grant, snapshot
+from tests.policies.compiler.examples import EVENING, SESSION, company
+
+
+def compiled(given: Facts | None = None) -> Ruleset:
+    return ruleset(snapshot(given or company()), interface="wg0")
+
+
+def named(table: Ruleset, name: str) -> NamedSet:
+    (found,) = (s for s in table.sets if s.name == name)
+    return found
+
+
+def rules(table: Ruleset, name: str) -> tuple[str, ...]:
+    (found,) = (chain.rules for chain in table.chains if chain.name == name)
+    return found
+
+
+def test_empty_grants_compile_to_drop() -> None:
+    empty = compiled(replace(company(), grants=()))
+    assert all(s.elements == () for s in empty.sets)
+    assert not [chain for chain in empty.chains if chain.name.startswith("app_")]
+    assert rules(empty, "from_device")[-1] == "goto deny_no_grant"
+
+
+def test_every_path_ends_in_a_drop() -> None:
+    for chain in compiled().chains:
+        if chain.name == "input":
+            assert chain.rules == ('iifname "wg0" goto deny_input',)
+        else:
+            last = chain.rules[-1]
+            assert last.split()[-1] == "drop" or last.startswith("goto deny_")
+
+
+def test_forward_drops_by_policy_and_by_its_last_rule() -> None:
+    (forward,) = (c for c in compiled().chains if c.name == "forward")
+    assert forward.hook.endswith("policy drop;")
+    assert forward.rules[-1] == "drop"
+
+
+@pytest.mark.parametrize("chain", ["from_device", "to_device"])
+def test_both_gates_stand_before_established_accept(chain: str) -> None:
+    listed = rules(compiled(), chain)
+    established = listed.index("ct state established,related accept")
+    assert "ifname != @live" in listed[0]
+    assert "!= @device4" in listed[1]
+    assert "!= @device6" in listed[2]
+    assert established == 3
+
+
+def test_nothing_new_goes_to_a_device() -> None:
+    assert rules(compiled(), "to_device")[4:] == ("goto deny_unsolicited",)
+
+
+def test_the_mark_is_set_before_the_decision() -> None:
+    listed = rules(compiled(), "from_device")
+    mark = listed.index("ct mark set ip saddr map @device4")
+    assert mark < min(n for n, rule in enumerate(listed) if "vmap" in rule)
+
+
+def test_a_denial_that_concerns_a_person_is_always_logged() -> None:
+    for reason in ("no_grant", "lateral", "input"):
+        (rule,) = rules(compiled(), f"deny_{reason}")
+        assert rule == f'counter log prefix "{reason}" group 42 drop'
+
+
+def test_the_rule_that_accepts_is_the_grant() -> None:
+    assert rules(compiled(), "app_1_2_4") == (
+        'ip saddr @who_gr_4_4 counter log prefix "gt_10/ap_1" group 41 accept',
+        'ip saddr @who_gt_11_4 counter log prefix "gt_11/ap_2" group 41 accept',
+        'ip saddr @who_us_3_4 counter log prefix "gt_13/ap_4" group 41 accept',
+        "goto deny_no_grant",
+    )
+
+
+def test_a_grant_with_an_end_has_elements_with_that_end() -> None:
+    evening = named(compiled(), "who_gt_11_4")
+    assert evening.flags == ("timeout",)
+    assert [(e.key, e.expires_at) for e in evening.elements] == [
+        ("100.64.0.1", EVENING),
+        ("100.64.0.7", EVENING),
+    ]
+
+
+def test_a_grant_without_end_asks_for_its_subject() -> None:
+    table = compiled()
+    assert named(table, "who_gr_4_4").flags == ()
+    assert {e.expires_at for e in named(table, "who_gr_4_4").elements} == {NEVER}
+
+
+def test_a_device_is_its_mark_until_its_session_ends() -> None:
+    devices = named(compiled(), "device6").elements
+    assert [(e.key, e.data) for e in devices] == [
+        ("fd5e:e4a6:e000::1", "1"),
+        ("fd5e:e4a6:e000::2", "2"),
+        ("fd5e:e4a6:e000::3", "3"),
+    ]
+    assert devices[2].expires_at == SESSION
+
+
+def test_a_family_that_is_not_reached_needs_no_set() -> None:
+    four = facts(
+        applications=(application(1, "10.0.0.0/8 tcp 80"),),
+        grants=(grant(1, "gr_4", 1),),
+    )
+    names = [s.name for s in compiled(four).sets if s.name.startswith("who_")]
+    assert names == ["who_gr_4_4"]
+
+
+def test_an_application_without_destinations_makes_no_rule() -> None:
+    nothing = facts(applications=(application(1),), grants=(grant(1, "gr_4", 1),))
+    assert compiled(nothing).sets == compiled(facts()).sets
+    assert compiled(nothing).chains == compiled(facts()).chains
+
+
+def test_ungranted_applications_are_not_in_the_kernel() -> None:
+    given = snapshot(company())
+    fewer = replace(given, grants=given.grants[:1])
+    targets = {e.data for e in named(ruleset(fewer, interface="wg0"), "dst4").elements}
+    assert targets == {"goto app_1"}
+
+
+def test_size_is_memberships_and_destinations_and_grants() -> None:
+    more = replace(company(), grants=(*company().grants, grant(20, "us_2", 1)))
+    before, after = compiled(), compiled(more)
+    assert named(after, "dst4") == named(before, "dst4")
+    assert sum(len(s.elements) for s in after.sets) == 2 + sum(
+        len(s.elements) for s in before.sets
+    )
+
+
+def test_a_long_label_is_hashed() -> None:
+    assert chain_name((1, 22, 333)) == "app_1_22_333"
+    long = chain_name(tuple(range(1000, 1100)))
+    assert len(long) == len("app_x") + 32
+    assert long != chain_name(tuple(range(1000, 1101)))
+
+
+@pytest.mark.parametrize(
+    "interface",
+    ["", "0wg", "wg 0", "wg0;", 'wg"', "wg0\n", "wg/0", "a" * 16, "-wg", "wg@1"],
+)
+def test_an_interface_that_could_break_the_script_is_refused(interface: str) -> None:
+    for make in (base_text, table_name, closed_text):
+        with pytest.raises(InvalidValueError):
+            make(interface)
+    with pytest.raises(InvalidValueError):
+        live_text(interface, 60)
+    with pytest.raises(InvalidValueError):
+        ruleset(snapshot(company()), interface=interface)
+
+
+def test_no_text_but_machine_ids_enters_a_ruleset() -> None:
+    table = compiled(replace(company(), deployment="Secret-Name"))
+    assert "Secret" not in repr(table)
+
+
+def test_time_does_not_change_a_ruleset() -> None:
+    later = snapshot(company(), now=NOW + timedelta(minutes=1))
+    assert ruleset(later, interface="wg0") == compiled()
