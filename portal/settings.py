@@ -55,7 +55,7 @@ PEERAGE_POOL_IPV4 = env_text("PEERAGE_POOL_IPV4", "100.64.0.0/16")
 PEERAGE_POOL_IPV6 = env_text("PEERAGE_POOL_IPV6", "fd5e:e4a6:e000::/64")
 # What peers' API hands out but only the layer above it knows; names, because
 # imports run downward.
-PEERAGE_CLIENT_CONFIG = "policies.bridge.client_config"
+PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"
 PEERAGE_VERIFICATION_KEY = "policies.signing.verification_key"
 
 # --- identity ---------------------------------------------------------------
