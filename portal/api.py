@@ -1,11 +1,29 @@
-"""The shape of the API's errors: RFC 9457 problem documents."""
+"""The administrators' API; the shape of all errors, problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from rest_framework import status
+from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
+
+from policies.selectors import get_revocation_for
+from portal import revocation
+from portal.accounts import selectors
+from portal.accounts.api.permissions import IsAdministrator
+from portal.accounts.models import User
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from audit.http import PortalRequest
+    from policies.models import Revocation, RevocationTarget
+
+MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -22,3 +40,76 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     }
     response.content_type = "application/problem+json"
     return response
+
+
+class RevokeUserView(APIView):
+    """The end of a person's access, everywhere at once."""
+
+    permission_classes = (IsAdministrator,)
+
+    def post(self, request: Request, user_id: int) -> Response:
+        """Revoke; the answer says where to watch it being enforced."""
+        user = selectors.get_user_for(_person(request), user_id)
+        reason = request.data.get("reason") if isinstance(request.data, dict) else None
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValidationError({"detail": "a reason is needed"})
+        http = _http(request)
+        done = revocation.revoke_user(
+            user=user,
+            reason=reason,
+            actor=http.actor,
+            requested_at=http.received_at,
+            now=http.received_at,
+        )
+        return Response(_revocation_output(done), status=status.HTTP_202_ACCEPTED)
+
+
+class RevocationView(APIView):
+    """How far a revocation has come."""
+
+    permission_classes = (IsAdministrator,)
+
+    def get(self, request: Request, revocation_id: int) -> Response:
+        """Return it with every gateway's part."""
+        found = get_revocation_for(_person(request), revocation_id)
+        return Response(_revocation_output(found))
+
+
+def _revocation_output(done: Revocation) -> dict[str, Any]:
+    targets = [*done.targets.select_related("gateway").order_by("gateway__name")]
+    return {
+        "revocation": done.pk,
+        "user": done.user.ref.id,
+        "requested_at": done.requested_at,
+        "committed_at": done.committed_at,
+        "reason": done.reason,
+        "devices": [device.ref.id for device in done.devices.order_by("pk")],
+        "sessions_ended": done.sessions_ended,
+        "tokens_revoked": done.tokens_revoked,
+        "is_enforced": all(target.enforced_at for target in targets),
+        "gateways": [_target_output(done, target) for target in targets],
+    }
+
+
+def _target_output(done: Revocation, target: RevocationTarget) -> dict[str, Any]:
+    after = None
+    if target.enforced_at is not None:
+        after = round((target.enforced_at - done.requested_at) / MILLISECOND)
+    return {
+        "gateway": target.gateway.ref.id,
+        "name": target.gateway.name,
+        "generation": target.generation,
+        "enforced_at": target.enforced_at,
+        "enforced_after_ms": after,
+        "flows_cut": target.flows_cut,
+    }
+
+
+def _person(request: Request) -> User:
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
+
+
+def _http(request: Request) -> PortalRequest:
+    return cast("PortalRequest", request._request)  # noqa: SLF001 -- the wrapped one has the middleware's marks

@@ -2,4 +2,19 @@
 
 from __future__ import annotations
 
-urlpatterns: list = []
+from django.urls import path
+
+from portal import api
+
+urlpatterns = [
+    path(
+        "users/<int:user_id>/revoke/",
+        api.RevokeUserView.as_view(),
+        name="api-user-revoke",
+    ),
+    path(
+        "revocations/<int:revocation_id>/",
+        api.RevocationView.as_view(),
+        name="api-revocation",
+    ),
+]

@@ -1,0 +1,242 @@
+"""Revoking a person ends everything, everywhere, at once; again is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from audit.actor import Actor
+from peers.models import AddressLease, Gateway
+from policies import notifier, services
+from policies.models import Grant, RevocationTarget, Snapshot
+from policies.reports import parse_report
+from portal import revocation
+from portal.accounts import services as accounts_services
+from portal.accounts.models import User
+from tests.conftest import SignIn
+from tests.peers.makers import Machine, codes
+from tests.policies.makers import (
+    NOW,
+    agent,
+    content,
+    make_application,
+    make_grant,
+    publish,
+    report,
+)
+
+pytestmark = pytest.mark.django_db
+Commit = Callable[[], Any]
+
+
+@pytest.fixture
+def revoke(alice: User, alices_grant: Grant, actor: Actor) -> Callable[..., Any]:
+    """Revoke alice, who has a grant and a device."""
+    assert alices_grant.pk
+    machine = Machine()
+    machine.enroll(alice)
+
+    def act(**changed: Any) -> Any:
+        arguments = {"user": alice, "reason": "left", "requested_at": NOW, "now": NOW}
+        return revocation.revoke_user(**{**arguments, **changed}, actor=actor)
+
+    return act
+
+
+def acknowledge(gateway: Gateway, **changed: Any) -> None:
+    snapshot = gateway.snapshots.latest("generation")
+    services.record_acknowledgement(
+        gateway=gateway,
+        report=parse_report(report(snapshot, **changed)),
+        actor=agent(gateway),
+        now=NOW + timedelta(seconds=1),
+    )
+
+
+def test_everything_of_the_person_ends(
+    revoke: Callable[..., Any], alice: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(alice)
+    done = revoke()
+    alice.refresh_from_db()
+    assert not alice.is_active
+    assert [device.state for device in alice.devices.all()] == ["revoked"]
+    assert not AddressLease.objects.filter(released_at__isnull=True).exists()
+    assert done.devices.count() == 1
+    assert browser.get("/devices/").status_code == 302
+
+
+def test_next_snapshot_is_published_inside_the_transaction(
+    revoke: Callable[..., Any], gw1: Gateway
+) -> None:
+    publish()
+    assert len(content(gw1).peers) == 1
+    done = revoke()
+    assert content(gw1).peers == ()
+    assert done.targets.get().generation == 2
+
+
+def test_every_enrolled_gateway_must_confirm(
+    revoke: Callable[..., Any], gw1: Gateway
+) -> None:
+    for name, state in (("gw2", "enrolled"), ("gw3", "pending"), ("gw4", "retired")):
+        Gateway.objects.create(
+            name=name, endpoint_host="b.test", state=state, created_at=NOW
+        )
+    done = revoke()
+    names = {target.gateway.name for target in done.targets.all()}
+    assert names == {gw1.name, "gw2"}
+
+
+def test_gateways_are_woken_first_after_the_commit(
+    revoke: Callable[..., Any],
+    gw1: Gateway,
+    commit: Commit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[list[int], int]] = []
+
+    def note(ids: list[int]) -> None:
+        told.append((ids, Snapshot.objects.count()))
+
+    publish()
+    monkeypatch.setattr(notifier, "notify", note)
+    with commit():
+        done = revoke()
+        assert told == []
+    assert told[0] == ([gw1.pk], 2)
+    done.refresh_from_db()
+    assert done.committed_at is not None
+
+
+def test_acknowledgement_shows_when_it_was_enforced(
+    revoke: Callable[..., Any], gw1: Gateway
+) -> None:
+    done = revoke()
+    acknowledge(gw1, flows_cut=2)
+    target = done.targets.get()
+    assert target.enforced_at - done.requested_at == timedelta(seconds=0.05)
+    assert target.flows_cut == 2
+    assert codes()[-1] == "RV002I"
+
+
+def test_uncompilable_policy_of_one_gateway_stops_nothing(
+    revoke: Callable[..., Any], gw1: Gateway, bob: User, alice: User
+) -> None:
+    other = Gateway.objects.create(
+        name="gw2", endpoint_host="b.test", state="enrolled", created_at=NOW
+    )
+    make_grant(make_application("crm", "10.9.0.0/24", gateways=[other]), user=bob)
+    publish()
+    broken = Machine().enroll(bob)
+    broken.leases.filter(address__contains=".").update(address="192.0.2.1")
+    done = revoke()
+    alice.refresh_from_db()
+    assert not alice.is_active
+    assert done.targets.get(gateway=gw1).generation == 2
+    assert done.targets.get(gateway=other).generation is None
+    assert codes().count("PL008E") == 1
+
+
+def test_unconfirmed_gateway_confirms_once_its_policy_compiles(
+    revoke: Callable[..., Any], gw1: Gateway, bob: User, wiki: Any
+) -> None:
+    make_grant(wiki, user=bob)
+    publish()
+    broken = Machine().enroll(bob)
+    ipv4 = broken.leases.filter(address__contains=".")
+    right = ipv4.get().address
+    ipv4.update(address="192.0.2.1")
+    done = revoke()
+    broken.leases.filter(address="192.0.2.1").update(address=right)
+    publish()
+    acknowledge(gw1)
+    assert done.targets.get().enforced_at is not None
+
+
+def test_revoking_again_is_safe(revoke: Callable[..., Any], gw1: Gateway) -> None:
+    revoke()
+    acknowledge(gw1)
+    again = revoke()
+    assert again.devices.count() == 0
+    assert again.targets.get().enforced_at is not None
+    assert codes().count("ID008I") == 1
+    assert codes().count("RV001I") == 2
+
+
+def test_reinstated_person_starts_without_devices(
+    revoke: Callable[..., Any], alice: User, actor: Actor, gw1: Gateway
+) -> None:
+    revoke()
+    accounts_services.reactivate_user(user=alice, reason="", actor=actor, now=NOW)
+    publish()
+    assert content(gw1).peers == ()
+    assert alice.devices.filter(state="active").count() == 0
+
+
+def test_failure_half_way_revokes_nothing_by_halves(
+    revoke: Callable[..., Any], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RevocationTarget, "save", lambda *_a, **_k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        revoke()
+    alice.refresh_from_db()
+    assert alice.is_active
+    assert alice.devices.get().state == "active"
+
+
+def post(client: Client, user: User, reason: object = "left") -> Any:
+    return client.post(
+        f"/api/v1/users/{user.pk}/revoke/",
+        {"reason": reason},
+        content_type="application/json",
+    )
+
+
+def test_administrator_revokes_by_api(
+    revoke: object, dave: User, alice: User, gw1: Gateway, sign_in: SignIn
+) -> None:
+    assert revoke
+    client = sign_in(dave)
+    answer = post(client, alice)
+    assert answer.status_code == 202
+    acknowledge(gw1, flows_cut=1)
+    found = client.get(f"/api/v1/revocations/{answer.json()['revocation']}/").json()
+    assert found["gateways"][0]["flows_cut"] == 1
+    assert found["is_enforced"] is True
+    assert found["user"] == alice.ref.id
+
+
+@pytest.mark.parametrize("who", ["carol", "mallory"])
+def test_others_may_not_revoke_by_api(
+    who: str, alice: User, sign_in: SignIn, request: pytest.FixtureRequest
+) -> None:
+    client = sign_in(request.getfixturevalue(who))
+    assert post(client, alice).status_code == 403
+    assert client.get("/api/v1/revocations/1/").status_code == 403
+    alice.refresh_from_db()
+    assert alice.is_active
+
+
+def test_anonymous_may_not_revoke_by_api(alice: User) -> None:
+    assert post(Client(), alice).status_code in {401, 403}
+    alice.refresh_from_db()
+    assert alice.is_active
+
+
+@pytest.mark.parametrize("reason", ["", "  ", None, 5])
+def test_api_asks_for_a_reason(
+    reason: object, dave: User, alice: User, sign_in: SignIn
+) -> None:
+    answer = post(sign_in(dave), alice, reason)
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["detail"] == "a reason is needed"
+
+
+def test_unknown_person_is_not_found(dave: User, sign_in: SignIn) -> None:
+    assert post(sign_in(dave), User(pk=999)).status_code == 404
