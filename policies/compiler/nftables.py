@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final, TypeAlias
 
 from policies.compiler.delta import transaction
@@ -66,6 +68,8 @@ DENY_GROUP: Final = 42
 _LONGEST_CHAIN: Final = 63
 """nft(8) takes 128 characters; a listing stays readable with fewer."""
 
+_CENTURY: Final = timedelta(days=36_525)
+
 _ADDRESS: Final[Mapping[Family, str]] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _HEADER: Final[Mapping[Family, str]] = {4: "ip", 6: "ip6"}
 
@@ -93,6 +97,7 @@ def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
         InvalidValueError: the interface's name cannot be used in a ruleset.
     """
     table_name(interface)
+    snapshot = _within_reach(snapshot)
     granted = {grant.application_id for grant in snapshot.grants}
     cut = regions(a for a in snapshot.applications if a.id in granted)
     reached: defaultdict[Label, set[Family]] = defaultdict(set)
@@ -180,6 +185,26 @@ def chain_name(label: Label) -> str:
     if len(name) <= _LONGEST_CHAIN:
         return name
     return f"app_x{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _within_reach(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with ends beyond a century as no end.
+
+    The kernel counts timeouts in nanoseconds and refuses more than 584 years; one
+    such grant must not keep a whole generation, with its revocations, from loading.
+    """
+    far = snapshot.issued + min(_CENTURY, NEVER - snapshot.issued)
+    return replace(
+        snapshot,
+        peers=tuple(
+            replace(p, expires_at=NEVER) if p.expires_at > far else p
+            for p in snapshot.peers
+        ),
+        grants=tuple(
+            replace(g, expires_at=NEVER) if g.expires_at > far else g
+            for g in snapshot.grants
+        ),
+    )
 
 
 def _sorted(
