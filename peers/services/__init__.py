@@ -9,7 +9,6 @@ from __future__ import annotations
 from peers.services.challenges import (
     create_challenge,
     prove_possession,
-    sweep_challenges,
 )
 from peers.services.devices import (
     enroll_device,
@@ -38,6 +37,5 @@ __all__ = (
     "retire_gateway",
     "revoke_device",
     "revoke_devices_of",
-    "sweep_challenges",
     "update_gateway",
 )

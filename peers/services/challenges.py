@@ -63,12 +63,6 @@ def prove_possession(
         raise PossessionError("the proof does not show that you hold the private key")
 
 
-def sweep_challenges(*, now: datetime) -> int:
-    """Delete the challenges nobody answered in time and return how many."""
-    deleted, _ = EnrolmentChallenge.objects.filter(expires_at__lte=now).delete()
-    return deleted
-
-
 def _take(challenge: EnrolmentChallenge) -> bool:
     deleted, _ = EnrolmentChallenge.objects.filter(pk=challenge.pk).delete()
     return deleted == 1

@@ -82,10 +82,3 @@ def test_the_challenge_of_another_person_is_refused_and_stays(
     with pytest.raises(PossessionError, match="unknown"):
         prove(mallory, machine, challenge)
     prove(alice, machine, challenge)
-
-
-def test_the_sweep_deletes_what_nobody_answered_in_time(alice: User) -> None:
-    services.create_challenge(user=alice, now=NOW - timedelta(minutes=11))
-    fresh = services.create_challenge(user=alice, now=NOW)
-    assert services.sweep_challenges(now=NOW) == 1
-    assert EnrolmentChallenge.objects.get() == fresh
