@@ -73,6 +73,10 @@ class User(AbstractBaseUser):
         """Return the display name."""
         return str(self)
 
+    def get_short_name(self) -> str:
+        """Return the same; Django's admin greets with it."""
+        return str(self)
+
     @property
     def ref(self) -> Ref:
         """The machine id and label, for events and rulesets."""
