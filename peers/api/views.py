@@ -63,9 +63,9 @@ class PeersView(APIView):
 
     def issue(self, device: Device) -> str:
         """Return the configuration of a device, from the layer that knows policy."""
-        text: Callable[[Device], str] = import_string(settings.PEERAGE_CLIENT_CONFIG)
+        text: Callable[..., str] = import_string(settings.PEERAGE_CLIENT_CONFIG)
         services.record_config_issued(device=device, actor=self.actor, now=self.now)
-        return text(device)
+        return text(device, now=self.now)
 
     @property
     def _portal_request(self) -> PortalRequest:
