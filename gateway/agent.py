@@ -273,6 +273,7 @@ def run(state: Path, interface: str) -> None:
     collector = Collector(
         events=events,
         entries=conntrack.list_entries,
+        evict=conntrack.evict_expired,
         spool=spool,
         journal=Journal(state),
         clock=clock,

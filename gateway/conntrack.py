@@ -47,6 +47,10 @@ CTA_IP_V6_DST: Final = 4
 CTA_PROTO_NUM: Final = 1
 CTA_PROTO_SRC_PORT: Final = 2
 CTA_PROTO_DST_PORT: Final = 3
+CTA_PROTO_ICMP_ID: Final = 4
+CTA_PROTO_ICMPV6_ID: Final = 7
+WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
+"""TCP, UDP, DCCP, SCTP, UDP-Lite."""
 
 MARK: Final = struct.Struct("!I")
 WORD: Final = struct.Struct("!I")
@@ -54,19 +58,24 @@ HALF: Final = struct.Struct("!H")
 LONG: Final = struct.Struct("!Q")
 FILTERED_MARKS: Final = 8
 """Up to so many devices are listed with one filtered dump each."""
+NO_DEVICE: Final = 0xFFFFFFFF
 BATCH: Final = 128
 """Deletions in one send; their acknowledgements fit a default buffer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowTuple:
-    """A 5-tuple in the direction of its first packet; ports where there are some."""
+    """A 5-tuple in the direction of its first packet; ports where there are some.
+
+    `icmp_id` tells echo requests to one host apart, as the kernel does.
+    """
 
     protocol: int
     source: IPAddress
     source_port: int | None
     destination: IPAddress
     destination_port: int | None
+    icmp_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +134,16 @@ def parse_tuple(data: bytes) -> FlowTuple | None:
     number = protocol.get(CTA_PROTO_NUM)
     if source is None or destination is None or number is None:
         return None
+    # GRE keeps its key where others keep ports.
+    has_ports = number[0] in WITH_PORTS
+    icmp_id = protocol.get(CTA_PROTO_ICMP_ID) or protocol.get(CTA_PROTO_ICMPV6_ID)
     return FlowTuple(
         protocol=number[0],
         source=ip_address(source),
-        source_port=_port(protocol.get(CTA_PROTO_SRC_PORT)),
+        source_port=_half(protocol.get(CTA_PROTO_SRC_PORT)) if has_ports else None,
         destination=ip_address(destination),
-        destination_port=_port(protocol.get(CTA_PROTO_DST_PORT)),
+        destination_port=_half(protocol.get(CTA_PROTO_DST_PORT)) if has_ports else None,
+        icmp_id=_half(icmp_id),
     )
 
 
@@ -150,6 +163,17 @@ def list_entries(marks: Collection[int] | None = None) -> list[Entry]:
             for entry in _dump(netlink, b"")
             if entry.mark and (marks is None or entry.mark in marks)
         ]
+
+
+def evict_expired() -> None:
+    """Make the kernel remove what has expired, and so tell of it.
+
+    Its own collector may come a minute later. A dump removes expired entries on its
+    way; this one asks for a mark that no device has, so that nothing is copied.
+    """
+    with NetlinkSocket(NETLINK_NETFILTER) as netlink:
+        for _ in _dump(netlink, _mark_filter(NO_DEVICE)):
+            pass
 
 
 def delete(entries: Sequence[Entry]) -> int:
@@ -192,5 +216,5 @@ def _number(layout: struct.Struct, data: bytes | None) -> int:
     return 0 if data is None else int(layout.unpack(data)[0])
 
 
-def _port(data: bytes | None) -> int | None:
+def _half(data: bytes | None) -> int | None:
     return None if data is None else int(HALF.unpack(data)[0])

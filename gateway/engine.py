@@ -21,7 +21,7 @@ from gateway import reconcile
 from gateway.client import Answer
 from gateway.clock import Clock
 from gateway.config import VERSION
-from gateway.conntrack import Entry
+from gateway.conntrack import Entry, FlowTuple
 from gateway.errors import KernelError, StoreError, UntrustedError
 from gateway.evidence import View
 from gateway.flows import text_time
@@ -80,7 +80,7 @@ class Observer(Protocol):
     def set_view(self, view: View) -> None:
         """Hear that another snapshot is in force."""
 
-    def revoking(self, ids: Iterable[int]) -> None:
+    def revoking(self, flows: Iterable[FlowTuple]) -> None:
         """Hear that these flows are about to be cut."""
 
 
@@ -354,7 +354,7 @@ class Engine:
         )
         if not doomed:
             return 0
-        self._observer.revoking([entry.id for entry in doomed])
+        self._observer.revoking([entry.tuple for entry in doomed])
         return self._kernel.cut(doomed)
 
     def _acknowledgement(

@@ -21,7 +21,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from gateway import conntrack
-from gateway.conntrack import Entry, FlowTuple
+from gateway.conntrack import WITH_PORTS, Entry, FlowTuple
+from gateway.errors import NetlinkError
 from gateway.netlink import (
     NETLINK_NETFILTER,
     NFGENMSG,
@@ -59,23 +60,25 @@ QUEUE_THRESHOLD: Final = 32
 IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
 IPV6: Final = struct.Struct("!IHBB16s16s")
 PORTS: Final = struct.Struct("!HH")
-WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
 EXTENSIONS: Final = frozenset({0, 43, 44, 60})
 FRAGMENT: Final = 44
 IP_VERSION_6: Final = 6
+ICMP: Final = 1
+ICMPV6: Final = 58
+ECHO_REQUESTS: Final = frozenset({8, 128})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """One logged packet: its group, prefix, tuple, and conntrack id and mark.
+    """One logged packet: its group, prefix, tuple, and conntrack mark.
 
-    `lost` is the number of messages of the group that never arrived before it.
+    The mark is 0 where the kernel cannot say (no NETFILTER_NETLINK_GLUE_CT). `lost`
+    is the number of messages of the group that never arrived before it.
     """
 
     group: int
     prefix: str
     tuple: FlowTuple | None
-    flow_id: int
     mark: int
     lost: int
 
@@ -110,9 +113,14 @@ class EventReader:
     def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
         """Yield what arrives within `timeout` seconds; ends when nothing is left.
 
-        Logs come before the ends of flows, so that an open precedes its close.
+        Ends come before logs: a tuple that is used again ends before it begins.
         """
         ready = {key.fileobj for key, _ in self._selector.select(timeout)}
+        if self._conntrack in ready:
+            for data in self._drain(self._conntrack):
+                yield from (
+                    [Overrun(source="conntrack")] if data is None else _ended(data)
+                )
         for reader, group in self._logs.items():
             if reader in ready:
                 for data in self._drain(reader):
@@ -121,11 +129,6 @@ class EventReader:
                         if data is None
                         else self._logged(data, group)
                     )
-        if self._conntrack in ready:
-            for data in self._drain(self._conntrack):
-                yield from (
-                    [Overrun(source="conntrack")] if data is None else _ended(data)
-                )
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -157,7 +160,6 @@ class EventReader:
                 group=group,
                 prefix=found.get(NFULA_PREFIX, b"").rstrip(b"\0").decode("ascii"),
                 tuple=packet_tuple(found.get(NFULA_PAYLOAD, b"")),
-                flow_id=_word(entry.get(conntrack.CTA_ID)),
                 mark=_word(entry.get(conntrack.CTA_MARK)),
                 lost=lost,
             )
@@ -186,15 +188,15 @@ def _tuple4(packet: bytes) -> FlowTuple:
     fields = IPV4.unpack_from(packet)
     version_length, fragment, protocol = fields[0], fields[4], fields[6]
     first = not fragment & 0x1FFF
-    source_port, destination_port = _ports(
-        packet, (version_length & 15) * 4, protocol if first else 0
-    )
+    offset = (version_length & 15) * 4
+    source_port, destination_port = _ports(packet, offset, protocol if first else 0)
     return FlowTuple(
         protocol=protocol,
         source=IPv4Address(fields[8]),
         source_port=source_port,
         destination=IPv4Address(fields[9]),
         destination_port=destination_port,
+        icmp_id=_icmp_id(packet, offset) if protocol == ICMP and first else None,
     )
 
 
@@ -214,7 +216,15 @@ def _tuple6(packet: bytes) -> FlowTuple:
         source_port=source_port,
         destination=IPv6Address(destination),
         destination_port=destination_port,
+        icmp_id=_icmp_id(packet, offset) if protocol == ICMPV6 and first else None,
     )
+
+
+def _icmp_id(packet: bytes, offset: int) -> int | None:
+    """Return the identifier of an echo request (RFC 792, RFC 4443 §4.1)."""
+    if packet[offset] not in ECHO_REQUESTS or offset + 6 > len(packet):
+        return None
+    return int.from_bytes(packet[offset + 4 : offset + 6])
 
 
 def _ports(packet: bytes, offset: int, protocol: int) -> tuple[int | None, int | None]:
@@ -235,17 +245,28 @@ def _ended(data: bytes) -> Iterator[Entry]:
 def _open_log(group: int) -> NetlinkSocket:
     reader = NetlinkSocket(NETLINK_NETFILTER, receive_buffer=RECEIVE_BUFFER)
     header = NFGENMSG.pack(socket.AF_UNSPEC, 0, group)
-    flags = NFULNL_CFG_F_SEQ | NFULNL_CFG_F_CONNTRACK
+    flags = NFULNL_CFG_F_SEQ
     settings = (
         attribute(NFULA_CFG_CMD, bytes([NFULNL_CFG_CMD_BIND])),
         attribute(NFULA_CFG_MODE, struct.pack("!IBx", COPY_BYTES, NFULNL_COPY_PACKET)),
-        attribute(NFULA_CFG_FLAGS, struct.pack("!H", flags)),
+        _log_flags(flags),
         attribute(NFULA_CFG_TIMEOUT, struct.pack("!I", FLUSH_CENTISECONDS)),
         attribute(NFULA_CFG_QTHRESH, struct.pack("!I", QUEUE_THRESHOLD)),
     )
     for setting in settings:
         reader.request(ULOG_CONFIG, 0, header + setting, what=f"nflog group {group}")
+    try:
+        setting = _log_flags(flags | NFULNL_CFG_F_CONNTRACK)
+        reader.request(ULOG_CONFIG, 0, header + setting, what="nflog with conntrack")
+    except NetlinkError as exc:
+        # The mark is then found through the source address, which gives it anyway.
+        if exc.number != errno.EOPNOTSUPP:
+            raise
     return reader
+
+
+def _log_flags(flags: int) -> bytes:
+    return attribute(NFULA_CFG_FLAGS, struct.pack("!H", flags))
 
 
 def _word(data: bytes | None) -> int:

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from gateway.client import Portal
 from gateway.clock import Clock
-from gateway.conntrack import Entry
+from gateway.conntrack import Entry, FlowTuple
 from gateway.errors import SpoolError
 from gateway.events import ACCEPT_GROUP, Logged, Overrun
 from gateway.flows import FlowTable, Record, text_time
@@ -31,6 +31,7 @@ from policies.compiler.types import IPAddress, IPNetwork
 
 SYNC_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 1.0
+EVICT_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 5.0
 UPLOAD_RECORDS: Final = 1000
 
@@ -70,32 +71,41 @@ class Collector:
         *,
         events: EventSource,
         entries: Callable[[], Sequence[Entry]],
+        evict: Callable[[], None],
         spool: Spool,
         journal: Journal,
         clock: Clock,
     ) -> None:
-        """Collect from `events`; `entries` lists the flows the kernel holds."""
+        """Collect from `events`.
+
+        `entries` lists the flows the kernel holds, `evict` makes it tell of those
+        that have expired.
+        """
         self._events = events
         self._entries = entries
+        self._evict = evict
         self._spool = spool
         self._journal = journal
         self._clock = clock
         self._flows = FlowTable()
         self._view = View(generation=0)
+        self._holders: Mapping[IPAddress, int] = {}
         self._early: list[tuple[float, Entry]] = []
         self._unwritten = 0
-        self._stepped = self._synced = clock.ticks()
+        self._stepped = self._synced = self._evicted = clock.ticks()
         self._is_writing = True
         self.durable = threading.Event()
         """Set whenever records became durable; the uploader clears it."""
 
     def set_view(self, view: View) -> None:
         """Attribute by another snapshot from now on."""
+        # A log that is read now may be of a device that left a moment ago.
+        self._holders = {**self._holders, **view.devices}
         self._view = view
 
-    def revoking(self, ids: Iterable[int]) -> None:
+    def revoking(self, flows: Iterable[FlowTuple]) -> None:
         """Note that these flows are about to be cut by a decision."""
-        self._flows.revoking(ids)
+        self._flows.revoking(flows)
 
     def is_healthy(self) -> bool:
         """Return whether records are being read and made durable."""
@@ -128,6 +138,9 @@ class Collector:
                         self._ended(event)
         self._tell_early()
         self._stepped = self._clock.ticks()
+        if self._flows and self._stepped - self._evicted >= EVICT_SECONDS:
+            self._evicted = self._stepped
+            self._evict()
         if self._stepped - self._synced >= SYNC_SECONDS:
             self._sync()
 
@@ -151,21 +164,20 @@ class Collector:
                 event, devices=view.devices, generation=view.generation, now=now
             )
         else:
-            held = self._flows.get(event.flow_id)
-            if held is not None and held.tuple == event.tuple:
-                return
-            record = self._flows.opened(event, generation=view.generation, now=now)
-            opened = self._flows.get(event.flow_id)
+            record = self._flows.opened(
+                event, devices=self._holders, generation=view.generation, now=now
+            )
+            opened = self._flows.get(event.tuple) if event.tuple else None
             if record is not None and opened is not None:
                 self._journal.opened(opened)
         if record is not None:
             self._write(record)
 
     def _ended(self, entry: Entry) -> None:
-        if self._flows.get(entry.id) is None:
-            self._early.append((self._clock.ticks() + PATIENCE_SECONDS, entry))
-        else:
+        if entry.tuple in self._flows:
             self._close(entry)
+        else:
+            self._early.append((self._clock.ticks() + PATIENCE_SECONDS, entry))
 
     def _tell_early(self) -> None:
         """Tell the ends whose beginning has come, or will not come any more."""
@@ -174,7 +186,7 @@ class Collector:
         ticks, waiting = self._clock.ticks(), self._early
         self._early = []
         for due, entry in waiting:
-            if self._flows.get(entry.id) is not None:
+            if entry.tuple in self._flows:
                 self._close(entry)
             elif due <= ticks:
                 self._reconstruct(entry)
@@ -183,18 +195,19 @@ class Collector:
                 self._early.append((due, entry))
 
     def _close(self, entry: Entry) -> None:
-        self._write(self._flows.closed(entry, now=self._clock.now()))
-        self._journal.closed(entry.id)
+        record = self._flows.closed(entry, now=self._clock.now())
+        self._write(record)
+        self._journal.closed(str(record["flow"]))
 
     def _compare(self) -> None:
         """Bring the open flows in line with the kernel's; count what was missed."""
-        entries = {e.id: e for e in self._entries() if self._view.is_ours(e)}
-        waiting = {entry.id for _, entry in self._early}
+        entries = {e.tuple: e for e in self._entries() if self._view.is_ours(e)}
+        waiting = {entry.tuple for _, entry in self._early}
         gone = self._flows.missing(entries.keys() | waiting, now=self._clock.now())
         for record in gone:
             self._write(record)
         self._gap("conntrack", len(gone))
-        unseen = [e for e in entries.values() if self._flows.get(e.id) is None]
+        unseen = [e for e in entries.values() if e.tuple not in self._flows]
         for entry in unseen:
             self._reconstruct(entry)
         self._gap("nflog", len(unseen))

@@ -1,8 +1,10 @@
 """From kernel events to evidence records: who opened what, how it ended. Pure.
 
-* The device of a flow is its conntrack mark, put there by the ruleset before the
-  decision; the grant and the application are the prefix of the rule that accepted.
-* A flow has one name (`flow`), from its open to its close.
+* The device of a flow is its conntrack mark, put there by the ruleset from the source
+  address before the decision. A log without the mark is attributed by that address.
+* The grant and the application are the prefix of the rule that accepted.
+* A flow has one name (`flow`), from its open to its close. The two are joined by the
+  tuple, which conntrack holds once at a time.
 * Denials of one tuple within 30 seconds are one denial: retransmissions of one
   attempt are not attempts.
 * An end whose beginning was not seen is kept, under a name of its own; what could
@@ -14,6 +16,7 @@ gives.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -38,7 +41,6 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class OpenFlow:
     """A flow that was accepted and has not ended."""
 
-    id: int
     flow: str
     device: int
     tuple: FlowTuple
@@ -46,44 +48,58 @@ class OpenFlow:
 
 
 class FlowTable:
-    """The flows that are open, and the denials that were told lately."""
+    """The flows that are open, by tuple, and the denials that were told lately."""
 
     def __init__(self) -> None:
         """Start with nothing open."""
-        self._open: dict[int, OpenFlow] = {}
-        self._revoked: set[int] = set()
+        self._open: dict[FlowTuple, OpenFlow] = {}
+        self._revoked: set[FlowTuple] = set()
         self._denied: dict[tuple[FlowTuple, str], datetime] = {}
 
     def __len__(self) -> int:
         """Return how many flows are open."""
         return len(self._open)
 
-    def opened(self, log: Logged, *, generation: int, now: datetime) -> Record | None:
-        """Return the record of an accepted first packet, None if it names no grant."""
+    def __contains__(self, flow: object) -> bool:
+        """Return whether that tuple is open."""
+        return flow in self._open
+
+    def opened(
+        self,
+        log: Logged,
+        *,
+        devices: Mapping[IPAddress, int],
+        generation: int,
+        now: datetime,
+    ) -> Record | None:
+        """Return the record of an accepted first packet.
+
+        None for what is no beginning: no grant in the prefix, or a further packet of
+        a flow that nobody has answered yet.
+        """
         match = PREFIX.match(log.prefix)
-        if match is None or log.tuple is None:
+        if match is None or log.tuple is None or log.tuple in self._open:
             return None
         flow = OpenFlow(
-            id=log.flow_id,
-            flow=flow_name(log.flow_id, now),
-            device=log.mark,
+            flow=flow_name(log.tuple, now),
+            device=log.mark or devices.get(log.tuple.source, 0),
             tuple=log.tuple,
             opened_at=now,
         )
-        self._open[flow.id] = flow
+        self._open[flow.tuple] = flow
         return _open_record(flow, int(match[1]), int(match[2]), generation)
 
     def closed(self, entry: Entry, *, now: datetime) -> Record:
         """Return the record of an ended flow with its counters."""
         started = _from_ns(entry.started_ns)
-        flow = self._open.pop(entry.id, None)
-        reason = "revoked" if entry.id in self._revoked else "closed"
-        self._revoked.discard(entry.id)
+        flow = self._open.pop(entry.tuple, None)
+        reason = "revoked" if entry.tuple in self._revoked else "closed"
+        self._revoked.discard(entry.tuple)
         begun = started or (flow.opened_at if flow else now)
         return {
             "kind": "close",
             "at": text_time(now),
-            "flow": flow.flow if flow else flow_name(entry.id, begun),
+            "flow": flow.flow if flow else flow_name(entry.tuple, begun),
             "device": entry.mark,
             **tuple_fields(entry.tuple),
             "bytes_up": entry.bytes_up,
@@ -119,20 +135,20 @@ class FlowTable:
         return {
             "kind": "deny",
             "at": text_time(now),
-            "flow": f"d{flow_name(log.flow_id, now)}",
+            "flow": f"d{flow_name(log.tuple, now)}",
             "device": devices.get(log.tuple.source),
             **tuple_fields(log.tuple),
             "reason": reason,
             "generation": generation,
         }
 
-    def revoking(self, ids: Iterable[int]) -> None:
+    def revoking(self, flows: Iterable[FlowTuple]) -> None:
         """Note that these flows are about to be cut; their close says so."""
-        self._revoked.update(ids)
+        self._revoked.update(flows)
 
-    def get(self, flow_id: int) -> OpenFlow | None:
-        """Return the open flow with that conntrack id, or None."""
-        return self._open.get(flow_id)
+    def get(self, flow: FlowTuple) -> OpenFlow | None:
+        """Return the open flow with that tuple, or None."""
+        return self._open.get(flow)
 
     def open_flows(self) -> list[OpenFlow]:
         """Return every open flow."""
@@ -148,28 +164,28 @@ class FlowTable:
         """
         begun = _from_ns(entry.started_ns) or EPOCH
         flow = OpenFlow(
-            id=entry.id,
-            flow=flow_name(entry.id, begun),
+            flow=flow_name(entry.tuple, begun),
             device=entry.mark,
             tuple=entry.tuple,
             opened_at=begun,
         )
-        self._open[flow.id] = flow
+        self._open[flow.tuple] = flow
         return _open_record(flow, grant, application, generation)
 
     def restore(self, flows: Iterable[OpenFlow]) -> None:
         """Take over flows that an earlier run of the agent had open."""
-        self._open.update((flow.id, flow) for flow in flows)
+        self._open.update((flow.tuple, flow) for flow in flows)
 
-    def missing(self, alive: Collection[int], *, now: datetime) -> list[Record]:
+    def missing(self, alive: Collection[FlowTuple], *, now: datetime) -> list[Record]:
         """Return closes for flows that are gone from the kernel without an event.
 
         Their counters were lost with the event and read 0; the reason `restart`
         says so.
         """
-        gone = [flow for flow in self._open.values() if flow.id not in alive]
+        gone = [flow for flow in self._open.values() if flow.tuple not in alive]
         for flow in gone:
-            del self._open[flow.id]
+            del self._open[flow.tuple]
+        self._revoked &= self._open.keys()
         return [_lost_close(flow, now) for flow in gone]
 
     def _remember_denial(self, key: tuple[FlowTuple, str], now: datetime) -> None:
@@ -193,9 +209,10 @@ def tuple_fields(flow: FlowTuple) -> Record:
     }
 
 
-def flow_name(flow_id: int, begun: datetime) -> str:
-    """Return the name of a flow on this gateway: its conntrack id and microsecond."""
-    return f"{flow_id:08x}-{int(begun.timestamp() * 1_000_000):x}"
+def flow_name(flow: FlowTuple, begun: datetime) -> str:
+    """Return the name of a flow on this gateway: its tuple and its microsecond."""
+    digest = hashlib.blake2s(repr(flow).encode(), digest_size=6).hexdigest()
+    return f"{digest}-{int(begun.timestamp() * 1_000_000):x}"
 
 
 def text_time(moment: datetime) -> str:

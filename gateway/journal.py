@@ -32,7 +32,7 @@ class Journal:
 
     def read(self) -> list[OpenFlow]:
         """Return the flows that were open; a line that is torn is passed over."""
-        found: dict[int, OpenFlow] = {}
+        found: dict[str, OpenFlow] = {}
         try:
             text = self._path.read_text(encoding="ascii")
         except FileNotFoundError:
@@ -44,7 +44,7 @@ class Journal:
                     found.pop(document["closed"], None)
                 else:
                     flow = _flow(document)
-                    found[flow.id] = flow
+                    found[flow.flow] = flow
             except (ValueError, KeyError, TypeError):
                 continue
         return list(found.values())
@@ -53,9 +53,9 @@ class Journal:
         """Note a flow that began."""
         self._pending.append(_line(flow))
 
-    def closed(self, flow_id: int) -> None:
-        """Note a flow that ended."""
-        self._pending.append(json.dumps({"closed": flow_id}))
+    def closed(self, flow: str) -> None:
+        """Note a flow that ended, by its name."""
+        self._pending.append(json.dumps({"closed": flow}))
 
     def write(self, open_flows: Iterable[OpenFlow], *, count: int) -> None:
         """Write what was noted; write the file anew when it is mostly history."""
@@ -83,10 +83,10 @@ class Journal:
 def _line(flow: OpenFlow) -> str:
     return json.dumps(
         {
-            "id": flow.id,
             "flow": flow.flow,
             "device": flow.device,
             "opened_at": text_time(flow.opened_at),
+            "icmp_id": flow.tuple.icmp_id,
             **tuple_fields(flow.tuple),
         }
     )
@@ -94,7 +94,6 @@ def _line(flow: OpenFlow) -> str:
 
 def _flow(document: dict[str, Any]) -> OpenFlow:
     return OpenFlow(
-        id=int(document["id"]),
         flow=str(document["flow"]),
         device=int(document["device"]),
         opened_at=datetime.fromisoformat(document["opened_at"]),
@@ -104,5 +103,6 @@ def _flow(document: dict[str, Any]) -> OpenFlow:
             source_port=document["source_port"],
             destination=ip_address(document["destination"]),
             destination_port=document["destination_port"],
+            icmp_id=document["icmp_id"],
         ),
     )

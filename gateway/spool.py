@@ -176,7 +176,7 @@ class Spool:
                 return
             reason = "the disk is full"
         except OSError as exc:
-            reason = exc.strerror
+            reason = exc.strerror or "error"
         with contextlib.suppress(OSError):
             self._file.seek(position)
             self._file.truncate()

@@ -10,8 +10,10 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
-from pyroute2 import IPRoute, WireGuard
-from pyroute2.netlink.exceptions import NetlinkError as Pyroute2Error
+from pyroute2 import IPRoute, WireGuard  # type: ignore[import-untyped]
+from pyroute2.netlink.exceptions import (  # type: ignore[import-untyped]
+    NetlinkError as Pyroute2Error,
+)
 
 from gateway.errors import WireGuardError
 from gateway.wireguard import InterfaceState, PeerMap

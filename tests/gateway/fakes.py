@@ -1,0 +1,244 @@
+"""Small working implementations of the agent's interfaces, held in memory.
+
+`FakePortal` serves signed snapshots and takes evidence; `FakeKernel` holds peers and
+flows and notes every change in order; `FakeClock` stands until it is moved.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from gateway.client import Answer
+from gateway.conntrack import Entry, FlowTuple
+from gateway.errors import KernelError, NftablesError, PortalUnreachableError
+from gateway.events import Logged, Overrun
+from gateway.wireguard import InterfaceState, PeerMap
+from policies.compiler.holdings import Holdings
+from policies.compiler.nftables import Ruleset
+from policies.compiler.types import IPNetwork, Snapshot, address
+from tests.gateway.world import NOW, Signer, signer
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """Both clocks; `advance` moves them together, `wall` alone when set."""
+
+    wall: datetime = NOW
+    elapsed: float = 1000.0
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return self.wall
+
+    def ticks(self) -> float:
+        """Return the ticks."""
+        return self.elapsed
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+
+class FakePortal:
+    """`publish` a snapshot; polls get it, acknowledgements and evidence are kept."""
+
+    def __init__(self, *, clock: FakeClock | None = None, wait: float = 0.0) -> None:
+        """Serve nothing yet; a poll waits `wait` seconds for news."""
+        self.signer: Signer = signer()
+        self.clock = clock
+        self.lease_seconds = 900.0
+        self.acknowledgements: list[Mapping[str, object]] = []
+        self.records: list[dict[str, object]] = []
+        self.is_reachable = True
+        self.receipts_back = 0
+        self._wait = wait
+        self._news = threading.Condition()
+        self._snapshot: Snapshot | None = None
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serve this snapshot from now on."""
+        with self._news:
+            self._snapshot = snapshot
+            self._news.notify_all()
+
+    def poll(self, *, after: int, epoch: int) -> Answer:
+        """Answer as the portal does."""
+        del epoch
+        with self._news:
+            self._news.wait_for(lambda: self._generation() > after, self._wait)
+            snapshot = self._snapshot
+        if snapshot is None or not self.is_reachable:
+            raise PortalUnreachableError("nobody answers")
+        now = self.clock.now() if self.clock else snapshot.issued
+        return Answer(
+            snapshot=self.signer.snapshot(snapshot)
+            if snapshot.generation > after
+            else None,
+            lease=self.signer.lease(snapshot, issued=now, seconds=self.lease_seconds),
+        )
+
+    def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
+        """Keep an acknowledgement."""
+        with self._news:
+            self.acknowledgements.append(acknowledgement)
+            self._news.notify_all()
+
+    def send_evidence(self, records: Sequence[bytes]) -> bytes:
+        """Keep the records that are new and sign for the last."""
+        if not self.is_reachable:
+            raise PortalUnreachableError("nobody answers")
+        held = max((int(str(r["seq"])) for r in self.records), default=0)
+        parsed = [json.loads(record) for record in records]
+        self.records += [record for record in parsed if record["seq"] > held]
+        last = max(held, *(record["seq"] for record in parsed))
+        return self.signer.receipt(last - self.receipts_back)
+
+    def _generation(self) -> int:
+        return self._snapshot.generation if self._snapshot else 0
+
+
+@dataclass(slots=True)
+class FakeKernel:
+    """Peers and flows in memory; `done` is what was asked, in order."""
+
+    interface: str = "wg0"
+    port: int = 0
+    held: dict[str, frozenset[IPNetwork]] = field(default_factory=dict)
+    flows: list[Entry] = field(default_factory=list)
+    done: list[tuple[str, object]] = field(default_factory=list)
+    refuses_transactions: bool = False
+    refuses_peers: bool = False
+
+    def prepare(self, *, private_key: str) -> None:
+        """Note it."""
+        self.done.append(("prepare", len(private_key)))
+
+    def ruleset(self, *, now: datetime) -> Ruleset | None:
+        """Hold no table that could be read."""
+        del now
+
+    def peers(self) -> InterfaceState:
+        """Return the peers."""
+        return InterfaceState(listen_port=self.port, peers=dict(self.held))
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Return the peers only: rules are text here."""
+        del now
+        return Holdings(
+            peers=tuple(sorted((key,) for key in self.held)),
+            devices=(),
+            subjects=(),
+            destinations=(),
+            rules=(),
+        )
+
+    def run(self, text: str) -> None:
+        """Note a transaction, or refuse it."""
+        if self.refuses_transactions and " live " not in text:
+            raise NftablesError("no")
+        self.done.append(("nft", text))
+
+    def remove_peers(self, keys: Iterable[str]) -> None:
+        """Remove peers."""
+        gone = tuple(keys)
+        self.done.append(("remove", gone))
+        for key in gone:
+            self.held.pop(key)
+
+    def set_peers(self, peers: PeerMap) -> None:
+        """Add or change peers."""
+        if self.refuses_peers:
+            raise KernelError("no")
+        self.done.append(("set", tuple(peers)))
+        self.held.update(peers)
+
+    def set_listen_port(self, port: int) -> None:
+        """Set the port."""
+        self.done.append(("port", port))
+        self.port = port
+
+    def add_routes(self, prefixes: Iterable[IPNetwork]) -> None:
+        """Note the routes."""
+        self.done.append(("routes", tuple(prefixes)))
+
+    def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
+        """Return flows by device."""
+        return [f for f in self.flows if devices is None or f.mark in devices]
+
+    def cut(self, entries: Sequence[Entry]) -> int:
+        """Cut flows."""
+        self.done.append(("cut", tuple(entry.id for entry in entries)))
+        gone = {entry.id for entry in entries}
+        before = len(self.flows)
+        self.flows = [f for f in self.flows if f.id not in gone]
+        return before - len(self.flows)
+
+    def names(self) -> list[str]:
+        """Return the kinds of what was done, in order."""
+        return [name for name, _ in self.done]
+
+
+class FakeEvents:
+    """Events that a test puts in."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.waiting: list[Logged | Entry | Overrun] = []
+
+    def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
+        """Give out what waits."""
+        del timeout
+        events, self.waiting = self.waiting, []
+        yield from events
+
+
+def tcp(
+    device: int, port: int = 40000, *, to: str = "10.50.0.10", dport: int = 8080
+) -> FlowTuple:
+    """Return the tuple of a TCP flow from a device."""
+    return FlowTuple(
+        protocol=6,
+        source=address(f"100.64.0.{device}"),
+        source_port=port,
+        destination=address(to),
+        destination_port=dport,
+    )
+
+
+def entry(number: int, device: int, flow: FlowTuple | None = None) -> Entry:
+    """Return a conntrack entry with counters."""
+    return Entry(
+        id=number,
+        mark=device,
+        tuple=flow or tcp(device),
+        original=b"",
+        zone=0,
+        bytes_up=100,
+        bytes_down=2000,
+        packets_up=3,
+        packets_down=4,
+        started_ns=int(NOW.timestamp()) * 10**9,
+        ended_ns=int(NOW.timestamp()) * 10**9 + 5 * 10**9,
+    )
+
+
+def logged(
+    device: int,
+    *,
+    prefix: str = "gt_9/ap_3",
+    flow: FlowTuple | None = None,
+    lost: int = 0,
+) -> Logged:
+    """Return a logged packet; a prefix that names no grant is a denial."""
+    return Logged(
+        group=41 if prefix.startswith("gt_") else 42,
+        prefix=prefix,
+        tuple=flow or tcp(device),
+        mark=device,
+        lost=lost,
+    )

@@ -1,0 +1,1 @@
+"""Real tunnels, real nftables, real conntrack, each scenario in its own namespaces."""

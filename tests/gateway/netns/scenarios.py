@@ -1,0 +1,262 @@
+"""What happens with real packets; each scenario prints facts as one JSON object.
+
+`python -m tests.gateway.netns.scenarios NAME`, inside `unshare --net --mount`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from gateway.conntrack import list_entries
+from gateway.netfilter import Nftables
+from policies.compiler.holdings import holdings, holdings_digest
+from policies.compiler.nftables import live_text
+from tests.gateway.netns import lab
+from tests.gateway.netns.lab import GatewayUnderTest, Server, Stream, fetch, ping, until
+from tests.gateway.world import ALICE, BOB, facts, snapshot, without
+
+Facts = dict[str, object]
+BYTES: Final = 100_000
+
+
+@contextlib.contextmanager
+def gateway_alone() -> Iterator[GatewayUnderTest]:
+    """Build the lab and a gateway whose agent has not started."""
+    lab.prepare()
+    server, gateway = Server(), GatewayUnderTest()
+    server.start()
+    pid = wireguard_pid()
+    try:
+        yield gateway
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+        gateway.stop()
+        server.stop()
+
+
+@contextlib.contextmanager
+def world() -> Iterator[GatewayUnderTest]:
+    """Publish generation 1, start the agent, connect both devices."""
+    with gateway_alone() as gateway:
+        gateway.portal.publish(snapshot(now=gateway.clock.now()))
+        gateway.agent.start()
+        gateway.applied(1)
+        with (
+            lab.device("alice", gateway_key=gateway.public),
+            lab.device("bob", gateway_key=gateway.public),
+        ):
+            yield gateway
+
+
+def wireguard_pid() -> int:
+    """Return the process that serves wg0: the one child of this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return int(children.read_text(encoding="ascii").split()[0])
+
+
+def reach() -> Facts:
+    """Reach what is granted, on both families, and nothing else."""
+    with world() as gateway:
+        expected = snapshot(now=gateway.clock.now())
+        found: Facts = {
+            "granted_v4": fetch("alice", "10.50.0.10", BYTES),
+            "granted_v6": fetch("alice", "fd50::10", BYTES),
+            "bob_granted_v4": fetch("bob", "10.50.0.10", BYTES),
+            "denied_v4": fetch("alice", "10.50.0.11", 1, seconds=1),
+            "denied_v6": fetch("alice", "fd50::11", 1, seconds=1),
+            "granted_ping": ping("alice", "10.50.0.11"),
+            "denied_ping": ping("bob", "10.50.0.11"),
+            "lateral": ping("alice", "100.64.0.8"),
+            "input": ping("alice", "10.50.0.1"),
+            "observed_digest": gateway.applied(1)["observed_digest"],
+            "expected_digest": holdings_digest(
+                holdings(expected, "wg0", now=gateway.clock.now())
+            ),
+        }
+        until(lambda: len(gateway.records("close")) >= 3, "closes", 20)
+        found["opens"] = gateway.records("open")
+        found["closes"] = gateway.records("close")
+        found["denies"] = gateway.records("deny")
+        found["gaps"] = gateway.records("gap")
+        return found
+
+
+def revoke() -> Facts:
+    """Revoke alice while alice and bob download; restart nothing."""
+    with world() as gateway:
+        alice, bob = Stream("alice", "10.50.0.10"), Stream("bob", "10.50.0.10")
+        control = alice.is_running() and bob.is_running()
+        gateway.portal.publish(
+            snapshot(2, of=without([ALICE], facts()), now=gateway.clock.now())
+        )
+        decided = time.monotonic()
+        acknowledgement = gateway.applied(2)
+        until(lambda: gateway.records("close"), "the close of the cut flow")
+        return {
+            "control": control,
+            "alice_runs": alice.is_running(),
+            "bob_runs": bob.is_running(),
+            "cut_after_ms": round((alice.last - decided) * 1000, 1),
+            "alice_again": fetch("alice", "10.50.0.10", 1, seconds=1),
+            "bob_again": fetch("bob", "10.50.0.10", 5),
+            "acknowledgement": acknowledgement,
+            "closes": gateway.records("close"),
+            "peers": len(gateway.kernel.peers().peers),
+            "marks": sorted({e.mark for e in list_entries()}),
+        }
+
+
+def narrow() -> Facts:
+    """Take one application from alice: only her flows to it are cut."""
+    with world() as gateway:
+        alice, bob = Stream("alice", "10.50.0.10"), Stream("bob", "10.50.0.10")
+        pinged = ping("alice", "10.50.0.11")
+        before = facts()
+        group_loses_alice = replace(before, memberships=((2, 4),))
+        gateway.portal.publish(
+            snapshot(2, of=group_loses_alice, now=gateway.clock.now())
+        )
+        acknowledgement = gateway.applied(2)
+        handshakes = gateway.kernel.peers().peers.keys()
+        return {
+            "pinged": pinged,
+            "alice_runs": alice.is_running(),
+            "bob_runs": bob.is_running(),
+            "alice_pings": ping("alice", "10.50.0.11"),
+            "flows_cut": acknowledgement["flows_cut"],
+            "peers": len(handshakes),
+        }
+
+
+def expire() -> Facts:
+    """Let the lease element end by itself: the kernel closes without any agent."""
+    with world() as gateway:
+        alice = Stream("alice", "10.50.0.10")
+        gateway.stop()
+        nftables = Nftables()
+        nftables.run(live_text("wg0", 2))
+        begun = time.monotonic()
+        control = alice.is_running()
+        until(lambda: time.monotonic() - alice.last > 1, "the kernel to close", 10)
+        closed_after = alice.last - begun
+        refused = fetch("alice", "10.50.0.10", 1, seconds=1)
+        nftables.run(live_text("wg0", 30))
+        opened_again = fetch("bob", "10.50.0.10", 7)
+        return {
+            "control": control,
+            "closed_after": closed_after,
+            "refused": refused,
+            "opened_again": opened_again,
+        }
+
+
+def restart() -> Facts:
+    """Stop the agent and start another on the same state: nobody notices."""
+    with world() as gateway:
+        alice = Stream("alice", "10.50.0.10")
+        until(lambda: gateway.records("open"), "the open")
+        gateway.stop()
+        gateway.build()
+        gateway.agent.start()
+        running = alice.is_running()
+        alice.close()
+        until(lambda: gateway.records("close"), "the close", 20)
+        return {
+            "running": running,
+            "peers": len(gateway.kernel.peers().peers),
+            "opens": gateway.records("open"),
+            "closes": gateway.records("close"),
+            "starts": len(gateway.records("start")),
+            "gaps": gateway.records("gap"),
+            "generation": gateway.engine.generation,
+        }
+
+
+def closed() -> Facts:
+    """Start without a portal: forwarding is on, and nothing passes."""
+    with gateway_alone() as gateway:
+        gateway.portal.is_reachable = False
+        gateway.agent.start()
+        forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii")
+        with lab.device("alice", gateway_key=gateway.public):
+            refused = fetch("alice", "10.50.0.10", 1, seconds=1)
+            gateway.portal.is_reachable = True
+            gateway.portal.publish(snapshot(now=gateway.clock.now()))
+            gateway.applied(1)
+            # A device whose handshake was ignored tries again after five seconds.
+            until(lambda: fetch("alice", "10.50.0.10", 9), "the gate to open", 15)
+            return {"forwarding": forwarding.strip(), "refused": refused}
+
+
+def planted() -> Facts:
+    """Break the ruleset on purpose: the probes of `reach` must notice."""
+    with world() as gateway:
+        # A device's tunnel is known from its first handshake on.
+        fetch("bob", "10.50.0.10", 1)
+        before = fetch("alice", "10.50.0.11", 6, seconds=1)
+        gateway.kernel.run(
+            "flush chain inet peerage_wg0 forward\n"
+            "add rule inet peerage_wg0 forward accept\n"
+        )
+        return {
+            "before": before,
+            "after": fetch("alice", "10.50.0.11", 6, seconds=1),
+            "lateral": ping("alice", "100.64.0.8"),
+            "digest": holdings_digest(gateway.kernel.holdings(now=gateway.clock.now())),
+            "acknowledged": gateway.applied(1)["observed_digest"],
+        }
+
+
+def session_end() -> Facts:
+    """End a session by its time alone: the kernel and the sweep do it."""
+    with world() as gateway:
+        bob = Stream("bob", "10.50.0.10")
+        alice = Stream("alice", "10.50.0.10")
+        now = gateway.clock.now()
+        ending = replace(
+            facts(),
+            devices=tuple(
+                replace(d, expires_at=now + timedelta(seconds=3)) if d.id == BOB else d
+                for d in facts().devices
+            ),
+        )
+        gateway.portal.publish(snapshot(2, of=ending, now=now))
+        gateway.applied(2)
+        control = bob.is_running(0.3)
+        time.sleep(3.5)
+        return {
+            "control": control,
+            "bob_runs": bob.is_running(),
+            "alice_runs": alice.is_running(),
+            "marks": sorted({e.mark for e in list_entries()}),
+        }
+
+
+SCENARIOS: Final[dict[str, Callable[[], Facts]]] = {
+    function.__name__: function
+    for function in (
+        reach,
+        revoke,
+        narrow,
+        expire,
+        restart,
+        closed,
+        session_end,
+        planted,
+    )
+}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(SCENARIOS[sys.argv[1]](), default=str))
