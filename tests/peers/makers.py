@@ -17,6 +17,7 @@ from peers.possession import possession_proof, public_key_of
 from peers.services.gateways import PROOF_CONTEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from peers.models import Device, EnrolmentChallenge, Gateway
@@ -112,11 +113,18 @@ class Agent:
             "proof": self.proof(token),
         }
 
-    def enroll(self, token: str, *, now: datetime = NOW, **changed: str) -> Gateway:
+    def enroll(
+        self,
+        token: str,
+        changed: Mapping[str, str] | None = None,
+        *,
+        now: datetime = NOW,
+    ) -> Gateway:
         """Enrol with a token; `changed` replaces parts of the document."""
-        if "wireguard_key" in changed and "proof" not in changed:
-            changed["proof"] = self.proof(token, wireguard_key=changed["wireguard_key"])
-        document = {**self.document(token), **changed}
+        changed = changed or {}
+        wireguard_key = changed.get("wireguard_key", self.wireguard_key)
+        proof = self.proof(token, wireguard_key=wireguard_key)
+        document = {**self.document(token), "proof": proof, **changed}
         return services.enroll_gateway(**document, actor=SYSTEM, now=now)
 
 

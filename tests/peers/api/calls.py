@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
     from django.test import Client
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
     from tests.peers.makers import Machine
 
 
-def post(client: Client, path: str, body: object = None) -> HttpResponse:
+def post(client: Client, path: str, body: object = None) -> Answer:
     """Post JSON."""
     return client.post(path, json.dumps(body or {}), content_type="application/json")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from audit.models import AuditEvent
@@ -15,11 +16,14 @@ from tests.peers.api.calls import enrolment, post
 from tests.peers.api.conftest import Bearer
 from tests.peers.makers import Machine, codes
 
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
+
 pytestmark = pytest.mark.usefixtures("pools")
 DEVICES = "/api/v1/devices/"
 
 
-def assert_problem(answer: HttpResponse, status: int, words: str = "") -> None:
+def assert_problem(answer: Answer, status: int, words: str = "") -> None:
     """Check the shape of a refusal."""
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/problem+json"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from django.core.cache import cache
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
@@ -19,6 +19,9 @@ from peers.models import Gateway, GatewayEnrolmentToken, GatewayState
 from policies.errors import SigningKeyError
 from policies.signing import verification_key
 from tests.peers.makers import NOW, Agent, codes, make_gateway
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 pytestmark = pytest.mark.usefixtures("db", "signing_key")
 
@@ -39,7 +42,7 @@ def token() -> str:
     return token
 
 
-def enroll(body: object, *, client: Client | None = None) -> HttpResponse:
+def enroll(body: object, *, client: Client | None = None) -> Answer:
     """Post an enrolment."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return (client or Client(enforce_csrf_checks=True)).post(
@@ -47,7 +50,7 @@ def enroll(body: object, *, client: Client | None = None) -> HttpResponse:
     )
 
 
-def assert_refused(answer: HttpResponse, status: int) -> None:
+def assert_refused(answer: Answer, status: int) -> None:
     """Refused with one event; the gateway still waits."""
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer["Content-Type"] == "application/problem+json"

@@ -185,7 +185,7 @@ def test_a_bad_enrolment_is_refused_and_leaves_the_token(
 ) -> None:
     token = issue(make_gateway())
     with pytest.raises(error):
-        Agent().enroll(token, **changed)
+        Agent().enroll(token, changed)
     assert_still_pending(token)
 
 
@@ -193,7 +193,8 @@ def test_a_proof_for_another_key_is_refused() -> None:
     token, agent = issue(make_gateway()), Agent()
     with pytest.raises(PossessionError):
         agent.enroll(
-            token, wireguard_key=Machine().public_key, proof=agent.proof(token)
+            token,
+            {"wireguard_key": Machine().public_key, "proof": agent.proof(token)},
         )
     assert_still_pending(token)
 
@@ -205,7 +206,7 @@ def test_the_key_of_a_device_is_refused_also_when_revoked(alice: User) -> None:
     services.revoke_device(device=device, reason="", actor=SYSTEM, now=NOW)
     token = issue(make_gateway())
     with pytest.raises(KeySeenError):
-        Agent().enroll(token, wireguard_key=machine.public_key)
+        Agent().enroll(token, {"wireguard_key": machine.public_key})
     assert codes()[-1] == "GW001W"
     assert Gateway.objects.get().state == GatewayState.PENDING
 
