@@ -135,6 +135,7 @@ class RedisNews:
         self._client: Redis | None = None
         self._quiet_until = 0.0
         self._listener: threading.Thread | None = None
+        self._stop = threading.Event()
         self._lock = threading.Lock()
 
     def publish(self, gateway_ids: Iterable[int]) -> None:
@@ -148,32 +149,43 @@ class RedisNews:
             self._client.publish(_channel(), message)
         except (RedisError, OSError, ValueError) as exc:
             logger.warning("redis does not take news: %s", exc)
-            self._client = None
+            self._client = None  # A broken connection is not used again.
             self._quiet_until = time.monotonic() + REDIS_PAUSE_SECONDS
 
     def listen(self) -> None:
         """Start listening, once in this process."""
         with self._lock:
             if self._listener is None or not self._listener.is_alive():
+                self._stop.clear()
                 self._listener = threading.Thread(
                     target=self._run, name="redis-news", daemon=True
                 )
                 self._listener.start()
 
+    def close(self) -> None:
+        """Stop listening."""
+        self._stop.set()
+        if self._listener is not None:
+            self._listener.join()
+
     def _run(self) -> None:
-        while True:
+        while not self._stop.is_set():
             try:
                 self._hear()
             except (RedisError, OSError, ValueError) as exc:
                 logger.warning("redis brings no news: %s", exc)
-            time.sleep(POLL_SECONDS)
+                self._stop.wait(POLL_SECONDS)
 
     def _hear(self) -> None:
-        client = _connect(None)
-        with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        with (
+            _connect(POLL_SECONDS) as client,
+            client.pubsub(ignore_subscribe_messages=True) as subscription,
+        ):
             subscription.subscribe(_channel())
-            for message in subscription.listen():
-                self._hub.wake(_gateway_ids(message.get("data")))
+            while not self._stop.is_set():
+                message = subscription.get_message(timeout=POLL_SECONDS)
+                if message is not None:
+                    self._hub.wake(_gateway_ids(message.get("data")))
 
 
 def notify(gateway_ids: Iterable[int]) -> None:
@@ -213,7 +225,7 @@ async def wait_for_newer(
         hub.discard(waiter)
 
 
-def _connect(timeout: float | None) -> Redis:
+def _connect(timeout: float) -> Redis:
     return Redis.from_url(
         settings.PEERAGE_REDIS_URL,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
