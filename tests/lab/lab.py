@@ -27,7 +27,7 @@ from tests.lab.portal import Portal
 from tests.lab.processes import LabError, Processes, wait_until
 from tests.lab.visitor import Visitor
 
-TOKEN: Final = re.compile(r"--token (\S+)")
+TOKEN: Final = re.compile(r"--token ([\w-]+)")
 NUMBER: Final = re.compile(r"/(\d+)/")
 APPLICATION_NAMES: Final = {"app1": "Wiki", "app2": "Payroll"}
 
@@ -138,8 +138,9 @@ def lab(
             },
         )
         yield made
-    except BaseException:
+    except Exception as exc:
         keep = True
+        exc.add_note(f"the logs of this lab: {folder}")
         raise
     finally:
         for visitor in made.visitors.values() if made else ():
@@ -149,15 +150,13 @@ def lab(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepare(made: Lab, *, groups: Mapping[str, AppHost]) -> None:
-    """Let dave describe gateway and applications and grant them to groups."""
+def prepare(made: Lab) -> None:
+    """Let dave describe gateway and applications; let the gateway enrol and open."""
     dave = made.visitor("dave")
     token = made.describe_gateway(dave)
     made.gateway.enroll(made.portal.inner_url, token)
     for app in APPS:
         made.describe_application(dave, app)
-    for group, app in groups.items():
-        made.grant(dave, app, group=group)
     made.gateway.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import time
@@ -173,6 +174,19 @@ def stripped(config: str) -> str:
         msg = f"wg-quick strip: {done.stderr.strip()}"
         raise LabError(msg)
     return done.stdout
+
+
+def widened(config: str, *prefixes: str) -> str:
+    """Return a configuration whose owner routes more into the tunnel than is theirs.
+
+    Anybody can edit their own file; what passes is for the gateway to decide.
+    """
+    return re.sub(
+        r"^AllowedIPs = .*$",
+        f"AllowedIPs = {', '.join(prefixes)}",
+        config,
+        flags=re.MULTILINE,
+    )
 
 
 def addressing(config: str) -> tuple[list[str], list[str]]:

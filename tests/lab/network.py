@@ -62,6 +62,9 @@ APPS: Final = (
     ),
 )
 
+APP_PREFIXES: Final = ("10.50.0.0/16", "fd50::/32")
+"""What holds every application's address."""
+
 
 class Network:
     """The namespaces of one lab."""

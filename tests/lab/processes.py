@@ -49,6 +49,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is for the lab to handle
             )
         self._running[name] = process
         return process

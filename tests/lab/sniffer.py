@@ -1,8 +1,8 @@
 """Note when packets pass an interface: `python -m tests.lab.sniffer IFACE PEER FILE`.
 
 Only packets *received* on the interface with PEER as source address count. The
-file holds one fixed record that is overwritten in place: how many, and the
-kernel's time stamp of the last in nanoseconds since the epoch.
+file holds one fixed record that is overwritten in place: how many, the kernel's time
+stamp of the last in nanoseconds since the epoch, and the longest pause between two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-RECORD: Final = struct.Struct("=QQ")
+RECORD: Final = struct.Struct("=QQQ")
 ETH_P_ALL: Final = 0x0003
 SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h
 PACKET_OUTGOING: Final = 4  # linux/if_packet.h
@@ -25,19 +25,20 @@ TIMESPEC: Final = struct.Struct("@qq")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """How many packets passed, and when the last did."""
+    """How many packets passed, when the last did, and the longest pause."""
 
-    packets: int
-    last_ns: int
+    packets: int = 0
+    last_ns: int = 0
+    pause_ns: int = 0
 
 
 def read(path: Path) -> Seen:
     """Return what a sniffer has noted so far."""
     try:
-        packets, last = RECORD.unpack(path.read_bytes())
+        packets, last, pause = RECORD.unpack(path.read_bytes())
     except (FileNotFoundError, struct.error):
-        return Seen(packets=0, last_ns=0)
-    return Seen(packets=packets, last_ns=last)
+        return Seen()
+    return Seen(packets=packets, last_ns=last, pause_ns=pause)
 
 
 def main(interface: str, peer: str, path: Path) -> None:
@@ -49,16 +50,18 @@ def main(interface: str, peer: str, path: Path) -> None:
     sniffer.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sniffer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
     sniffer.bind((interface, ETH_P_ALL))
-    packets = 0
+    packets = last = pause = 0
     with path.open("wb", buffering=0) as file:
-        file.write(RECORD.pack(0, 0))
+        file.write(RECORD.pack(0, 0, 0))
         while True:
             head, ancillary, _, address = sniffer.recvmsg(40, 64)
             if address[2] == PACKET_OUTGOING or _source(head) != wanted:
                 continue
-            packets += 1
+            stamp = _stamp(ancillary)
+            pause = max(pause, stamp - last) if last else 0
+            packets, last = packets + 1, stamp
             file.seek(0)
-            file.write(RECORD.pack(packets, _stamp(ancillary)))
+            file.write(RECORD.pack(packets, last, pause))
 
 
 def _source(head: bytes) -> bytes:

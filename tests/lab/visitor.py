@@ -122,7 +122,7 @@ class Visitor:
         self, method: str, path: str, document: Mapping[str, Any] | None = None
     ) -> httpx.Response:
         """Call the API as a page's script does."""
-        token = self._http.cookies.get("csrftoken", "")
+        token = self._http.cookies.get("csrftoken") or ""
         headers = {**self._origin(), "X-CSRFToken": token}
         return self._http.request(method, path, json=document, headers=headers)
 
@@ -148,6 +148,12 @@ class Visitor:
             fingerprint=answer["device"]["fingerprint"],
             config=with_private_key(answer["config"], mine),
         )
+
+    def agree(self, code: str) -> None:
+        """Let a command line act for this person, by the code that it shows."""
+        page = "/identity/o/device"
+        self.submit(page, {"code": code})
+        self.submit(page, {"code": code, "action": "confirm"})
 
     def connections(self, **query: str) -> list[dict[str, Any]]:
         """Return the connections that the audit page exports for a question."""
