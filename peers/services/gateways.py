@@ -222,11 +222,10 @@ def _take_token(token: str, now: datetime) -> Gateway:
     found = GatewayEnrolmentToken.objects.filter(token_sha256=digest).first()
     if found is None or not hmac.compare_digest(found.token_sha256, digest):
         raise EnrolmentTokenError(TOKEN_REFUSED)
+    # Columns of this row only: PostgreSQL judges a row anew after waiting for the
+    # transaction that changed it, but not what a join found beside it.
     used = GatewayEnrolmentToken.objects.filter(
-        pk=found.pk,
-        used_at__isnull=True,
-        expires_at__gt=now,
-        gateway__state=GatewayState.PENDING,
+        pk=found.pk, used_at__isnull=True, expires_at__gt=now
     ).update(used_at=now)
     if not used:
         raise EnrolmentTokenError(TOKEN_REFUSED)
@@ -251,11 +250,16 @@ def _enroll(gateway: Gateway, now: datetime) -> None:
     gateway.state = GatewayState.ENROLLED
     gateway.enrolled_at = now
     gateway.seen_at = now
+    pending = Gateway.objects.filter(pk=gateway.pk, state=GatewayState.PENDING)
     try:
         with transaction.atomic():
-            gateway.save(update_fields=ENROLLED_FIELDS)
+            enrolled = pending.update(
+                **{name: getattr(gateway, name) for name in ENROLLED_FIELDS}
+            )
     except IntegrityError as exc:
         raise KeySeenError(KEY_SEEN) from exc
+    if not enrolled:
+        raise EnrolmentTokenError(TOKEN_REFUSED)
 
 
 def _save_named(gateway: Gateway) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
+from time import sleep
 
 import pytest
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from audit.actor import SYSTEM
@@ -250,6 +254,37 @@ def test_revoking_a_person_ends_all_of_theirs_and_nobody_elses(
     other.refresh_from_db()
     assert other.is_active
     assert other.keys.get().state == KeyState.ACTIVE
+
+
+def test_revoking_a_person_without_devices_changes_nothing(alice: User) -> None:
+    assert (
+        services.revoke_devices_of(user=alice, reason="", actor=SYSTEM, now=NOW) == []
+    )
+    assert codes() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_enrolment_under_way_does_not_outlive_the_person(
+    alice: User,
+    pools: None,  # noqa: ARG001 -- in this transaction's database
+) -> None:
+    disabled = Event()
+
+    def disable() -> None:
+        with transaction.atomic():
+            User.objects.filter(pk=alice.pk).update(is_active=False)
+            disabled.set()
+            sleep(0.2)
+            services.revoke_devices_of(user=alice, reason="", actor=SYSTEM, now=NOW)
+        connection.close()
+
+    with ThreadPoolExecutor() as threads:
+        done = threads.submit(disable)
+        assert disabled.wait(5)
+        with pytest.raises(OwnerInactiveError):
+            Machine().enroll(alice)
+        done.result()
+    assert not Device.objects.exists()
 
 
 def test_renaming_keeps_the_old_name_in_the_log(alice: User) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
@@ -15,7 +16,9 @@ from audit.actor import SYSTEM
 from peers import services
 from peers.errors import DeviceLimitError, KeySeenError, PoolExhaustedError
 from peers.models import AddressLease, AddressPool, Device
+from peers.services import leases
 from peers.services.leases import lease_addresses
+from policies.compiler.types import IPAddress
 from portal.accounts.models import User
 from tests.conftest import MakeUser
 from tests.peers.makers import NOW, Machine, make_pools
@@ -122,6 +125,28 @@ def test_leasing_costs_the_same_however_many_are_leased(alice: User) -> None:
         (lease,) = lease_addresses(device=device, now=NOW)
     assert lease.address == str(ip_address("10.0.0.2") + 20_000)
     assert len(queries) <= 6
+
+
+def test_the_unique_constraint_has_the_last_word(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pools("10.0.0.0/29", "10.0.0.0/24")
+    AddressLease.objects.create(
+        pool=AddressPool.objects.get(prefix="10.0.0.0/24"),
+        device=make_device(alice, 99),
+        address="10.0.0.2",
+        leased_at=NOW,
+    )
+    read = leases._blocked  # noqa: SLF001 -- what a reader without a lock may miss
+    is_late = iter([True])
+
+    def blocked(
+        now: datetime, *, among: Iterable[IPAddress] | None = None
+    ) -> set[IPAddress]:
+        return set() if next(is_late, False) else read(now, among=among)
+
+    monkeypatch.setattr(leases, "_blocked", blocked)
+    assert leased(alice, 1) == ["10.0.0.3"]
 
 
 @pytest.mark.django_db(transaction=True)
