@@ -1,0 +1,144 @@
+"""Evidence survives the agent, in order, until the portal has signed for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway import spool
+from gateway.errors import SpoolError
+from gateway.spool import Spool
+
+
+def numbers(of: Spool) -> list[int]:
+    """Return the numbers of the records that are given out."""
+    return [sequence for sequence, _ in of.batch(1000)]
+
+
+def filled(directory: Path, count: int, *, segment_bytes: int = 4096) -> Spool:
+    """Return a spool with records, each made durable by itself."""
+    opened = Spool(directory, segment_bytes=segment_bytes)
+    for _ in range(count):
+        opened.append({"kind": "gap", "pad": "x" * 200})
+        opened.sync()
+    return opened
+
+
+def lost(directory: Path) -> int:
+    """Return what a restart finds lost."""
+    again = Spool(directory)
+    again.close()
+    return again.lost
+
+
+def test_records_are_given_out_only_when_durable(tmp_path: Path) -> None:
+    opened = Spool(tmp_path)
+    opened.append({"kind": "start"})
+    assert numbers(opened) == []
+    assert opened.sync() == 1
+    assert [json.loads(body) for _, body in opened.batch(10)] == [
+        {"seq": 1, "kind": "start"}
+    ]
+    opened.close()
+
+
+def test_records_survive_a_restart_and_the_sequence_goes_on(tmp_path: Path) -> None:
+    filled(tmp_path, 30).close()
+    again = Spool(tmp_path)
+    assert numbers(again) == list(range(1, 31))
+    assert again.append({}) == 31
+    assert again.lost == 0
+    again.close()
+
+
+def test_what_is_acknowledged_is_forgotten_for_good(tmp_path: Path) -> None:
+    opened = filled(tmp_path, 60)
+    assert len(spool.segments(tmp_path)) > 2
+    opened.acknowledge(60)
+    assert len(spool.segments(tmp_path)) == 1
+    opened.close()
+    again = Spool(tmp_path)
+    assert numbers(again) == []
+    assert again.append({}) == 61
+    again.close()
+
+
+def test_a_sequence_never_repeats_after_an_empty_spool(tmp_path: Path) -> None:
+    opened = filled(tmp_path, 3)
+    opened.acknowledge(3)
+    opened.close()
+    Spool(tmp_path).close()
+    again = Spool(tmp_path)
+    assert again.last == 3
+    again.close()
+
+
+def test_a_partial_acknowledgement_keeps_the_rest(tmp_path: Path) -> None:
+    opened = filled(tmp_path, 10)
+    opened.acknowledge(4)
+    opened.acknowledge(2)
+    assert numbers(opened) == [5, 6, 7, 8, 9, 10]
+    assert (opened.depth, spool.depth(tmp_path)) == (6, 6)
+    opened.close()
+
+
+def test_a_receipt_beyond_the_last_record_is_refused(tmp_path: Path) -> None:
+    opened = filled(tmp_path, 2)
+    with pytest.raises(SpoolError, match="the last is 2"):
+        opened.acknowledge(3)
+    opened.close()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 9, 100])
+def test_a_torn_tail_is_skipped_and_counted(tmp_path: Path, cut: int) -> None:
+    filled(tmp_path, 3, segment_bytes=1 << 20).close()
+    path = spool.segments(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-cut])
+    again = Spool(tmp_path)
+    assert (numbers(again), again.lost) == ([1, 2], 1)
+    assert again.append({}) == 3
+    again.close()
+    assert lost(tmp_path) == 0
+
+
+def test_a_flipped_bit_loses_its_segment_and_is_counted_exactly(tmp_path: Path) -> None:
+    filled(tmp_path, 40).close()
+    first, second = spool.segments(tmp_path)[:2]
+    data = bytearray(first.read_bytes())
+    data[20] ^= 1
+    first.write_bytes(data)
+    again = Spool(tmp_path)
+    assert again.lost == int(second.stem) - 1
+    assert numbers(again)[0] == int(second.stem)
+    again.close()
+
+
+def test_a_record_that_is_too_long_takes_no_number(tmp_path: Path) -> None:
+    opened = Spool(tmp_path)
+    with pytest.raises(SpoolError, match="too long"):
+        opened.append({"what": "x" * 9000})
+    assert opened.append({}) == 1
+    opened.close()
+
+
+def test_a_full_disk_takes_no_number_and_leaves_no_torn_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Spool(tmp_path)
+    opened.append({})
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        with monkeypatch.context() as patched:
+            patched.setattr(opened, "_file", full)
+            with pytest.raises(SpoolError, match="cannot write"):
+                opened.append({})
+    assert opened.append({}) == 2
+    opened.close()
+    assert lost(tmp_path) == 0
+
+
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolError, match="file"):
+        Spool(tmp_path / "file")
