@@ -41,7 +41,7 @@ ERROR_CODE: Final = re.compile(r"[a-z_]{1,64}")
 MAX_METHOD: Final = 64
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] -- allauth is untyped
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """Sessions and redirects."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- allauth's signature
@@ -77,7 +77,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] -- allauth is
         return cast("HttpResponse", response)
 
 
-class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc] -- allauth is untyped
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     """From verified claims to a person."""
 
     def is_open_for_signup(
@@ -124,7 +124,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc] -
         )
 
 
-class OIDCAdapter(DefaultOIDCAdapter):  # type: ignore[misc] -- allauth is untyped
+class OIDCAdapter(DefaultOIDCAdapter):  # type: ignore[misc]  # allauth is untyped
     """What the command line may ask for, in words for the person who agrees."""
 
     scope_display = setup.SCOPES

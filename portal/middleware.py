@@ -84,7 +84,7 @@ def client_address(request: HttpRequest) -> str:
         return ""
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped
     """WhiteNoise that runs asynchronously too.
 
     The original is synchronous only, which would put every request of an ASGI

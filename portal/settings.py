@@ -198,7 +198,7 @@ CACHES = {
         }
     )
 }
-CELERY_BROKER_URL = PEERAGE_REDIS_URL or "memory://"
+CELERY_BROKER_URL = PEERAGE_REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"visibility_timeout": 600} if PEERAGE_REDIS_URL else {"polling_interval": 0.05}
 )
@@ -304,4 +304,6 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # Every job that came and went is no news.
+    "loggers": {"celery": {"level": "WARNING"}},
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -89,7 +89,7 @@ def _guarded(view: View[P], may_enter: Callable[[User], bool]) -> View[P]:
         if not request.user.is_authenticated:
             path = request.get_full_path()
             return _elsewhere(request, redirect_to_login(path)["Location"])
-        if not may_enter(cast("User", request.user)):
+        if not may_enter(request.user):
             _record_refusal(request)
             raise PermissionDenied
         return view(request, *args, **kwargs)

@@ -96,7 +96,7 @@ def _answer(
     request: PortalRequest, asked: device_grant.DeviceRequest, *, code: str
 ) -> HttpResponse:
     action = request.POST.get("action")
-    context = {
+    context: dict[str, object] = {
         "user_code": code,
         "client": asked.client_name,
         "scopes": asked.scopes,

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 
-class Adapter(DefaultOIDCAdapter):  # type: ignore[misc] -- allauth is untyped
+class Adapter(DefaultOIDCAdapter):
     """Subjects are user names, groups are a claim, `auth_time` is the last sign-in.
 
     The last sign-in is kept per person and not per browser; for a cast of five

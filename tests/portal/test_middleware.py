@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings as django_settings
@@ -17,6 +18,9 @@ from audit.http import PortalRequest
 from portal.accounts.models import User
 from portal.middleware import client_address
 from tests.conftest import SignIn
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedASGIResponse as Response
 
 pytestmark = pytest.mark.urls("tests.portal.test_middleware")
 
@@ -79,7 +83,7 @@ def test_asynchronous_request_is_marked_too(async_client: AsyncClient) -> None:
     assert response["X-Request-ID"] == SEEN[0].request_id
 
 
-async def _get(client: AsyncClient, url: str) -> HttpResponse:
+async def _get(client: AsyncClient, url: str) -> Response:
     return await client.get(url)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.idp.oidc.contrib.rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -13,8 +13,10 @@ from portal.accounts.models import User
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+    from audit.http import PortalRequest
 
-class BearerTokenAuthentication(TokenAuthentication):  # type: ignore[misc] -- allauth is untyped
+
+class BearerTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # allauth is untyped
     """allauth's class that says 401, and never falls back from a bad token.
 
     A request with an unknown token is refused even when it has a session cookie:
@@ -31,7 +33,8 @@ class BearerTokenAuthentication(TokenAuthentication):  # type: ignore[misc] -- a
             msg = "The access token is unknown, revoked or expired."
             raise AuthenticationFailed(msg)
         user, token = found
-        http = request._request  # noqa: SLF001 -- the middleware's request is below
+        # The middleware's request lies below the framework's.
+        http = cast("PortalRequest", request._request)  # noqa: SLF001 -- see above
         http.actor = actor_of(user, http)
         return user, token
 

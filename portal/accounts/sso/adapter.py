@@ -27,7 +27,7 @@ WELL_KNOWN: Final = "/.well-known/openid-configuration"
 SERVER_ENDPOINTS: Final = ("token_endpoint", "jwks_uri", "userinfo_endpoint")
 
 
-class SsoAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] -- allauth is untyped
+class SsoAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is untyped
     """Checks the discovery document, the id_token and the userinfo."""
 
     def __init__(self, request: HttpRequest, provider_id: str = "sso") -> None:

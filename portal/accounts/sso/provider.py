@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.utils import get_next_redirect_url
 from allauth.socialaccount.providers.base import AuthProcess
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
-class SsoProvider(OpenIDConnectProvider):  # type: ignore[misc] -- allauth is untyped
+class SsoProvider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth is untyped
     """Sign-in through the company's identity provider."""
 
     id = "sso"
@@ -39,7 +39,7 @@ class SsoProvider(OpenIDConnectProvider):  # type: ignore[misc] -- allauth is un
         params: dict[str, str | int] = {"nonce": nonce}
         if fresh:
             params |= {"prompt": "login", "max_age": 0}
-        return self.redirect(
+        leaving = self.redirect(
             request,
             process=AuthProcess.LOGIN,
             next_url=get_next_redirect_url(request),
@@ -49,6 +49,7 @@ class SsoProvider(OpenIDConnectProvider):  # type: ignore[misc] -- allauth is un
             max_age=0 if fresh else None,
             asked_at=int(time.time()),
         )
+        return cast("HttpResponse", leaving)
 
     def extract_uid(self, data: dict[str, Any]) -> str:
         """Return the subject of the signed token."""

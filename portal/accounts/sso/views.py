@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
-class SsoCallbackView(OAuth2CallbackView):  # type: ignore[misc] -- allauth is untyped
+class SsoCallbackView(OAuth2CallbackView):  # type: ignore[misc]  # allauth is untyped
     """allauth's callback that tells the adapter what was asked for."""
 
     def _get_state(

@@ -6,13 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from django.http import HttpResponse
 from django.test import Client
 from jwt.algorithms import RSAAlgorithm
 from pytest_django import Settings
@@ -22,6 +21,9 @@ from portal.accounts.models import User
 from portal.accounts.sso.adapter import check_configuration
 from portal.accounts.sso.errors import SignInError
 from tests.portal.accounts.sso.test_tokens import claims
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
 ISSUER = "https://idp.example.test"
 GOOD = {
@@ -102,7 +104,7 @@ class RogueProvider(ThreadingHTTPServer):
 
     def _id_token(self) -> str:
         payload = claims(iss=self.issuer) | self.claims
-        key = KEY if self.algorithm == "RS256" else None
+        key = KEY if self.algorithm == "RS256" else ""
         return jwt.encode(payload, key, algorithm=self.algorithm)
 
 
@@ -135,7 +137,7 @@ def rogue(settings: Settings) -> Iterator[RogueProvider]:
         thread.join()
 
 
-def finish(rogue: RogueProvider, client: Client, extra: str = "") -> HttpResponse:
+def finish(rogue: RogueProvider, client: Client, extra: str = "") -> Response:
     """Leave for the provider, and come back with whatever it answers."""
     leaving = client.post("/accounts/sso/login/")
     query = parse_qs(urlsplit(leaving["Location"]).query)
@@ -144,7 +146,7 @@ def finish(rogue: RogueProvider, client: Client, extra: str = "") -> HttpRespons
     return client.get(f"/accounts/sso/login/callback/?code=c&state={state}{extra}")
 
 
-def refused(response: HttpResponse, client: Client, reason: str) -> None:
+def refused(response: Response, client: Client, reason: str) -> None:
     """Check that nobody was signed in, nobody was made, and it was recorded."""
     assert response.status_code == 401
     assert "_auth_user_id" not in client.session

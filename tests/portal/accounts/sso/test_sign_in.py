@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from audit.models import AuditEvent
 from portal.accounts.models import Membership, Role, User
 from tests.idp.running import Browser
 
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Response
+
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("single_sign_on")]
 
-Walk = Callable[..., HttpResponse]
+Walk = Callable[..., "Response"]
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def window() -> Iterator[Browser]:
 def walk(client: Client, window: Browser) -> Walk:
     """Sign somebody in and return the portal's answer at the end."""
 
-    def sign_in(username: str, **form: str) -> HttpResponse:
+    def sign_in(username: str, **form: str) -> Response:
         leaving = client.post("/accounts/sso/login/", form)
         assert leaving.status_code == 302, leaving.content
         back = urlsplit(window.answer(leaving["Location"], username))

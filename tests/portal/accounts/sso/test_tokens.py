@@ -70,7 +70,7 @@ def test_good_token_is_believed(key: Any, algorithm: str, kid: str) -> None:  # 
 
 
 def test_unsigned_token_is_refused() -> None:
-    token = jwt.encode(claims(), None, algorithm="none", headers={"kid": "rsa"})
+    token = jwt.encode(claims(), "", algorithm="none", headers={"kid": "rsa"})
     with pytest.raises(SignInError, match="not allowed"):
         verify(token)
 
