@@ -73,6 +73,13 @@ class Hub:
         self._waiters: set[Waiter] = set()
         self._pollers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._lock = threading.Lock()
+        self.is_closing = False
+
+    def close(self) -> None:
+        """Let everybody go and nobody wait any more: the process is stopping."""
+        self.is_closing = True
+        for waiter in self._waiting():
+            waiter.wake()
 
     def add(self, waiter: Waiter) -> None:
         """Take a waiter in; the first one of a loop starts that loop's poll."""
@@ -218,7 +225,7 @@ async def wait_for_newer(
         while True:
             position = await read(gateway_id)
             left = deadline - time.monotonic()
-            if position > after or left <= 0:
+            if position > after or left <= 0 or hub.is_closing:
                 return position
             await waiter.wait(left)
     finally:
