@@ -7,12 +7,13 @@ It judges the first packet of a flow on a gateway whose lease is live.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from policies.compiler.ranges import address_family
+from policies.compiler.ranges import Family, address_family
 from policies.compiler.regions import FORBIDDEN, ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import (
     Destination,
@@ -67,6 +68,9 @@ _NUMBERS: Final = {
     Protocol.ICMPV6: ICMPV6,
 }
 
+_FOREIGN: Final[Mapping[Family, int]] = {4: ICMPV6, 6: ICMP}
+"""The ICMP of the other family: no such packet is valid."""
+
 
 def verdict(snapshot: Snapshot, packet: Packet, *, now: datetime) -> Verdict:
     """Return what the gateway must do with `packet` at `now`."""
@@ -85,6 +89,8 @@ def covers(destination: Destination, packet: Packet) -> bool:
     if packet.destination not in destination.prefix or _is_forbidden(packet):
         return False
     if packet.protocol in {TCP, UDP} and not packet.port:
+        return False
+    if packet.protocol == _FOREIGN[address_family(packet.destination)]:
         return False
     if destination.protocol is Protocol.ANY:
         return packet.protocol != 0

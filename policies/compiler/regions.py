@@ -67,6 +67,12 @@ FORBIDDEN: Final[Mapping[Family, tuple[Range, ...]]] = {
 }
 """Destinations that beat every grant."""
 
+HOLES: Final[Mapping[Family, tuple[Range, ...]]] = {
+    4: ((TCP, TCP), (UDP, UDP), (ICMPV6, ICMPV6)),
+    6: ((ICMP, ICMP), (TCP, TCP), (UDP, UDP)),
+}
+"""Protocols that "any" does not cover without regard to ports."""
+
 
 class Axis(Enum):
     """How services are told apart: by port, or by IP protocol alone."""
@@ -127,19 +133,20 @@ def destination_ranges(destination: Destination) -> tuple[Range, ...]:
 def destination_services(destination: Destination) -> tuple[_Service, ...]:
     """Return what a destination covers on either axis.
 
-    Port 0 is never covered, nor is protocol 0, which no packet carries last.
+    Port 0 is never covered. Nor is protocol 0, which no packet carries last, nor the
+    ICMP of the other family, which the kernel's conntrack calls invalid.
     """
     ports = destination.ports
     first, last = (ports.first, ports.last) if ports else (1, MAX_PORT)
     tcp = (Axis.PORT, (TCP * _PORTS + first, TCP * _PORTS + last))
     udp = (Axis.PORT, (UDP * _PORTS + first, UDP * _PORTS + last))
-    others = without((1, 255), ((TCP, TCP), (UDP, UDP)))
+    portless = without((1, 255), HOLES[network_family(destination.prefix)])
     covered = {
         Protocol.TCP: (tcp,),
         Protocol.UDP: (udp,),
         Protocol.ICMP: ((Axis.PROTOCOL, (ICMP, ICMP)),),
         Protocol.ICMPV6: ((Axis.PROTOCOL, (ICMPV6, ICMPV6)),),
-        Protocol.ANY: (tcp, udp, *((Axis.PROTOCOL, other) for other in others)),
+        Protocol.ANY: (tcp, udp, *((Axis.PROTOCOL, other) for other in portless)),
     }
     return covered[destination.protocol]
 

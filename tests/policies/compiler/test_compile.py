@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from policies.compiler.errors import (
 )
 from policies.compiler.evaluate import verdict
 from policies.compiler.snapshot import snapshot_bytes
-from policies.compiler.types import NEVER, Facts
+from policies.compiler.types import NEVER, Device, Facts
 from tests.policies.compiler.build import (
     NOW,
     application,
@@ -32,6 +33,7 @@ from tests.policies.compiler.examples import EVENING, SESSION, company
 from tests.policies.compiler.strategies import edge_packets, policies
 
 WIKI = application(1, "10.0.0.0/8 tcp 443")
+Row = TypeVar("Row")
 HOUR = timedelta(hours=1)
 
 
@@ -61,7 +63,9 @@ def test_only_devices_of_granted_people_become_peers() -> None:
     [(NOW + HOUR, NEVER), (NOW - HOUR, NOW), (NOW - 2 * HOUR, NOW - HOUR)],
     ids=["not begun", "just ended", "ended"],
 )
-def test_a_grant_out_of_its_time_gives_nothing(begins, ends) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_a_grant_out_of_its_time_gives_nothing(
+    begins: datetime, ends: datetime
+) -> None:
     late = grant(1, "us_1", 1, not_before=begins, expires_at=ends)
     given_facts = facts(devices=(device(1),), applications=(WIKI,), grants=(late,))
     assert snapshot(given_facts).grants == ()
@@ -128,7 +132,7 @@ def test_a_grant_for_an_unserved_application_is_an_error() -> None:
     ],
     ids=["address", "key", "id"],
 )
-def test_peers_that_overlap_are_an_error(other) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_peers_that_overlap_are_an_error(other: Device) -> None:
     grants = (grant(1, "us_1", 1), grant(2, "us_2", 1))
     with pytest.raises(OverlapError):
         snapshot(facts(devices=(device(1), other), applications=(WIKI,), grants=grants))
@@ -146,7 +150,7 @@ def test_an_address_outside_the_pools_is_an_error() -> None:
 
 @given(policies(), st.randoms(use_true_random=False))
 def test_order_of_input_never_matters(given_facts: Facts, random: Random) -> None:
-    def turned(values: tuple) -> tuple:  # type: ignore[type-arg]
+    def turned(values: tuple[Row, ...]) -> tuple[Row, ...]:
         return tuple(random.sample(values, len(values)))
 
     shuffled = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import ip_address
 
 import pytest
@@ -19,7 +20,7 @@ def judge(
     protocol: int,
     port: int | None = None,
     *,
-    now=NOW,  # type: ignore[no-untyped-def]  # noqa: ANN001
+    now: datetime = NOW,
 ) -> Verdict:
     packet = Packet(
         source=ip_address(source),
@@ -59,6 +60,8 @@ def test_every_grant_that_allows_is_named(
         ("100.64.0.2", "10.20.1.5", TCP, 5432, Reason.NO_GRANT),
         ("100.64.0.3", "10.20.1.1", TCP, 0, Reason.NO_GRANT),
         ("100.64.0.3", "10.20.1.1", 0, None, Reason.NO_GRANT),
+        ("100.64.0.3", "10.20.1.1", 58, None, Reason.NO_GRANT),
+        ("fd5e:e4a6:e000::3", "fd30::1", ICMP, None, Reason.NO_GRANT),
         ("100.64.0.3", "10.20.0.1", ESP, None, Reason.NO_GRANT),
         ("100.64.0.99", "10.20.0.1", TCP, 80, Reason.NO_DEVICE),
         ("100.64.0.1", "100.64.0.2", TCP, 80, Reason.LATERAL),

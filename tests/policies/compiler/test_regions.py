@@ -110,7 +110,8 @@ def test_any_covers_every_port_and_protocol_but_zero() -> None:
         ((6, 6), (1, 65535)),
         ((7, 16), None),
         ((17, 17), (1, 65535)),
-        ((18, 255), None),
+        ((18, 57), None),
+        ((59, 255), None),
     ]
 
 
