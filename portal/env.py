@@ -104,6 +104,9 @@ def origin(url: str) -> str:
 
 
 def _sqlite(path: str) -> dict[str, Any]:
+    if path != ":memory:":
+        # SQLite makes its file readable for all, so the directory keeps them out.
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # IMMEDIATE: two writers queue instead of one failing with "database is
     # locked" when it upgrades its read lock; WAL: readers never wait.
     return {

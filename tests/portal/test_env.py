@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,16 @@ def test_list_is_split_and_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.env_list("PEERAGE_X") == ["a", "b", "c"]
 
 
-def test_sqlite_queues_writers_and_never_blocks_readers() -> None:
-    found = env.database("sqlite:////srv/peerage.sqlite3")
-    assert found["NAME"] == "/srv/peerage.sqlite3"
+def test_sqlite_queues_writers_and_never_blocks_readers(tmp_path: Path) -> None:
+    found = env.database(f"sqlite:///{tmp_path}/new/peerage.sqlite3")
+    assert found["NAME"] == f"{tmp_path}/new/peerage.sqlite3"
     assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert "WAL" in found["OPTIONS"]["init_command"]
+
+
+def test_directory_of_sqlite_is_for_its_owner_alone(tmp_path: Path) -> None:
+    env.database(f"sqlite:///{tmp_path}/new/peerage.sqlite3")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 
 def test_postgresql_url_is_taken_apart() -> None:
