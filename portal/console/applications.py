@@ -19,7 +19,7 @@ from portal.accounts.access import (
 )
 from portal.console import selectors
 from portal.console.forms import ApplicationForm
-from portal.console.pages import page, paged
+from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -60,7 +60,7 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
 @administrator_required
 @recent_authentication_required()
 def add_application(request: PortalRequest) -> HttpResponse:
-    form = ApplicationForm(request.POST or None)
+    form = ApplicationForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             made = policies_services.create_application(
@@ -87,7 +87,7 @@ def edit_application(request: PortalRequest, application_id: int) -> HttpRespons
     found = policies_selectors.get_application_to_change_for(
         person(request), application_id
     )
-    form = ApplicationForm(request.POST or None, initial=_initial(found))
+    form = ApplicationForm(posted(request), initial=_initial(found))
     if request.method == "POST" and form.is_valid():
         try:
             policies_services.update_application(

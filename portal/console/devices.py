@@ -15,7 +15,7 @@ from policies import selectors as policies_selectors
 from portal.accounts.access import person, reader_required, signed_in
 from portal.console import selectors
 from portal.console.forms import DeviceFilter, DeviceForm, NameForm, ReasonForm
-from portal.console.pages import page, paged
+from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -65,7 +65,7 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
 @signed_in
 def rename_device(request: PortalRequest, device_id: int) -> HttpResponse:
     found = peers_selectors.get_device_to_change_for(person(request), device_id)
-    form = NameForm(request.POST or None, initial={"name": found.name})
+    form = NameForm(posted(request), initial={"name": found.name})
     if request.method == "POST" and form.is_valid():
         try:
             peers_services.rename_device(
@@ -86,7 +86,7 @@ def rename_device(request: PortalRequest, device_id: int) -> HttpResponse:
 @signed_in
 def revoke_device(request: PortalRequest, device_id: int) -> HttpResponse:
     found = peers_selectors.get_device_to_change_for(person(request), device_id)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
         peers_services.revoke_device(
             device=found,

@@ -91,7 +91,11 @@ class ReasonForm(ConsoleForm):
 class DeviceFilter(ConsoleForm):
     """The filter of the device list."""
 
-    q = forms.CharField(label="Name, owner or address", required=False)
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "name, owner, address"}),
+    )
     state = forms.ChoiceField(
         label="State", required=False, choices=[("", "any"), *DeviceState.choices]
     )
@@ -100,7 +104,11 @@ class DeviceFilter(ConsoleForm):
 class UserFilter(ConsoleForm):
     """The filter of the user list."""
 
-    q = forms.CharField(label="Name, e-mail or group", required=False)
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "name, e-mail, group"}),
+    )
     state = forms.ChoiceField(
         label="State",
         required=False,

@@ -25,7 +25,7 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console.forms import GatewayForm
-from portal.console.pages import page, paged
+from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
@@ -54,7 +54,7 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         "gateway_detail.html",
         title=found.name,
         gateway=found,
-        status=policies_selectors.gateway_statuses([found])[0],
+        standing=policies_selectors.gateway_statuses([found])[0],
         applications=found.applications.all(),
         snapshots=found.snapshots.defer("envelope")[:10],
         acknowledgements=found.acknowledgements.all()[:10],
@@ -65,7 +65,7 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
 @administrator_required
 @recent_authentication_required()
 def add_gateway(request: PortalRequest) -> HttpResponse:
-    form = GatewayForm(request.POST or None)
+    form = GatewayForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             made = peers_services.create_gateway(
@@ -85,7 +85,7 @@ def edit_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
     found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
     fields = ("name", "endpoint_host", "endpoint_port")
     initial = {name: getattr(found, name) for name in fields}
-    form = GatewayForm(request.POST or None, initial=initial)
+    form = GatewayForm(posted(request), initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             peers_services.update_gateway(

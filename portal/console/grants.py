@@ -19,7 +19,7 @@ from portal.accounts.access import (
 )
 from portal.console import selectors
 from portal.console.forms import GrantFilter, GrantForm
-from portal.console.pages import page, paged
+from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -50,7 +50,7 @@ def add_grant(request: PortalRequest) -> HttpResponse:
     wanted = {
         name: request.GET.get(name) for name in ("person", "group", "application")
     }
-    form = GrantForm(request.POST or None, initial=wanted)
+    form = GrantForm(posted(request), initial=wanted)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:

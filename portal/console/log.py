@@ -48,9 +48,18 @@ def question(request: PortalRequest, parse: Parser, *, timed: bool) -> Question:
         FilterError: with a message for each parameter that is wrong.
     """
     query = {name: list(values) for name, values in request.GET.lists()}
-    if any(text.strip() for text in query.get("person", [])):
-        query["person"] = [_person_id(text) for text in query["person"]]
-    filters = parse(query)
+    messages: dict[str, str] = {}
+    try:
+        query["person"] = [_person_id(text) for text in query.get("person", [])]
+    except ValidationError as exc:
+        messages["person"] = exc.message
+        del query["person"]
+    try:
+        filters = parse(query)
+    except FilterError as exc:
+        raise FilterError({**messages, **exc.messages}) from exc
+    if messages:
+        raise FilterError(messages)
     return Question(
         filters=filters,
         cursor=parse_cursor(request.GET.get("cursor", ""), timed=timed),
@@ -106,18 +115,14 @@ def download(
         content_type=CONTENT_TYPES[name],
         headers={
             "Cache-Control": "no-store",
-            "Content-Disposition": f'attachment; filename="{log}-{stamp}.{name}"',
+            "Content-Disposition": f'attachment; filename="{log.label}-{stamp}.{name}"',
         },
     )
 
 
 def _person_id(text: str) -> str:
-    if not text.strip():
-        return ""
-    try:
-        return find_person(User.objects.all(), text.strip()).ref.id
-    except ValidationError as exc:
-        raise FilterError({"person": exc.message}) from exc
+    meant = text.strip()
+    return find_person(User.objects.all(), meant).ref.id if meant else ""
 
 
 def _page_link(request: PortalRequest, asking: str, cursor: Cursor | None) -> str:

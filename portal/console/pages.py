@@ -14,7 +14,7 @@ from django.utils.cache import add_never_cache_headers
 if TYPE_CHECKING:
     from django.core.paginator import Page
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, QueryDict
 
 PAGE_SIZE: Final = 50
 
@@ -39,9 +39,6 @@ def paged(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
     return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
-def page_url(request: HttpRequest, **changes: str) -> str:
-    """Return this page's address with some of its parameters changed."""
-    parameters = request.GET.copy()
-    for name, value in changes.items():
-        parameters[name] = value
-    return f"{request.path}?{parameters.urlencode()}"
+def posted(request: HttpRequest) -> QueryDict | None:
+    """Return what was sent, also when it is empty; None when the page is opened."""
+    return request.POST if request.method == "POST" else None

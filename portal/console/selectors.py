@@ -87,7 +87,8 @@ def search_users(users: QuerySet[User], *, words: str, state: str) -> QuerySet[U
 def with_device_counts(users: QuerySet[User]) -> QuerySet[User]:
     """Read along how many live devices each person has."""
     live = Count("devices", filter=Q(devices__state=DeviceState.ACTIVE))
-    return users.annotate(live_devices=live)
+    # Django drops a model's own order where it groups.
+    return users.annotate(live_devices=live).order_by("name", "pk")
 
 
 def with_grant_counts(
@@ -96,7 +97,7 @@ def with_grant_counts(
     """Read along how many live grants each application has."""
     endless = Q(grants__expires_at__isnull=True) | Q(grants__expires_at__gt=now)
     live = Count("grants", filter=Q(grants__ended_at__isnull=True) & endless)
-    return applications.annotate(live_grants=live)
+    return applications.annotate(live_grants=live).order_by("name", "pk")
 
 
 def live_grants(grants: QuerySet[Grant], now: datetime) -> QuerySet[Grant]:

@@ -27,7 +27,7 @@ from portal.accounts.access import (
 )
 from portal.console import selectors
 from portal.console.forms import ReasonForm, UserFilter
-from portal.console.pages import page, paged
+from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
@@ -84,7 +84,7 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
 @recent_authentication_required()
 def revoke_user(request: PortalRequest, user_id: int) -> HttpResponse:
     found = accounts_selectors.get_user_for(person(request), user_id)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
         done = revocation.revoke_user(
             user=found,
@@ -112,7 +112,7 @@ def revoke_user(request: PortalRequest, user_id: int) -> HttpResponse:
 @recent_authentication_required()
 def reactivate_user(request: PortalRequest, user_id: int) -> HttpResponse:
     found = accounts_selectors.get_user_for(person(request), user_id)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
         accounts_services.reactivate_user(
             user=found,

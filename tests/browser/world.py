@@ -20,10 +20,13 @@ from peers.models import Device, Gateway
 from policies import services as policies_services
 from policies.destinations import DestinationInput
 from policies.models import Application, Grant
+from policies.reports import parse_report
+from policies.selectors import current_snapshot
 from portal.accounts.models import Role, User
 from portal.accounts.services import provision_user
 from tests.idp.cast import CAST
 from tests.peers.makers import Agent, Machine, make_pools
+from tests.policies.makers import agent, report
 
 ROLES: Final = {"carol": Role.AUDITOR, "dave": Role.ADMINISTRATOR}
 
@@ -58,6 +61,7 @@ def make_world(now: datetime) -> World:
     policies_services.publish_snapshots(
         gateway_ids=None, cause="test", actor=SYSTEM, now=began
     )
+    _acknowledge(gateways["berlin"], now)
     world = World(
         people=people,
         gateways=gateways,
@@ -94,13 +98,35 @@ def _gateway(name: str, now: datetime) -> Gateway:
     return Agent().enroll(token, now=now)
 
 
+def _acknowledge(gateway: Gateway, now: datetime) -> None:
+    snapshot = current_snapshot(gateway.pk)
+    assert snapshot is not None
+    policies_services.record_acknowledgement(
+        gateway=gateway,
+        report=parse_report(
+            report(snapshot, received_at=_text(now), applied_at=_text(now))
+        ),
+        actor=agent(gateway),
+        now=now,
+    )
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
 def _applications(
     gateways: dict[str, Gateway], now: datetime
 ) -> dict[str, Application]:
     described = (
         ("payroll", "Salaries and pay slips", "berlin", ("10.20.0.5/32", "tcp", 443)),
         ("wiki", "What everybody knows", "berlin", ("10.20.1.0/24", "tcp", 443)),
-        ("database", "PostgreSQL of the shop", "lisbon", ("fd00:20::5/128", "tcp", 5432)),
+        (
+            "database",
+            "PostgreSQL of the shop",
+            "lisbon",
+            ("fd00:20::5/128", "tcp", 5432),
+        ),
     )
     return {
         name: policies_services.create_application(
@@ -187,7 +213,11 @@ def _flow(
     if not application:
         return [
             AttributedFlow(
-                kind=FlowKind.DENY, sequence=2 * number, at=at, reason="no_grant", **common
+                kind=FlowKind.DENY,
+                sequence=2 * number,
+                at=at,
+                reason="no_grant",
+                **common,
             )
         ]
     common |= {

@@ -39,8 +39,10 @@ def nav_item(
 
 
 @register.inclusion_tag("elements/time.html")
-def moment(value: datetime | None, otherwise: str = "") -> dict[str, Any]:
-    return {"moment": value, "otherwise": otherwise}
+def moment(
+    value: datetime | None, otherwise: str = "", *, zone: bool = True
+) -> dict[str, Any]:
+    return {"moment": value, "otherwise": otherwise, "zone": zone}
 
 
 @register.inclusion_tag("elements/badge.html")
@@ -57,6 +59,17 @@ def size(value: int | None) -> str:
     while amount >= KIBI and unit < len(UNITS) - 1:
         amount, unit = amount / KIBI, unit + 1
     return f"{value} B" if unit == 0 else f"{amount:.1f} {UNITS[unit]}"
+
+
+@register.simple_tag
+def lasted(began: datetime, ended: datetime) -> str:
+    """Return how long something lasted, in its two largest units."""
+    seconds = max(0, round((ended - began).total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 @register.filter

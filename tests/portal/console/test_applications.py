@@ -1,0 +1,136 @@
+"""Applications: described, changed, removed; each wrong line says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.events import EventCode, Outcome
+from audit.models import AuditEvent
+from peers.models import Gateway
+from policies.models import Application, Grant
+from portal.accounts.models import User
+from tests.conftest import SignIn
+from tests.policies.makers import make_application
+
+pytestmark = pytest.mark.django_db
+ADD = "/manage/applications/add/"
+
+
+def described(**changed: object) -> dict[str, Any]:
+    return {
+        "name": "payroll",
+        "description": "salaries",
+        "destinations": "10.20.0.5/32 tcp/443\nfd00:20::5/128 tcp/8000-8010",
+        **changed,
+    }
+
+
+def test_the_list_shows_destinations_gateways_and_live_grants(
+    alices_grant: Grant, carol: User, sign_in: SignIn
+) -> None:
+    page = sign_in(carol).get("/manage/applications/").content.decode()
+    for expected in ("wiki", "10.1.0.0/24 tcp/443", "gw1", 'class="number">1<'):
+        assert expected in page
+    assert ADD not in page
+
+
+def test_the_empty_list_leads_an_administrator_to_the_form(
+    dave: User, sign_in: SignIn
+) -> None:
+    page = sign_in(dave).get("/manage/applications/").content.decode()
+    assert "No application yet" in page
+    assert ADD in page
+
+
+def test_the_list_costs_the_same_for_many(
+    gw1: Gateway,
+    carol: User,
+    sign_in: SignIn,
+    django_assert_num_queries: pytest.FixtureRequest,
+) -> None:
+    for number in range(5):
+        make_application(f"app{number}", f"10.{number}.0.0/24", gateways=[gw1])
+    browser = sign_in(carol)
+    with django_assert_num_queries(6):  # type: ignore[operator]
+        browser.get("/manage/applications/")
+
+
+def test_an_application_is_described_with_several_destinations(
+    gw1: Gateway, dave: User, sign_in: SignIn
+) -> None:
+    response = sign_in(dave).post(ADD, described(gateways=[gw1.pk]))
+    made = Application.objects.get()
+    assert response["Location"] == f"/manage/applications/{made.pk}/"
+    assert [str(row) for row in made.destinations.all()] == [
+        "10.20.0.5/32 tcp/443",
+        "fd00:20::5/128 tcp/8000-8010",
+    ]
+    assert list(made.gateways.all()) == [gw1]
+    event = AuditEvent.objects.get(code=EventCode.APPLICATION_CREATE)
+    assert event.actor_label == "Dave"
+
+
+def test_each_wrong_line_is_named_and_what_was_typed_stays(
+    dave: User, sign_in: SignIn
+) -> None:
+    lines = "10.20.0.5/24 tcp/443\n10.20.0.5/32 tcp/443\nbanana"
+    page = sign_in(dave).post(ADD, described(destinations=lines)).content.decode()
+    assert "Line 1:" in page
+    assert "did you mean 10.20.0.0/24?" in page
+    assert "Line 2:" not in page
+    assert "Line 3:" in page
+    assert "banana</textarea>" in page
+    assert not Application.objects.exists()
+
+
+def test_overlapping_destinations_are_refused_beside_their_field(
+    dave: User, sign_in: SignIn
+) -> None:
+    lines = "10.20.0.0/24 tcp/443\n10.20.0.5/32 tcp/443"
+    page = sign_in(dave).post(ADD, described(destinations=lines)).content.decode()
+    assert "overlap" in page
+    assert not Application.objects.exists()
+    event = AuditEvent.objects.get(code=EventCode.APPLICATION_CREATE)
+    assert event.outcome == Outcome.REFUSED
+
+
+def test_a_taken_name_is_refused(
+    wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    page = sign_in(dave).post(ADD, described(name="wiki")).content.decode()
+    assert "already" in page
+
+
+def test_the_change_form_holds_what_is_and_saves_what_is_said(
+    wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    url = reverse("console:edit_application", args=(wiki.pk,))
+    browser = sign_in(dave)
+    assert "10.1.0.0/24 tcp/443</textarea>" in browser.get(url).content.decode()
+    browser.post(url, described(name="wiki", destinations="10.9.0.0/24 any"))
+    wiki.refresh_from_db()
+    assert [str(row) for row in wiki.destinations.all()] == ["10.9.0.0/24 any"]
+    assert not wiki.gateways.exists()
+
+
+def test_one_that_was_never_granted_can_be_removed(
+    wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    url = reverse("console:delete_application", args=(wiki.pk,))
+    browser = sign_in(dave)
+    assert "never granted" in browser.get(url).content.decode()
+    assert browser.post(url)["Location"] == "/manage/applications/"
+    assert not Application.objects.exists()
+
+
+def test_one_that_was_granted_stays(
+    alices_grant: Grant, wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    url = reverse("console:delete_application", args=(wiki.pk,))
+    browser = sign_in(dave)
+    assert "Remove the application" not in browser.get(url).content.decode()
+    assert "the log speaks of it" in browser.post(url).content.decode()
+    assert Application.objects.exists()

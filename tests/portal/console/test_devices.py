@@ -1,0 +1,182 @@
+"""My devices, one device, and everybody's devices."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import SYSTEM
+from audit.events import EventCode
+from audit.models import AuditEvent
+from peers import services
+from peers.models import Device, DeviceState, KeyState
+from portal.accounts.models import User
+from tests.conftest import SignIn
+from tests.peers.makers import NOW, Machine
+
+pytestmark = pytest.mark.django_db
+
+
+def text(browser: object, url: str) -> str:
+    return browser.get(url).content.decode()  # type: ignore[attr-defined]
+
+
+def test_the_list_names_devices_with_addresses(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    page = text(sign_in(alice), "/devices/")
+    assert "laptop" in page
+    assert all(lease.address in page for lease in laptop.leases.all())
+    assert "not yet" in page
+
+
+def test_without_a_device_the_list_says_what_to_do(bob: User, sign_in: SignIn) -> None:
+    page = text(sign_in(bob), "/devices/")
+    assert "No device yet" in page
+    assert reverse("console:add_device") in page
+
+
+def test_the_list_does_not_name_devices_of_others(
+    bob: User, laptop: Device, sign_in: SignIn
+) -> None:
+    assert f"/devices/{laptop.pk}/" not in text(sign_in(bob), "/devices/")
+
+
+def test_the_list_costs_the_same_for_many_devices(
+    alice: User,
+    laptop: Device,
+    sign_in: SignIn,
+    django_assert_num_queries: pytest.FixtureRequest,
+) -> None:
+    for number in range(5):
+        Machine().enroll(alice, name=f"machine {number}")
+    browser = sign_in(alice)
+    with django_assert_num_queries(6):  # type: ignore[operator]
+        text(browser, "/devices/")
+
+
+def test_the_detail_shows_keys_and_what_the_device_reaches(
+    alice: User, laptop: Device, alices_grant: object, sign_in: SignIn
+) -> None:
+    page = text(sign_in(alice), f"/devices/{laptop.pk}/")
+    assert laptop.keys.get().public_key in page
+    assert "10.1.0.0/24 tcp/443" in page
+
+
+def test_an_owner_renames_a_device(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    url = reverse("console:rename_device", args=(laptop.pk,))
+    response = sign_in(alice).post(url, {"name": "studio"})
+    assert response["Location"] == f"/devices/{laptop.pk}/"
+    laptop.refresh_from_db()
+    assert laptop.name == "studio"
+    assert AuditEvent.objects.get(code=EventCode.DEVICE_UPDATE).actor_label == "Alice"
+
+
+def test_a_name_with_control_characters_comes_back_with_a_reason(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    url = reverse("console:rename_device", args=(laptop.pk,))
+    response = sign_in(alice).post(url, {"name": "a‮b"})
+    assert response.status_code == 200
+    assert "U+202E" in response.content.decode()
+    laptop.refresh_from_db()
+    assert laptop.name == "laptop"
+
+
+def test_the_confirm_page_names_what_stops_working(
+    alice: User, laptop: Device, alices_grant: object, sign_in: SignIn
+) -> None:
+    page = text(sign_in(alice), reverse("console:revoke_device", args=(laptop.pk,)))
+    assert "wiki" in page
+    assert laptop.leases.all()[0].address in page
+    laptop.refresh_from_db()
+    assert laptop.is_active
+
+
+def test_revoking_ends_device_and_key_and_is_recorded(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    url = reverse("console:revoke_device", args=(laptop.pk,))
+    response = sign_in(alice).post(url, {"reason": "lost on the train"})
+    assert response["Location"] == f"/devices/{laptop.pk}/"
+    laptop.refresh_from_db()
+    assert laptop.state == DeviceState.REVOKED
+    assert laptop.keys.get().state == KeyState.REVOKED
+    event = AuditEvent.objects.get(code=EventCode.DEVICE_REVOKE)
+    assert (event.reason, event.actor_label) == ("lost on the train", "Alice")
+
+
+def test_revoking_demands_a_reason(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    url = reverse("console:revoke_device", args=(laptop.pk,))
+    assert sign_in(alice).post(url, {"reason": ""}).status_code == 200
+    laptop.refresh_from_db()
+    assert laptop.is_active
+
+
+def test_an_administrator_revokes_a_device_of_another(
+    dave: User, laptop: Device, sign_in: SignIn
+) -> None:
+    url = reverse("console:revoke_device", args=(laptop.pk,))
+    sign_in(dave).post(url, {"reason": "stolen"})
+    laptop.refresh_from_db()
+    assert not laptop.is_active
+
+
+def test_a_revoked_device_is_listed_apart_and_offers_no_act(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    services.revoke_device(device=laptop, reason="x", actor=SYSTEM, now=NOW)
+    browser = sign_in(alice)
+    assert "These devices reach nothing" in text(browser, "/devices/")
+    assert "/revoke/" not in text(browser, f"/devices/{laptop.pk}/")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", True),
+        ("q=lap", True),
+        ("q=Alice", True),
+        ("q=100.64.0.", True),
+        ("q=phone", False),
+        ("state=active", True),
+        ("state=revoked", False),
+        ("page=99", True),
+        ("state=nonsense", True),
+    ],
+)
+def test_readers_search_all_devices(
+    query: str, found: bool, carol: User, laptop: Device, sign_in: SignIn
+) -> None:
+    page = text(sign_in(carol), f"/manage/devices/?{query}")
+    assert (f"/devices/{laptop.pk}/" in page) is found
+
+
+def test_the_list_of_all_devices_costs_the_same_for_many(
+    alice: User,
+    bob: User,
+    carol: User,
+    laptop: Device,
+    sign_in: SignIn,
+    django_assert_num_queries: pytest.FixtureRequest,
+) -> None:
+    for number in range(4):
+        Machine().enroll(bob, name=f"machine {number}", now=NOW + timedelta(days=1))
+    browser = sign_in(carol)
+    with django_assert_num_queries(7):  # type: ignore[operator]
+        text(browser, "/manage/devices/")
+
+
+def test_the_enrolment_page_holds_nothing_secret_and_asks_for_name_and_kind(
+    alice: User, sign_in: SignIn
+) -> None:
+    page = text(sign_in(alice), "/devices/add/")
+    assert 'name="name"' in page
+    assert 'name="platform"' in page
+    assert "PrivateKey" not in page

@@ -1,0 +1,247 @@
+"""Connections and events: filters, pages, exports; reading is itself recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from django.test import AsyncClient, Client
+
+from audit.actor import SYSTEM, Actor, Ref
+from audit.events import EventCode
+from audit.flows import AttributedFlow
+from audit.models import AuditEvent, Connection, FlowKind
+from audit.services import record, record_flows
+from portal.accounts.models import User
+from tests.conftest import SignIn
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+EDGE = Ref(id="gw_1", label="edge")
+
+
+def flow(number: int, person: User, **changed: Any) -> AttributedFlow:
+    fields: dict[str, Any] = {
+        "kind": FlowKind.OPEN,
+        "sequence": number,
+        "at": NOON + timedelta(seconds=number),
+        "flow": f"f{number}",
+        "protocol": 6,
+        "source": ip_address("100.64.0.7"),
+        "source_port": 50_000,
+        "destination": ip_address("10.1.0.7"),
+        "destination_port": 443,
+        "person": person.ref,
+        "device": Ref(id="dv_9", label="laptop"),
+        "application": Ref(id="ap_3", label="wiki"),
+        "grant": Ref(id="gt_4", label="engineering → wiki"),
+        "generation": 12,
+        "key_fingerprint": "ab" * 8,
+        **changed,
+    }
+    return AttributedFlow(**fields)
+
+
+@pytest.fixture
+def morning(alice: User, bob: User) -> None:
+    """Record one flow of each, bob's denied."""
+    denied = {"kind": FlowKind.DENY, "application": Ref(id=""), "reason": "no_grant"}
+    flows = [flow(1, alice), flow(2, bob, **denied)]
+    record_flows(gateway=EDGE, flows=flows, now=NOON)
+
+
+def shown(browser: Client, query: str) -> set[str]:
+    page = browser.get(f"/audit/connections/?{query}").content.decode()
+    return {name for name in ("Alice", "Bob") if f">{name}</a>" in page}
+
+
+@pytest.mark.parametrize(
+    ("query", "people"),
+    [
+        ("", {"Alice", "Bob"}),
+        ("person=Alice", {"Alice"}),
+        ("person={alice}", {"Alice"}),
+        ("verdict=denied", {"Bob"}),
+        ("application=ap_3", {"Alice"}),
+        ("address=10.1.0.7&port=443", {"Alice", "Bob"}),
+        ("address=10.9.9.9", set()),
+        ("from=2026-11-23T12:00:02&until=", {"Bob"}),
+        ("until=2026-11-22", set()),
+        ("key=abababababababab", {"Alice", "Bob"}),
+    ],
+)
+@pytest.mark.usefixtures("morning")
+def test_connections_are_filtered(
+    query: str, people: set[str], alice: User, carol: User, sign_in: SignIn
+) -> None:
+    assert shown(sign_in(carol), query.format(alice=alice.ref.id)) == people
+
+
+@pytest.mark.usefixtures("morning")
+def test_every_question_to_the_log_is_recorded(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    sign_in(carol).get("/audit/connections/?person=Alice")
+    event = AuditEvent.objects.get(code=EventCode.AUDIT_QUERY)
+    assert event.actor_label == "Carol"
+    assert event.details == {
+        "log": "connections",
+        "filter": {"person": alice.ref.id},
+    }
+
+
+def test_a_wrong_filter_is_explained_and_shows_nothing(
+    carol: User, alice: User, sign_in: SignIn
+) -> None:
+    record_flows(gateway=EDGE, flows=[flow(1, alice)], now=NOON)
+    url = "/audit/connections/?address=banana&person=Nobody&colour=red&person=Alice"
+    response = sign_in(carol).get(url)
+    page = response.content.decode()
+    assert response.status_code == 400
+    for expected in ("not an IPv4 or IPv6 address", "colour: there is no such filter"):
+        assert expected in page
+    assert "laptop" not in page.split('id="content"')[1]
+
+
+def test_a_damaged_page_link_says_so(carol: User, sign_in: SignIn) -> None:
+    page = sign_in(carol).get("/audit/events/?cursor=zzz").content.decode()
+    assert "this page link is damaged" in page
+
+
+def test_pages_follow_each_other_and_keep_the_filter(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    flows = [flow(number, alice) for number in range(1, 61)]
+    record_flows(gateway=EDGE, flows=flows, now=NOON)
+    browser = sign_in(carol)
+    first = browser.get("/audit/connections/?verdict=allowed").content.decode()
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "verdict=allowed" in older
+    second = browser.get(older).content.decode()
+    rows = first.count('data-label="Verdict"'), second.count('data-label="Verdict"')
+    assert rows == (50, 10)
+    assert "Newest" in second
+
+
+def test_the_list_of_connections_costs_the_same_for_many(
+    alice: User,
+    carol: User,
+    sign_in: SignIn,
+    django_assert_num_queries: pytest.FixtureRequest,
+) -> None:
+    flows = [flow(number, alice) for number in range(1, 41)]
+    record_flows(gateway=EDGE, flows=flows, now=NOON)
+    browser = sign_in(carol)
+    # Session, person, the event of the reading in a transaction, the rows.
+    with django_assert_num_queries(4):  # type: ignore[operator]
+        browser.get("/audit/connections/")
+
+
+@pytest.mark.usefixtures("morning")
+def test_one_connection_shows_the_whole_chain(carol: User, sign_in: SignIn) -> None:
+    pk = Connection.objects.get(person_label="Alice").pk
+    page = sign_in(carol).get(f"/audit/connections/{pk}/").content.decode()
+    for expected in ("Alice", "laptop", "engineering → wiki", "ab" * 8, "edge"):
+        assert expected in page
+    assert "still open" in page
+
+
+def test_names_from_outside_are_escaped(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    evil = Ref(id="dv_9", label="<script>alert(1)</script>")
+    record_flows(gateway=EDGE, flows=[flow(1, alice, device=evil)], now=NOON)
+    page = sign_in(carol).get("/audit/connections/").content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def export(browser: Client, url: str) -> tuple[Any, str]:
+    async def fetch() -> tuple[Any, str]:
+        client = AsyncClient()
+        client.cookies = browser.cookies
+        response = await client.get(url)
+        parts = [part async for part in response.streaming_content]
+        return response, b"".join(parts).decode()
+
+    return asyncio.run(fetch())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("log", ["connections", "events"])
+def test_an_export_is_what_the_filter_shows_and_is_recorded(
+    log: str, alice: User, bob: User, carol: User, sign_in: SignIn
+) -> None:
+    record_flows(gateway=EDGE, flows=[flow(1, alice), flow(2, bob)], now=NOON)
+    record(EventCode.USER_LOGIN, actor=SYSTEM, now=NOON, person=alice.ref)
+    browser = sign_in(carol)
+    url = f"/audit/{log}/export/?format=jsonl&person={alice.ref.id}"
+    response, body = export(browser, url)
+    [row] = [json.loads(line) for line in body.splitlines()]
+    assert row["person_label"] == "Alice"
+    assert response["Content-Disposition"].startswith(f'attachment; filename="{log}-')
+    event = AuditEvent.objects.get(code=EventCode.AUDIT_EXPORT)
+    assert (event.actor_label, event.details["format"]) == ("Carol", "jsonl")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_csv_export_holds_no_formula(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    evil = Ref(id="dv_9", label="=cmd()")
+    record_flows(gateway=EDGE, flows=[flow(1, alice, device=evil)], now=NOON)
+    _, body = export(sign_in(carol), "/audit/connections/export/?format=csv")
+    [row] = csv.DictReader(io.StringIO(body))
+    assert row["device_label"] == "'=cmd()"
+
+
+@pytest.mark.parametrize("query", ["", "format=xml", "format=csv&address=banana"])
+@pytest.mark.parametrize("log", ["connections", "events"])
+def test_a_wrong_export_is_refused_and_not_recorded(
+    log: str, query: str, carol: User, sign_in: SignIn
+) -> None:
+    assert sign_in(carol).get(f"/audit/{log}/export/?{query}").status_code == 400
+    assert not AuditEvent.objects.filter(code=EventCode.AUDIT_EXPORT).exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("code=ID001", True),
+        ("code=ID002", False),
+        ("outcome=I", True),
+        ("outcome=A", False),
+        ("request=r-1", True),
+        ("person=Alice", True),
+        ("person=Bob", False),
+    ],
+)
+@pytest.mark.usefixtures("bob")
+def test_events_are_filtered(
+    query: str, found: bool, alice: User, carol: User, sign_in: SignIn
+) -> None:
+    actor = Actor(kind=SYSTEM.kind, request_id="r-1")
+    record(EventCode.USER_LOGIN, actor=actor, now=NOON, person=alice.ref)
+    page = sign_in(carol).get(f"/audit/events/?{query}").content.decode()
+    assert ("Alice signed in" in page) is found
+
+
+def test_one_event_shows_its_details(alice: User, carol: User, sign_in: SignIn) -> None:
+    made = record(
+        EventCode.USER_LOGIN,
+        actor=SYSTEM,
+        now=NOON,
+        person=alice.ref,
+        reason="because",
+        details={"amr": ["pwd"]},
+    )
+    page = sign_in(carol).get(f"/audit/events/{made.uid}/").content.decode()
+    for expected in ("Alice signed in", "because", "&quot;pwd&quot;", "ID001I"):
+        assert expected in page
+    assert AuditEvent.objects.filter(code=EventCode.AUDIT_QUERY).exists()

@@ -1,0 +1,169 @@
+"""Who may open which page, for every page there is."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.events import EventCode
+from audit.models import AuditEvent
+from peers.models import Device, Gateway
+from policies.models import Application, Grant, Revocation
+from portal.accounts.models import User
+from portal.console.urls import urlpatterns
+from tests.conftest import SignIn
+
+pytestmark = pytest.mark.django_db
+
+OWN: Final = ("home", "devices", "add_device", "device", "access")
+OWN_ACTS: Final = ("rename_device", "revoke_device")
+READ: Final = (
+    "manage_devices",
+    "manage_users",
+    "suggest_users",
+    "user",
+    "revocations",
+    "revocation",
+    "revocation_progress",
+    "applications",
+    "application",
+    "grants",
+    "gateways",
+    "gateway",
+    "connections",
+    "export_connections",
+    "connection",
+    "events",
+    "export_events",
+    "event",
+)
+ACTS: Final = (
+    "revoke_user",
+    "reactivate_user",
+    "add_application",
+    "edit_application",
+    "delete_application",
+    "add_grant",
+    "end_grant",
+    "add_gateway",
+    "edit_gateway",
+    "issue_token",
+    "retire_gateway",
+)
+
+
+@pytest.fixture
+def address(
+    laptop: Device, wiki: Application, alices_grant: Grant, gw1: Gateway, alice: User
+) -> Any:  # noqa: ANN401 -- a function
+    """Return the address of a page about what exists."""
+    revocation = Revocation.objects.create(
+        user=alice, requested_at=laptop.created_at, reason="x", actor_label="x"
+    )
+    ids = {
+        "device_id": laptop.pk,
+        "user_id": alice.pk,
+        "application_id": wiki.pk,
+        "grant_id": alices_grant.pk,
+        "gateway_id": gw1.pk,
+        "revocation_id": revocation.pk,
+        "connection_id": 1,
+        "uid": uuid.UUID(int=0),
+    }
+    wanted = {str(route.name): route.pattern.converters for route in urlpatterns}
+
+    def make(name: str) -> str:
+        kwargs = {key: ids[key] for key in wanted[name]}
+        return reverse(f"console:{name}", kwargs=kwargs)
+
+    return make
+
+
+def test_every_page_is_in_the_matrix() -> None:
+    names = {str(route.name) for route in urlpatterns}
+    assert names == {*OWN, *OWN_ACTS, *READ, *ACTS}
+
+
+@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *READ, *ACTS])
+def test_strangers_are_sent_to_sign_in(name: str, address: Any) -> None:
+    method = "post" if name == "issue_token" else "get"
+    response = getattr(Client(), method)(address(name))
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/login/?next=/")
+
+
+@pytest.mark.parametrize("name", [*READ, *ACTS])
+def test_employees_may_not_manage(
+    name: str, address: Any, mallory: User, sign_in: SignIn
+) -> None:
+    url = address(name)
+    method = "post" if name == "issue_token" else "get"
+    assert getattr(sign_in(mallory), method)(url).status_code == 403
+    refused = AuditEvent.objects.get(code=EventCode.ACCESS_REFUSED)
+    assert (refused.person_label, refused.target_label) == ("Mallory", url)
+
+
+@pytest.mark.parametrize("name", ["device", *OWN_ACTS])
+def test_other_peoples_devices_do_not_exist(
+    name: str, address: Any, mallory: User, sign_in: SignIn
+) -> None:
+    assert sign_in(mallory).get(address(name)).status_code == 404
+
+
+@pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
+def test_auditors_change_nothing(
+    name: str, address: Any, carol: User, sign_in: SignIn
+) -> None:
+    url = address(name)
+    before = AuditEvent.objects.exclude(code=EventCode.ACCESS_REFUSED).count()
+    response = sign_in(carol).post(url, {"reason": "because", "name": "new"})
+    assert response.status_code == 403
+    after = AuditEvent.objects.exclude(code=EventCode.ACCESS_REFUSED).count()
+    assert before == after
+
+
+@pytest.mark.parametrize("name", [*OWN[1:], *READ])
+def test_pages_that_show_take_no_post(
+    name: str, address: Any, dave: User, sign_in: SignIn
+) -> None:
+    assert sign_in(dave).post(address(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
+def test_acts_demand_the_forms_token(name: str, address: Any, dave: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(dave)
+    assert browser.post(address(name), {"reason": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("name", [name for name in READ if "progress" not in name])
+def test_readers_open_every_list_and_detail(
+    name: str, address: Any, carol: User, sign_in: SignIn
+) -> None:
+    response = sign_in(carol).get(address(name))
+    missing = {"connection", "event"}
+    wrong = {"export_connections", "export_events"}
+    expected = 404 if name in missing else 400 if name in wrong else 200
+    assert response.status_code == expected
+
+
+@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS])
+def test_pages_about_people_are_stored_nowhere(
+    name: str, address: Any, alice: User, sign_in: SignIn
+) -> None:
+    response = sign_in(alice).get(address(name))
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_an_old_proof_goes_back_to_the_identity_provider(
+    address: Any, dave: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(dave, age=timedelta(hours=2))
+    response = browser.get(address("revoke_user"))
+    assert response["Location"].startswith("/accounts/confirm/?next=")
