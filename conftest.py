@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.plugins.no_skips", "tests.plugins.database_only")
+pytest_plugins = (
+    "tests.plugins.database_only",
+    "tests.plugins.needs",
+    "tests.plugins.no_skips",
+)

@@ -25,7 +25,7 @@ from tests.lab.network import (
 )
 from tests.lab.portal import Portal
 from tests.lab.processes import LabError, Processes, wait_until
-from tests.lab.visitor import Visitor
+from tests.lab.visitor import Enrolled, Visitor
 
 TOKEN: Final = re.compile(r"--token ([\w-]+)")
 NUMBER: Final = re.compile(r"/(\d+)/")
@@ -44,6 +44,7 @@ class Lab:
     gateway: GatewayHost
     machines: Mapping[str, Machine]
     visitors: dict[str, Visitor] = field(default_factory=dict)
+    devices: dict[str, Enrolled] = field(default_factory=dict)
 
     def visitor(self, username: str) -> Visitor:
         """Return somebody's window at the portal, signed in."""

@@ -49,19 +49,17 @@ class AppHost:
         return str(self.address6 - 15)
 
 
-APPS: Final = (
-    AppHost(
-        name="app1",
-        address4=IPv4Address("10.50.1.10"),
-        address6=IPv6Address("fd50:0:0:1::10"),
-    ),
-    AppHost(
-        name="app2",
-        address4=IPv4Address("10.50.2.10"),
-        address6=IPv6Address("fd50:0:0:2::10"),
-    ),
+WIKI: Final = AppHost(
+    name="app1",
+    address4=IPv4Address("10.50.1.10"),
+    address6=IPv6Address("fd50:0:0:1::10"),
 )
-
+PAYROLL: Final = AppHost(
+    name="app2",
+    address4=IPv4Address("10.50.2.10"),
+    address6=IPv6Address("fd50:0:0:2::10"),
+)
+APPS: Final = (WIKI, PAYROLL)
 APP_PREFIXES: Final = ("10.50.0.0/16", "fd50::/32")
 """What holds every application's address."""
 

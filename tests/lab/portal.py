@@ -52,7 +52,6 @@ class Portal:
         """Start both and wait until they answer."""
         self._start_identity_provider()
         self.manage("init")
-        self.manage("collectstatic", "--no-input")
         command = [PYTHON, "manage.py", "runportal", "--fd", "{fds}"]
         self._serve("portal", self._socket, self.port, command, self._environment)
         self._processes.wait_for(

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from tests.lab.lab import APPLICATION_NAMES, Lab, prepare
 from tests.lab.machines import Answer, Download, addressing, widened
-from tests.lab.network import APP_PREFIXES, APPS, AppHost
+from tests.lab.network import APP_PREFIXES, APPS, PAYROLL, WIKI, AppHost
 from tests.lab.processes import LabError, wait_until
 from tests.lab.story import Story
 from tests.lab.visitor import Enrolled
 
 BODY_BYTES: Final = 250_000
 FAMILIES: Final = (4, 6)
-GRANTED: Final = {"alice": APPS[0], "bob": APPS[1]}
+GRANTED: Final = {"alice": WIKI, "bob": PAYROLL}
 EVIDENCE_HEADS: Final = (
     *("began", "person", "device", "key", "verdict", "application"),
     *("grant", "to", "up", "down", "end"),
@@ -84,7 +84,7 @@ def enroll(story: Story, made: Lab, person: str) -> Enrolled:
         )
         story.note(f"addresses {', '.join(device.addresses)}")
         story.note(f"its file routes {', '.join(addressing(device.config)[1])}")
-        story.note("and, edited by hand, everything else into the tunnel, in vain:")
+        story.note("edited by hand, it now routes both servers; the gateway decides")
         made.machines[person].connect(widened(device.config, *APP_PREFIXES))
     return device
 
@@ -169,7 +169,7 @@ def revoke(story: Story, made: Lab) -> None:
         alice.stop()
         bob.stop()
         _enforcement(story, made, answer.headers["location"])
-        refused = made.machines["alice"].get(url(APPS[0], 4), seconds=1.5)
+        refused = made.machines["alice"].get(url(WIKI, 4), seconds=1.5)
         story.check(that="Alice's tunnel answers nothing", holds=not refused.status)
 
 
@@ -186,7 +186,7 @@ def aftermath(story: Story, made: Lab) -> None:
         else:
             refused = False
         story.check(that="she cannot sign in again", holds=refused)
-        works = made.machines["bob"].get(url(APPS[1], 4))
+        works = made.machines["bob"].get(url(PAYROLL, 4))
         story.check(that="Bob still reaches Payroll", holds=works.status == 200)
 
 
