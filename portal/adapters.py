@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.idp.oidc.adapter import DefaultOIDCAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.db import transaction
 
 from audit.actor import Actor, ActorKind
 from audit.events import EventCode, Outcome
 from audit.services import NOBODY, record
 from portal.accounts import services, setup
+from portal.accounts.access import person
 from portal.accounts.actors import actor_of
 from portal.accounts.claims import checked_groups, role_for
 from portal.accounts.errors import AccountError, DeactivatedError
@@ -31,6 +34,8 @@ from portal.accounts.sessions import SESSION_KEY
 from portal.accounts.sso.errors import SignInError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http import HttpRequest, HttpResponse
 
     from audit.http import PortalRequest
@@ -122,6 +127,26 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
             person=refused,
             reason=reason,
         )
+
+
+class UserSessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]  # allauth is untyped
+    """Sessions that a person ends from the list of their own."""
+
+    def end_sessions(self, sessions: Sequence[UserSession]) -> None:
+        """End them, and record it; signing out of this browser says so itself."""
+        request: PortalRequest = self.request
+        others = [session for session in sessions if not session.is_current()]
+        with transaction.atomic():
+            super().end_sessions(sessions)
+            if others:
+                record(
+                    EventCode.USER_LOGOUT,
+                    actor=request.actor,
+                    now=request.received_at,
+                    person=person(request).ref,
+                    reason="other sessions ended",
+                    details={"sessions": len(others)},
+                )
 
 
 class OIDCAdapter(DefaultOIDCAdapter):  # type: ignore[misc]  # allauth is untyped

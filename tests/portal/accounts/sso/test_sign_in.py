@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.test import Client
 
 from audit.models import AuditEvent
@@ -112,6 +113,18 @@ def test_step_up_asks_the_provider_for_a_fresh_proof(
     response = walk("alice", fresh="1", next="/accounts/sessions/")
     assert response["Location"] == "/accounts/sessions/"
     assert AuditEvent.objects.filter(code="ID002").count() == 0
+
+
+def test_ending_ones_other_sessions_is_recorded(walk: Walk, client: Client) -> None:
+    walk("alice")
+    UserSession.objects.create(
+        user=User.objects.get(), ip="192.0.2.1", session_key="phone", user_agent="x"
+    )
+    client.post("/accounts/sessions/")
+    event = AuditEvent.objects.get(code="ID002")
+    assert event.details == {"sessions": 1}
+    assert client.get("/accounts/sessions/").status_code == 200
+    assert UserSession.objects.get().session_key == client.session.session_key
 
 
 def test_every_sign_in_has_its_own_nonce_and_challenge(client: Client) -> None:
