@@ -50,7 +50,7 @@ class ProtocolChoice(models.TextChoices):
 
 
 class ApplicationDestination(models.Model):
-    """One prefix × protocol × port range of an application."""
+    """One prefix, protocol and port range of an application."""
 
     id = models.BigAutoField(primary_key=True)
     application = models.ForeignKey(

@@ -89,7 +89,7 @@ def _record(
         details={
             "epoch": report.epoch,
             "generation": report.generation,
-            "applied_at": report.applied_at and report.applied_at.isoformat(),
+            "applied_at": _text(report.applied_at),
             "observed_digest": report.observed_digest,
             "flows_cut": report.flows_cut,
             # Events hold no floats.
@@ -101,6 +101,10 @@ def _record(
     if not failure:
         _close_revocations(acknowledgement, gateway, actor, now)
     return acknowledgement
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _failure(snapshot: Snapshot, report: AcknowledgementReport) -> str:

@@ -48,7 +48,7 @@ def republish_due_snapshots(*, now: datetime) -> list[Snapshot]:
 
 def report_lost_agents(*, now: datetime) -> list[Gateway]:
     """Report each agent that has gone silent, once, until it has spoken again."""
-    lost = []
+    lost: list[Gateway] = []
     silent = Gateway.objects.filter(state=GatewayState.ENROLLED).annotate(
         heard_at=Coalesce("seen_at", "enrolled_at")
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,13 @@ def signing_key(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pools(db: None) -> None:  # noqa: ARG001 -- it needs the database
+def pools(db: None) -> None:
     """One IPv4 and one IPv6 pool."""
     make_pools()
 
 
 @pytest.fixture
-def wiki(gw1: Gateway, pools: None) -> Application:  # noqa: ARG001 -- devices need pools
+def wiki(gw1: Gateway, pools: None) -> Application:
     """An application behind gw1."""
     return make_application("wiki", "10.1.0.0/24", gateways=[gw1])
 
@@ -49,14 +51,9 @@ def alices_grant(alice: User, wiki: Application) -> Grant:
     return make_grant(wiki, user=alice)
 
 
-OnCommit = Callable[..., object]
-
-
 @pytest.fixture
-def commit(django_capture_on_commit_callbacks: OnCommit) -> Callable[[], object]:
-    """`with commit():` runs what waits for the commit, as a commit would."""
-
-    def context() -> object:
-        return django_capture_on_commit_callbacks(execute=True)
-
-    return context
+def commit(
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]],
+) -> Callable[[], AbstractContextManager[object]]:
+    """A context at whose end everything runs that waits for the commit."""
+    return partial(django_capture_on_commit_callbacks, execute=True)

@@ -80,7 +80,11 @@ def end(_alice: User) -> None:
 
 @pytest.mark.parametrize("stop", [disable, revoke, end])
 def test_who_may_not_connect_does_not_cross(
-    gw1: Gateway, alices_grant: Grant, alice: User, pools: None, stop: Any
+    gw1: Gateway,
+    alices_grant: Grant,
+    alice: User,
+    pools: None,
+    stop: Callable[[User], None],
 ) -> None:
     assert alices_grant.pk
     assert pools is None

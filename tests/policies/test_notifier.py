@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -89,13 +88,13 @@ async def test_nobody_waiting_costs_nothing() -> None:
 
 @asynchronous
 async def test_failing_database_is_asked_again() -> None:
-    answers: list[Any] = [OSError("gone"), {1: (1, 2)}]
+    asked: list[bool] = []
 
-    def positions() -> Any:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def positions() -> dict[int, Position]:
+        asked.append(True)
+        if len(asked) == 1:
+            raise OSError("gone")
+        return {1: (1, 2)}
 
     hub = Hub(positions)
     waiter = Waiter(1, (1, 1))
@@ -122,8 +121,10 @@ class RedisServer:
     def start(self) -> None:
         """Start and wait until it answers."""
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--bind"]
-            + ["127.0.0.1", "--dir", str(self.directory)],
+            [
+                *("redis-server", "--port", str(self.port), "--save", ""),
+                *("--bind", "127.0.0.1", "--dir", str(self.directory)),
+            ],
             stdout=subprocess.DEVNULL,
         )
         for _ in range(100):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -99,7 +98,7 @@ def test_access_without_end_says_never(alice: User, alices_grant: Grant) -> None
 
 @pytest.mark.parametrize("now", [NOW, NOW + 2 * HOUR], ids=["before", "after"])
 def test_access_outside_its_time_is_none(
-    wiki: Application, alice: User, now: Any
+    wiki: Application, alice: User, now: datetime
 ) -> None:
     make_grant(wiki, user=alice, not_before=NOW + HOUR, expires_at=NOW + 2 * HOUR)
     assert selectors.my_access(alice, now) == ()

@@ -1,4 +1,4 @@
-"""The signing key is the owner's alone, and what it signs can be checked. No database."""
+"""The signing key is its owner's alone; what it signs can be checked. No database."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_existing_key_file_is_kept(signing_key: Path) -> None:
 
 def test_absent_key_names_the_command_that_makes_it(signing_key: Path) -> None:
     signing_key.unlink()
-    with pytest.raises(SigningKeyError, match="run manage.py init_keys"):
+    with pytest.raises(SigningKeyError, match=r"run manage\.py init_keys"):
         signing.sign(SNAPSHOT_TYPE, b"{}")
 
 

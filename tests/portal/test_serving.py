@@ -1,4 +1,4 @@
-"""The whole portal in one process: inherited sockets, jobs, a graceful end. For real."""
+"""The portal in one process, for real: inherited sockets, jobs, a graceful end."""
 
 from __future__ import annotations
 
@@ -65,11 +65,13 @@ class PortalProcess:
         for server in self.sockets:
             server.close()
 
-    def get(self, path: str, *, port: int = 0, **headers: str) -> tuple[int, bytes]:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, *, port: int = 0
+    ) -> tuple[int, bytes]:
         """Ask one of the sockets."""
         asked = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=30)
         try:
-            asked.request("GET", path, headers=headers)
+            asked.request("GET", path, headers=headers or {})
             answer = asked.getresponse()
             return answer.status, answer.read()
         finally:
@@ -142,9 +144,7 @@ def test_one_process_serves_runs_jobs_and_ends_gracefully(
         nonce=b"0123456789abcdef",
     )
     answers: list[tuple[int, bytes]] = []
-    waiting = threading.Thread(
-        target=lambda: answers.append(portal.get(path, **headers))
-    )
+    waiting = threading.Thread(target=lambda: answers.append(portal.get(path, headers)))
     waiting.start()
     time.sleep(1)
     assert answers == []

@@ -39,21 +39,21 @@ class SigningAgent:
             nonce=os.urandom(16),
         )
 
-    def get(self, path: str, **changed: str) -> Any:
+    def get(self, path: str, **changed: str) -> Any:  # noqa: ANN401 -- the client's answers are untyped
         """Ask and return the answer."""
         headers = {**self.headers("GET", path), **changed}
         return Client().get(f"/api/gateway/v1/{path}", headers=headers)
 
-    async def poll(self, path: str) -> Any:
+    async def poll(self, path: str) -> Any:  # noqa: ANN401 -- the client's answers are untyped
         """Ask asynchronously and return the answer."""
         headers = self.headers("GET", path)
         return await AsyncClient().get(f"/api/gateway/v1/{path}", headers=headers)
 
-    def post(self, path: str, document: object, **changed: str) -> Any:
+    def post(self, path: str, document: object, **changed: str) -> Any:  # noqa: ANN401 -- the client's answers are untyped
         """Send JSON and return the answer."""
         return self.post_bytes(path, json.dumps(document).encode(), **changed)
 
-    def post_bytes(self, path: str, body: bytes, **changed: str) -> Any:
+    def post_bytes(self, path: str, body: bytes, **changed: str) -> Any:  # noqa: ANN401 -- the client's answers are untyped
         """Send a body and return the answer."""
         headers = {**self.headers("POST", path, body), **changed}
         return Client().post(

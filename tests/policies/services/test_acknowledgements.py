@@ -35,7 +35,7 @@ def snapshot(alices_grant: Grant) -> Snapshot:
     return publish()[0]
 
 
-def acknowledge(snapshot: Snapshot, **changed: Any) -> Acknowledgement:
+def acknowledge(snapshot: Snapshot, **changed: object) -> Acknowledgement:
     return services.record_acknowledgement(
         gateway=snapshot.gateway,
         report=parse_report(report(snapshot, **changed)),

@@ -23,7 +23,10 @@ from tests.policies.makers import NOW, make_application, web
 pytestmark = pytest.mark.django_db
 
 
-def create(*destinations: DestinationInput, **changed: Any) -> Application:
+def create(
+    *destinations: DestinationInput,
+    **changed: Any,  # noqa: ANN401 -- any argument of the service
+) -> Application:
     arguments: dict[str, Any] = {
         "name": "wiki",
         "destinations": destinations or [web("10.1.0.0/24")],
@@ -57,8 +60,10 @@ BAD_DESTINATIONS = {
     "none": ([], "at least one destination"),
     "covered": (
         [web("10.1.0.0/16", 1, 65535), web("10.1.2.0/24")],
-        "10.1.0.0/16 tcp/1-65535 and 10.1.2.0/24 tcp/443 overlap;"
-        " remove 10.1.2.0/24 tcp/443, the first covers it",
+        (
+            "10.1.0.0/16 tcp/1-65535 and 10.1.2.0/24 tcp/443 overlap;"
+            " remove 10.1.2.0/24 tcp/443, the first covers it"
+        ),
     ),
     "same twice": ([web("10.1.0.0/24"), web("10.1.0.0/24")], "overlap; remove"),
     "covered by any": (

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-def create(application: Application, **arguments: Any) -> Grant:
+def create(application: Application, **arguments: Any) -> Grant:  # noqa: ANN401 -- any argument of the service
     return services.create_grant(
         application=application, **arguments, actor=SYSTEM, now=NOW
     )

@@ -1,4 +1,4 @@
-"""What time changes is found: due grants, dead publishers, silent agents, old tokens."""
+"""What time changes is found: due grants, silent agents, dead publishers, tokens."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -77,11 +76,11 @@ def test_gateway_without_endpoint_is_refused(endpoint: str) -> None:
 
 
 @pytest.fixture
-def revocable(alice: User, alices_grant: Grant) -> Iterator[User]:
+def revocable(alice: User, alices_grant: Grant) -> User:
     """Alice with a device and a grant."""
     assert alices_grant.pk
     Machine().enroll(alice)
-    yield alice
+    return alice
 
 
 def test_person_is_revoked_by_subject_or_id(revocable: User) -> None:
