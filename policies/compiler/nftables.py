@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from policies.compiler.delta import transaction
+from policies.compiler.fixed import ACCEPT_GROUP, DENY_GROUP, fixed_chains
 from policies.compiler.ranges import (
     FAMILIES,
     Family,
@@ -38,7 +39,6 @@ from policies.compiler.tables import (
 )
 from policies.compiler.types import (
     NEVER,
-    IPAddress,
     Peer,
     Snapshot,
     SnapshotGrant,
@@ -59,12 +59,6 @@ __all__ = [
     "transaction",
 ]
 
-ACCEPT_GROUP: Final = 41
-"""NFLOG group of new flows; the prefix is `gt_<grant>/ap_<application>`."""
-
-DENY_GROUP: Final = 42
-"""NFLOG group of refusals; the prefix is the reason."""
-
 _LONGEST_CHAIN: Final = 63
 """nft(8) takes 128 characters; a listing stays readable with fewer."""
 
@@ -73,21 +67,8 @@ _CENTURY: Final = timedelta(days=36_525)
 _ADDRESS: Final[Mapping[Family, str]] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _HEADER: Final[Mapping[Family, str]] = {4: "ip", 6: "ip6"}
 
-_LOUD: Final = ("no_grant", "lateral", "input")
-_LIMITED: Final = (
-    "not_live",
-    "no_device",
-    "spoofed",
-    "invalid",
-    "mid_stream",
-    "unsolicited",
-)
-"""Not decisions about a person: the gateway's state, forged or late packets."""
-
-_FORWARD: Final = "type filter hook forward priority 0; policy drop;"
-_INPUT: Final = "type filter hook input priority 0; policy accept;"
-
-_Addresses: TypeAlias = Mapping[int, tuple[IPAddress, ...]]
+_Addresses: TypeAlias = Mapping[Family, Mapping[int, tuple[str, ...]]]
+"""The addresses of each device, as text: written once, listed in many sets."""
 
 
 def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
@@ -98,27 +79,30 @@ def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
     """
     table_name(interface)
     snapshot = _within_reach(snapshot)
-    granted = {grant.application_id for grant in snapshot.grants}
-    cut = regions(a for a in snapshot.applications if a.id in granted)
+    grants_of: defaultdict[int, list[SnapshotGrant]] = defaultdict(list)
+    for grant in snapshot.grants:
+        grants_of[grant.application_id].append(grant)
+    cut = regions(a for a in snapshot.applications if a.id in grants_of)
     reached: defaultdict[Label, set[Family]] = defaultdict(set)
     for region in cut:
         reached[region.applications].add(region.family)
     chains = [
-        _application_chain(label, families, snapshot.grants)
+        _application_chain(label, families, grants_of)
         for label, families in reached.items()
     ]
     families_of: defaultdict[int, set[Family]] = defaultdict(set)
     for label, families in reached.items():
         for application in label:
             families_of[application] |= families
+    addresses = _addresses(snapshot.peers)
     return _sorted(
         interface,
         (
-            *_gates(snapshot.peers),
+            *_gates(snapshot.peers, addresses),
             *_destinations(cut),
-            *_subjects(snapshot, families_of),
+            *_subjects(snapshot, addresses, families_of),
         ),
-        (*_static_chains(interface), *chains),
+        (*fixed_chains(interface), *chains),
     )
 
 
@@ -130,7 +114,7 @@ def base_text(interface: str) -> str:
     nothing that the lease does not close anyway.
     """
     closed = _sorted(
-        interface, (*_gates(()), *_destinations(())), _static_chains(interface)
+        interface, (*_gates((), {}), *_destinations(())), fixed_chains(interface)
     )
     table = f"inet {table_name(interface)}"
     lines = [f"add table {table}"]
@@ -218,9 +202,20 @@ def _sorted(
     )
 
 
-def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
+def _addresses(peers: Iterable[Peer]) -> _Addresses:
+    """Return the addresses of each device by family."""
+    found: dict[Family, dict[int, tuple[str, ...]]] = {
+        family: {} for family in FAMILIES
+    }
+    for peer in peers:
+        for address in peer.addresses:
+            held = found[address_family(address)]
+            held[peer.device_id] = (*held.get(peer.device_id, ()), str(address))
+    return found
+
+
+def _gates(peers: tuple[Peer, ...], addresses: _Addresses) -> Iterable[NamedSet]:
     """Return the lease and the maps from address to device mark."""
-    listed = tuple(peers)
     yield named_set("live", "ifname", "timeout")
     for family in FAMILIES:
         yield named_set(
@@ -229,10 +224,9 @@ def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
             "timeout",
             data_type="mark",
             elements=(
-                Element(str(address), str(peer.device_id), peer.expires_at)
-                for peer in listed
-                for address in peer.addresses
-                if address_family(address) == family
+                Element(address, str(peer.device_id), peer.expires_at)
+                for peer in peers
+                for address in addresses[family].get(peer.device_id, ())
             ),
         )
 
@@ -278,10 +272,11 @@ def _span(numbers: Range) -> str:
 
 
 def _subjects(
-    snapshot: Snapshot, families_of: Mapping[int, set[Family]]
+    snapshot: Snapshot,
+    addresses: _Addresses,
+    families_of: Mapping[int, set[Family]],
 ) -> Iterable[NamedSet]:
     """Return one set for each subject or time-bound grant and family in use."""
-    addresses = {peer.device_id: peer.addresses for peer in snapshot.peers}
     members = {m.subject: m.device_ids for m in snapshot.subjects}
     done: set[str] = set()
     for grant in snapshot.grants:
@@ -302,20 +297,21 @@ def _subject(
         _ADDRESS[family],
         *timed,
         elements=(
-            Element(str(address), "", grant.expires_at)
+            Element(address, "", grant.expires_at)
             for device in devices
-            for address in addresses[device]
-            if address_family(address) == family
+            for address in addresses[family].get(device, ())
         ),
     )
 
 
 def _application_chain(
-    label: Label, families: set[Family], grants: Iterable[SnapshotGrant]
+    label: Label,
+    families: set[Family],
+    grants_of: Mapping[int, Iterable[SnapshotGrant]],
 ) -> Chain:
     """Return the chain of a region: one rule for each grant, lowest id first."""
     concerned = sorted(
-        (grant for grant in grants if grant.application_id in label),
+        (grant for application in label for grant in grants_of[application]),
         key=lambda grant: grant.id,
     )
     rules = [
@@ -326,60 +322,3 @@ def _application_chain(
         for grant in concerned
     ]
     return Chain(name=chain_name(label), hook="", rules=(*rules, "goto deny_no_grant"))
-
-
-def _static_chains(interface: str) -> Iterable[Chain]:
-    """Return the chains that no policy changes."""
-    iif, oif = f'iifname "{interface}"', f'oifname "{interface}"'
-    yield Chain(name="from_device", hook="", rules=_from_device())
-    yield Chain(name="to_device", hook="", rules=_to_device())
-    yield Chain(name="input", hook=_INPUT, rules=(f"{iif} goto deny_input",))
-    yield Chain(
-        name="forward",
-        hook=_FORWARD,
-        rules=(
-            f"{iif} {oif} goto deny_lateral",
-            f"{iif} jump from_device",
-            f"{oif} jump to_device",
-            "ip saddr @device4 goto deny_spoofed",
-            "ip6 saddr @device6 goto deny_spoofed",
-            "drop",
-        ),
-    )
-    for reason in _LOUD:
-        rule = f'counter log prefix "{reason}" group {DENY_GROUP} drop'
-        yield Chain(name=f"deny_{reason}", hook="", rules=(rule,))
-    for reason in _LIMITED:
-        log = f'log prefix "{reason}" group {DENY_GROUP}'
-        rules = (f"limit rate 20/second burst 50 packets {log}", "counter drop")
-        yield Chain(name=f"deny_{reason}", hook="", rules=rules)
-
-
-def _from_device() -> tuple[str, ...]:
-    """Return the way of a packet that came out of the tunnel."""
-    return (
-        "iifname != @live goto deny_not_live",
-        "ip saddr != @device4 goto deny_no_device",
-        "ip6 saddr != @device6 goto deny_no_device",
-        "ct state established,related accept",
-        "ct state invalid goto deny_invalid",
-        "tcp flags & (fin|syn|rst|ack) != syn goto deny_mid_stream",
-        "ct mark set ip saddr map @device4",
-        "ct mark set ip6 saddr map @device6",
-        "ip daddr . meta l4proto . th dport vmap @dst4",
-        "ip6 daddr . meta l4proto . th dport vmap @dst6",
-        "ip daddr . meta l4proto vmap @proto4",
-        "ip6 daddr . meta l4proto vmap @proto6",
-        "goto deny_no_grant",
-    )
-
-
-def _to_device() -> tuple[str, ...]:
-    """Return the way of a packet that goes into the tunnel: answers only."""
-    return (
-        "oifname != @live goto deny_not_live",
-        "ip daddr != @device4 goto deny_no_device",
-        "ip6 daddr != @device6 goto deny_no_device",
-        "ct state established,related accept",
-        "goto deny_unsolicited",
-    )

@@ -16,7 +16,7 @@ from policies.compiler.canonical import array
 from policies.compiler.delta import LIVE
 from policies.compiler.errors import SnapshotFormatError
 from policies.compiler.rules import expression_text, rule_text
-from policies.compiler.tables import Chain, Element, NamedSet, Ruleset
+from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, sorted_elements
 from policies.compiler.types import NEVER
 
 _PROTOCOLS: Final = {
@@ -93,7 +93,7 @@ def _named_set(kind: str, item: Mapping[str, object], *, now: datetime) -> Named
         key_type=" . ".join(_words(item.get("type"))),
         data_type=" . ".join(_words(item.get("map"))) if kind == "map" else "",
         flags=tuple(sorted(_words(item.get("flags", [])))),
-        elements=tuple(sorted(_element(kind, entry, now=now) for entry in entries)),
+        elements=sorted_elements(_element(kind, entry, now=now) for entry in entries),
     )
 
 

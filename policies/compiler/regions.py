@@ -11,7 +11,7 @@ they are cut out here, so no policy can open them (attack E04).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +25,7 @@ from policies.compiler.ranges import (
     network_range,
     without,
 )
+from policies.compiler.sweep import Box, Cell, overlay, union
 from policies.compiler.types import (
     MAX_PORT,
     Application,
@@ -96,8 +97,6 @@ class Region:
 
 
 _Service: TypeAlias = tuple[Axis, Range]
-_Box: TypeAlias = tuple[Range, Range, int]
-_Cell: TypeAlias = tuple[int, int, Label]
 
 _PORTS: Final = MAX_PORT + 1
 """Services with ports are numbered protocol * 65536 + port."""
@@ -105,19 +104,22 @@ _PORTS: Final = MAX_PORT + 1
 
 def regions(applications: Iterable[Application]) -> tuple[Region, ...]:
     """Return the disjoint regions of all destinations, in address order."""
-    boxes: defaultdict[tuple[Family, Axis], list[_Box]] = defaultdict(list)
+    layers: defaultdict[tuple[Family, Axis], dict[int, list[Box]]] = defaultdict(dict)
     for application in applications:
         for destination in application.destinations:
             family = network_family(destination.prefix)
-            for axis, service in destination_services(destination):
+            for axis, services in destination_services(destination):
+                boxes = layers[family, axis].setdefault(application.id, [])
                 for addresses in destination_ranges(destination):
-                    boxes[family, axis].append((addresses, service, application.id))
+                    boxes.append((addresses, services))
     return tuple(
         sorted(
             (
                 _region(family, axis, addresses, cell)
-                for (family, axis), found in boxes.items()
-                for addresses, cell in _sweep(found)
+                for (family, axis), owned in layers.items()
+                for addresses, cell in overlay(
+                    {owner: union(boxes) for owner, boxes in owned.items()}
+                )
             ),
             key=lambda r: (r.family, r.addresses, r.protocols, r.ports or (0, 0)),
         )
@@ -151,52 +153,10 @@ def destination_services(destination: Destination) -> tuple[_Service, ...]:
     return covered[destination.protocol]
 
 
-def _sweep(boxes: Iterable[_Box]) -> Iterable[tuple[Range, _Cell]]:
-    """Cut boxes into disjoint ones: one pass over the addresses.
-
-    Between two neighbouring edges the same boxes are active, so the cut of the
-    services is constant there. A cell that goes on unchanged past an edge is kept
-    open, which merges neighbours and keeps the output small.
-    """
-    edges: defaultdict[int, list[tuple[Range, int, int]]] = defaultdict(list)
-    for (first, last), service, application in boxes:
-        edges[first].append((service, application, 1))
-        edges[last + 1].append((service, application, -1))
-    active: Counter[tuple[Range, int]] = Counter()
-    opened: dict[_Cell, int] = {}
-    for edge in sorted(edges):
-        for service, application, step in edges[edge]:
-            active[service, application] += step
-        active = +active
-        cells = set(_cells(active))
-        for cell in opened.keys() - cells:
-            yield (opened.pop(cell), edge - 1), cell
-        for cell in cells - opened.keys():
-            opened[cell] = edge
-
-
-def _cells(active: Iterable[tuple[Range, int]]) -> Iterable[_Cell]:
-    """Cut the active services into disjoint cells, equal neighbours merged."""
-    edges: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for (first, last), application in active:
-        edges[first].append((application, 1))
-        edges[last + 1].append((application, -1))
-    covering: Counter[int] = Counter()
-    start, label = 0, Label()
-    for edge in sorted(edges):
-        for application, step in edges[edge]:
-            covering[application] += step
-        covering = +covering
-        following = tuple(sorted(covering))
-        if following != label:
-            if label:
-                yield (start, edge - 1, label)
-            start, label = edge, following
-
-
-def _region(family: Family, axis: Axis, addresses: Range, cell: _Cell) -> Region:
-    """Return a swept box as a region."""
-    first, last, label = cell
+def _region(family: Family, axis: Axis, addresses: Range, cell: Cell) -> Region:
+    """Return a box and who covers it as a region."""
+    first, last, owners = cell
+    label = tuple(sorted(owners))
     if axis is Axis.PROTOCOL:
         return Region(family, addresses, (first, last), None, label)
     protocol = first // _PORTS

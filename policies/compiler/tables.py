@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 from policies.compiler.errors import InvalidValueError
@@ -20,7 +21,7 @@ _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 """IFNAMSIZ is 16 with its NUL; a table's name follows nft(8)'s identifiers."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Element:
     """A key, its data in a map (else empty), and its absolute end (or `NEVER`)."""
 
@@ -109,5 +110,10 @@ def named_set(
         key_type=key_type,
         data_type=data_type,
         flags=tuple(sorted(flags)),
-        elements=tuple(sorted(elements)),
+        elements=sorted_elements(elements),
     )
+
+
+def sorted_elements(elements: Iterable[Element]) -> tuple[Element, ...]:
+    """Return elements by their keys, of which a set has each once."""
+    return tuple(sorted(elements, key=attrgetter("key")))
