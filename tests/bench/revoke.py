@@ -76,4 +76,7 @@ def _figures(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except LabError as exc:
+        sys.exit(f"script/bench revoke: {exc}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -83,9 +84,11 @@ def _portal_only(*, port: int, once: bool) -> int:
     except KeyboardInterrupt:
         print("\nstopped")
     except (LabError, httpx.HTTPError) as exc:
+        exc.add_note(f"its logs: {folder}")
         return _explain(exc)
     finally:
         processes.stop_all()
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
