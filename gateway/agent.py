@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -262,52 +262,51 @@ def run(state: Path, interface: str) -> None:
     )
     store = Store(state)
     identity = store.read_identity()
-    store.lock()
     clock = SystemClock()
     boot_id = BOOT_ID.read_text(encoding="ascii").strip()
-    kernel = LinuxKernel(interface, wireguard_log=store.wireguard_log)
-    # The base ruleset comes before everything else: a boot starts closed.
-    kernel.prepare(private_key=identity.wireguard_private_key)
-    spool = Spool(store.spool_directory)
-    events = EventReader()
-    collector = Collector(
-        events=events,
-        entries=conntrack.list_entries,
-        evict=conntrack.evict_expired,
-        spool=spool,
-        journal=Journal(state),
-        clock=clock,
-    )
-    judge = judge_of(identity)
-    engine = Engine(
-        judge=judge,
-        store=store,
-        kernel=kernel,
-        observer=collector,
-        clock=clock,
-        boot_id=boot_id,
-    )
-    portal = HttpPortal(identity, Sequences(store), clock=clock.now)
-    agent = Agent(
-        engine=engine,
-        collector=collector,
-        uploader=Uploader(portal=portal, spool=spool, judge=judge),
-        portal=portal,
-        clock=clock,
-        boot_id=boot_id,
-    )
-    with stopping_on_signals(agent):
-        try:
-            agent.start()
-            agent.wait()
-        finally:
-            agent.stop()
-            portal.close()
-            agent.join()
-            spool.close()
-            events.close()
-            kernel.close()
-            store.unlock()
+    with ExitStack() as closing:
+        store.lock()
+        closing.callback(store.unlock)
+        kernel = LinuxKernel(interface, wireguard_log=store.wireguard_log)
+        closing.callback(kernel.close)
+        # The base ruleset comes before everything else: a boot starts closed.
+        kernel.prepare(private_key=identity.wireguard_private_key)
+        spool = Spool(store.spool_directory)
+        closing.callback(spool.close)
+        events = EventReader()
+        closing.callback(events.close)
+        collector = Collector(
+            events=events,
+            entries=conntrack.list_entries,
+            evict=conntrack.evict_expired,
+            spool=spool,
+            journal=Journal(state),
+            clock=clock,
+        )
+        judge = judge_of(identity)
+        engine = Engine(
+            judge=judge,
+            store=store,
+            kernel=kernel,
+            observer=collector,
+            clock=clock,
+            boot_id=boot_id,
+        )
+        portal = HttpPortal(identity, Sequences(store), clock=clock.now)
+        agent = Agent(
+            engine=engine,
+            collector=collector,
+            uploader=Uploader(portal=portal, spool=spool, judge=judge),
+            portal=portal,
+            clock=clock,
+            boot_id=boot_id,
+        )
+        closing.callback(agent.join)
+        closing.callback(portal.close)
+        closing.callback(agent.stop)
+        closing.enter_context(stopping_on_signals(agent))
+        agent.start()
+        agent.wait()
 
 
 def judge_of(identity: Identity) -> Judge:

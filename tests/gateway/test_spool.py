@@ -128,11 +128,12 @@ def test_a_full_disk_takes_no_number_and_leaves_no_torn_record(
 ) -> None:
     opened = Spool(tmp_path)
     opened.append({})
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        with monkeypatch.context() as patched:
-            patched.setattr(opened, "_file", full)
-            with pytest.raises(SpoolError, match="cannot write"):
-                opened.append({})
+    full = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 -- closed below
+    with monkeypatch.context() as patched:
+        patched.setattr(opened, "_file", full)
+        with pytest.raises(SpoolError, match="cannot write"):
+            opened.append({})
+    full.close()
     assert opened.append({}) == 2
     opened.close()
     assert lost(tmp_path) == 0

@@ -9,18 +9,23 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from gateway.agent import SystemClock
 from gateway.conntrack import list_entries
 from gateway.netfilter import Nftables
 from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.nftables import live_text
+from tests.gateway.fakes import FakePortal
+from tests.gateway.httpportal import TOKEN, HttpFake, serving
 from tests.gateway.netns import lab
 from tests.gateway.netns.lab import GatewayUnderTest, Server, Stream, fetch, ping, until
 from tests.gateway.world import ALICE, BOB, facts, snapshot, without
@@ -243,6 +248,89 @@ def session_end() -> Facts:
         }
 
 
+def program() -> Facts:
+    """Run the program itself: enroll, run, status, SIGTERM, over real HTTP."""
+    lab.prepare()
+    server, portal = Server(), FakePortal(wait=1.0)
+    server.start()
+    clock = SystemClock()
+    portal.publish(snapshot(now=clock.now()))
+    with TemporaryDirectory() as directory, serving(portal) as http:
+        state = ["--state", f"{directory}/state"]
+        enrolled = gateway_program(
+            "enroll", "--portal", http.url, "--token", TOKEN, "--insecure-http", *state
+        )
+        run = [sys.executable, "-m", "gateway", "run", "--interface", "wg0", *state]
+        agent = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: portal.acknowledgements, "the first acknowledgement")
+            return {
+                "enrolled": enrolled.stdout.splitlines()[0],
+                **_program_facts(portal, http, agent, state),
+            }
+        finally:
+            agent.kill()
+            agent.wait()
+            server.stop()
+            end_wireguard("wg0")
+
+
+def _program_facts(
+    portal: FakePortal,
+    http: HttpFake,
+    agent: subprocess.Popen[bytes],
+    state: list[str],
+) -> Facts:
+    clock = SystemClock()
+    with (
+        lab.device("alice", gateway_key=http.wireguard_key),
+        lab.device("bob", gateway_key=http.wireguard_key),
+    ):
+        reached = fetch("alice", "10.50.0.10", 1000)
+        portal.publish(snapshot(2, of=without([ALICE], facts()), now=clock.now()))
+        until(lambda: len(portal.acknowledgements) > 1, "the second acknowledgement")
+        revoked = fetch("alice", "10.50.0.10", 1, seconds=1)
+        second = gateway_program("run", "--interface", "wg0", *state)
+        until(lambda: "close" in {r["kind"] for r in portal.records}, "a close")
+        status = gateway_program("status", *state).stdout
+        agent.send_signal(signal.SIGTERM)
+        return {
+            "reached": reached,
+            "revoked": revoked,
+            "second_agent": second.returncode,
+            "second_agent_says": second.stderr,
+            "status": status,
+            "stopped_with": agent.wait(10),
+            "bob_after_stop": fetch("bob", "10.50.0.10", 11),
+            "kinds": sorted({str(r["kind"]) for r in portal.records}),
+        }
+
+
+def gateway_program(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m gateway` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *words],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def end_wireguard(interface: str) -> None:
+    """End the wireguard-go that a program of ours left running, by its id."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            here = (path.parent / "ns" / "net").readlink()
+            if (
+                words[:1] == [b"wireguard-go"]
+                and interface.encode() in words
+                and here == Path("/proc/self/ns/net").readlink()
+            ):
+                os.kill(int(path.parent.name), signal.SIGTERM)
+
+
 SCENARIOS: Final[dict[str, Callable[[], Facts]]] = {
     function.__name__: function
     for function in (
@@ -254,6 +342,7 @@ SCENARIOS: Final[dict[str, Callable[[], Facts]]] = {
         closed,
         session_end,
         planted,
+        program,
     )
 }
 

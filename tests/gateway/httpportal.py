@@ -1,0 +1,203 @@
+"""`FakePortal` behind real HTTP: what the gateway API answers, and its refusals.
+
+Signatures are checked by an implementation that is not ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import http_message_signatures
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
+
+from tests.gateway.fakes import FakePortal
+from tests.gateway.world import DEPLOYMENT, GATEWAY
+
+TOKEN = "token-1"
+COVERED = (
+    "@method",
+    "@authority",
+    "@path",
+    "@query",
+    "content-digest",
+    "peerage-sequence",
+)
+
+
+class Refusal(Exception):  # noqa: N818 -- a status, not an error of ours
+    """An answer that is not 2xx."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        """Keep both."""
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclasses.dataclass
+class Message:
+    """What the verifier reads."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+class HttpFake(ThreadingHTTPServer):
+    """The API on a port of its own."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, portal: FakePortal, host: str = "127.0.0.1") -> None:
+        """Serve `portal`."""
+        super().__init__((host, 0), Handler)
+        self.portal = portal
+        self.signing_key = b""
+        self.wireguard_key = ""
+        self.sequences: dict[str, list[int]] = {}
+        self.refuse_with = 0
+        self.raw_answer: bytes | None = None
+        self.connections = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers four paths."""
+
+    protocol_version = "HTTP/1.1"
+    server: HttpFake
+    timeout: ClassVar[float] = 30
+
+    def setup(self) -> None:
+        """Count connections."""
+        super().setup()
+        self.server.connections += 1
+
+    def do_GET(self) -> None:
+        """Answer a poll."""
+        self._answer()
+
+    def do_POST(self) -> None:
+        """Answer everything else."""
+        self._answer()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            status, answer = self._route(body)
+        except Refusal as refusal:
+            status = refusal.status
+            answer = {"title": "no", "detail": str(refusal), "status": status}
+        data = self.server.raw_answer or (
+            json.dumps(answer).encode() if answer else b""
+        )
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _route(self, body: bytes) -> tuple[int, dict[str, Any] | None]:
+        if self.server.refuse_with:
+            raise Refusal(self.server.refuse_with, "go\x1b away")
+        parts = urlsplit(self.path)
+        channel = parts.path.removeprefix("/api/gateway/v1/")
+        portal = self.server.portal
+        if channel == "enroll":
+            return 201, self._enroll(json.loads(body))
+        self._verify(channel, body)
+        match channel:
+            case "snapshot":
+                query = parse_qs(parts.query)
+                answer = portal.poll(
+                    after=int(query["after"][0]), epoch=int(query["epoch"][0])
+                )
+                snapshot = answer.snapshot and json.loads(answer.snapshot)
+                return 200, {"snapshot": snapshot, "lease": json.loads(answer.lease)}
+            case "acks":
+                portal.acknowledge(json.loads(body))
+                return 204, None
+            case _:
+                records = [json.dumps(r).encode() for r in json.loads(body)["records"]]
+                return 200, {"ack": json.loads(portal.send_evidence(records))}
+
+    def _enroll(self, document: dict[str, str]) -> dict[str, Any]:
+        if document["token"] != TOKEN or self.server.signing_key:
+            raise Refusal(403, "this token is not valid")
+        key = base64.b64decode(document["signing_key"])
+        signed = f"peerage gateway enrolment v1\n{TOKEN}\n{document['wireguard_key']}"
+        proof = base64.b64decode(document["proof"])
+        Ed25519PublicKey.from_public_bytes(key).verify(proof, signed.encode())
+        self.server.signing_key = key
+        self.server.wireguard_key = document["wireguard_key"]
+        signer = self.server.portal.signer
+        public = base64.b64encode(signer.public_key).decode()
+        return {
+            "gateway": GATEWAY,
+            "deployment": DEPLOYMENT,
+            "epoch": 1,
+            "snapshot_keys": [{"keyid": signer.keyid, "public_key": public}],
+        }
+
+    def _verify(self, channel: str, body: bytes) -> None:
+        message = Message(
+            method=self.command,
+            url=f"http://{self.headers['Host']}{self.path}",
+            headers=dict(self.headers.items()),
+        )
+        verifier = HTTPMessageVerifier(
+            signature_algorithm=http_message_signatures.algorithms.ED25519,
+            key_resolver=Resolver(self.server.signing_key),
+        )
+        try:
+            verifier.verify(message, require_components=COVERED, body=body)
+        except http_message_signatures.exceptions.InvalidSignature as exc:
+            raise Refusal(401, "signature") from exc
+        used = self.server.sequences.setdefault(channel, [0])
+        sequence = int(self.headers["Peerage-Sequence"])
+        if sequence <= used[-1]:
+            raise Refusal(409, "replayed")
+        used.append(sequence)
+
+
+class Resolver(HTTPSignatureKeyResolver):  # type: ignore[misc]
+    """Knows the key that was enrolled."""
+
+    def __init__(self, key: bytes) -> None:
+        """Keep it."""
+        self._key = key
+
+    def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:
+        """Return it."""
+        if key_id != GATEWAY or not self._key:
+            raise Refusal(401, "unknown gateway")
+        return Ed25519PublicKey.from_public_bytes(self._key)
+
+
+@contextmanager
+def serving(portal: FakePortal) -> Iterator[HttpFake]:
+    """Serve until the block ends."""
+    server = HttpFake(portal)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,172 @@
+"""The whole agent in memory: threads, portal, kernel, evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.agent import Agent, Backoff, SystemClock
+from gateway.conntrack import Entry
+from gateway.engine import Engine
+from gateway.events import Logged, Overrun
+from gateway.evidence import Collector, Uploader
+from gateway.journal import Journal
+from gateway.spool import Spool
+from gateway.store import Store
+from gateway.trust import Judge
+from tests.gateway.fakes import (
+    LEASE,
+    FakeEvents,
+    FakeKernel,
+    FakePortal,
+    entry,
+    logged,
+)
+from tests.gateway.world import ALICE, facts, signer, snapshot, without
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+
+
+class PacedEvents(FakeEvents):
+    """Events that come no faster than a real reader's, or fail once."""
+
+    fails = False
+
+    def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
+        """Wait a moment, then give out what waits."""
+        time.sleep(min(timeout, 0.01))
+        if self.fails:
+            self.fails = False
+            raise OSError("gone")
+        yield from super().read(timeout)
+
+
+class Bench:
+    """An agent whose portal and kernel are in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Put it together as `agent.run` does."""
+        self.clock = SystemClock()
+        self.portal = FakePortal(wait=0.2)
+        self.kernel = FakeKernel()
+        self.events = PacedEvents()
+        self.spool = Spool(directory / "spool")
+        judge = Judge(anchor=signer().anchor())
+        collector = Collector(
+            events=self.events,
+            entries=lambda: list(self.kernel.flows),
+            evict=lambda: None,
+            spool=self.spool,
+            journal=Journal(directory),
+            clock=self.clock,
+        )
+        self.engine = Engine(
+            judge=judge,
+            store=Store(directory),
+            kernel=self.kernel,
+            observer=collector,
+            clock=self.clock,
+            boot_id="boot",
+        )
+        self.agent = Agent(
+            engine=self.engine,
+            collector=collector,
+            uploader=Uploader(portal=self.portal, spool=self.spool, judge=judge),
+            portal=self.portal,
+            clock=self.clock,
+            boot_id="boot",
+        )
+
+    def stop(self) -> None:
+        """Stop it as a signal does."""
+        self.agent.stop()
+        self.agent.join()
+        self.spool.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a bench that is stopped at the end."""
+    made = Bench(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_a_published_generation_is_enforced_acknowledged_and_opens_the_gate(
+    bench: Bench,
+) -> None:
+    bench.agent.start()
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    until(lambda: bench.portal.acknowledgements)
+    until(lambda: any("timeout 60s" in str(t) for _, t in bench.kernel.done))
+    assert bench.portal.acknowledgements[0]["generation"] == 1
+
+
+def test_a_revocation_reaches_the_kernel_and_its_flow_is_told_as_revoked(
+    bench: Bench,
+) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    flow = entry(1, ALICE)
+    bench.kernel.flows = [flow]
+    bench.events.waiting.append(logged(ALICE))
+    until(lambda: any(r["kind"] == "open" for r in bench.portal.records))
+    bench.portal.publish(
+        snapshot(2, of=without([ALICE], facts()), now=bench.clock.now())
+    )
+    until(lambda: bench.engine.generation == 2)
+    bench.events.waiting.append(flow)
+    until(lambda: any(r["kind"] == "close" for r in bench.portal.records))
+    closed = [r for r in bench.portal.records if r["kind"] == "close"][-1]
+    assert closed["reason"] == "revoked"
+    assert bench.portal.acknowledgements[-1]["flows_cut"] == 1
+
+
+def test_a_refused_snapshot_is_reported_once_and_recovery_too(bench: Bench) -> None:
+    now = bench.clock.now()
+    bench.portal.publish(snapshot(2, now=now))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 2)
+    bench.portal.signer = signer(2)
+    until(lambda: any(a["error"] for a in bench.portal.acknowledgements))
+    time.sleep(0.6)
+    errors = [a["error"] for a in bench.portal.acknowledgements if a["error"]]
+    assert errors == ["refused: no pinned key signed it"]
+    bench.portal.signer = signer()
+    until(lambda: not bench.portal.acknowledgements[-1]["error"])
+
+
+def test_a_thread_that_fails_ends_the_agent_loudly(bench: Bench) -> None:
+    bench.agent.start()
+    bench.events.fails = True
+    with pytest.raises(OSError, match="gone"):
+        bench.agent.wait()
+
+
+def test_stopping_leaves_the_gate_to_the_kernel(bench: Bench) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: any(str(t).startswith(LEASE) for _, t in bench.kernel.done))
+    until(lambda: "timeout 60s" in str(bench.kernel.done[-1]))
+    bench.stop()
+    assert "timeout 60s" in str(bench.kernel.done[-1][1])
+    assert len(bench.kernel.held) == 2
+
+
+def test_delays_grow_to_a_limit_and_start_short_again() -> None:
+    backoff = Backoff()
+    delays = [backoff.next() for _ in range(10)]
+    assert 0.25 <= delays[0] <= 0.5
+    assert 7.5 <= delays[-1] <= 15.0
+    backoff.reset()
+    assert backoff.next() <= 0.5
