@@ -15,8 +15,6 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
@@ -37,7 +35,7 @@ else:
 class ReadOnlyAdmin(_Admin[Row]):
     """Shows rows. `hidden` names the columns that no page may show."""
 
-    hidden: ClassVar[Sequence[str]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
     list_per_page = 50
     show_full_result_count = False
 
@@ -45,7 +43,7 @@ class ReadOnlyAdmin(_Admin[Row]):
         self,
         request: HttpRequest,  # noqa: ARG002 -- Django's signature
         obj: Row | None = None,  # noqa: ARG002 -- the same
-    ) -> Sequence[str]:
+    ) -> tuple[str, ...]:
         """Keep secrets off the page."""
         return self.hidden
 

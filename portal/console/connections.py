@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 @reader_required
 def connections(request: PortalRequest) -> HttpResponse:
     form = ConnectionFilterForm(request.GET)
-    context = {"title": "Connections", "form": form}
+    title = "Connections"
     try:
         asked = log.question(request, connection_filter, timed=True)
     except FilterError as exc:
         log.explain(form, exc)
-        return page(request, "connection_list.html", status=400, **context)
+        return page(request, "connection_list.html", title=title, form=form, status=400)
     record_query(
         log=Log.CONNECTIONS,
         filters=asked.filters,
@@ -45,7 +45,8 @@ def connections(request: PortalRequest) -> HttpResponse:
         request,
         "connection_list.html",
         connections=found.items,
-        **context,
+        title=title,
+        form=form,
         **log.links(request, asked, found),
     )
 

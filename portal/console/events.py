@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 @reader_required
 def events(request: PortalRequest) -> HttpResponse:
     form = EventFilterForm(request.GET)
-    context = {"title": "Events", "form": form}
+    title = "Events"
     try:
         asked = log.question(request, event_filter, timed=False)
     except FilterError as exc:
         log.explain(form, exc)
-        return page(request, "event_list.html", status=400, **context)
+        return page(request, "event_list.html", title=title, form=form, status=400)
     record_query(
         log=Log.CONTROL,
         filters=asked.filters,
@@ -48,7 +48,8 @@ def events(request: PortalRequest) -> HttpResponse:
         request,
         "event_list.html",
         events=found.items,
-        **context,
+        title=title,
+        form=form,
         **log.links(request, asked, found),
     )
 

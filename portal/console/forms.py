@@ -32,8 +32,12 @@ class ConsoleForm(forms.Form):
     required_css_class = "required"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
-        """Give each widget its class, by what it is."""
+        """Dress all fields."""
         super().__init__(*args, **kwargs)
+        self.dress()
+
+    def dress(self) -> None:
+        """Give each widget its class; again, when a field was added."""
         for bound in self.visible_fields():
             widget = bound.field.widget
             widget.attrs["class"] = _css_class(widget)
@@ -241,15 +245,13 @@ class LogFilterForm(ConsoleForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Add `from`, which is no name in Python, and dress all fields."""
-        self.base_fields = {
-            **self.base_fields,
-            "from": forms.CharField(
-                required=False,
-                label="From (UTC)",
-                widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-            ),
-        }
         super().__init__(*args, **kwargs)
+        self.fields["from"] = forms.CharField(
+            required=False,
+            label="From (UTC)",
+            widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        )
+        self.dress()
         self.order_fields(["from", "until", "person", "application", "gateway"])
 
 

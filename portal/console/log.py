@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from audit.filters import Cursor
     from audit.http import PortalRequest
     from audit.models import Log
+    from audit.selectors import Page
     from portal.console.forms import ConsoleForm
 
 Query = Mapping[str, Sequence[str]]
@@ -52,7 +53,7 @@ def question(request: PortalRequest, parse: Parser, *, timed: bool) -> Question:
     try:
         query["person"] = [_person_id(text) for text in query.get("person", [])]
     except ValidationError as exc:
-        messages["person"] = exc.message
+        messages["person"] = str(exc.message)
         del query["person"]
     try:
         filters = parse(query)
@@ -76,7 +77,7 @@ def explain(form: ConsoleForm, error: FilterError) -> None:
             form.add_error(None, f"{name}: {message}")
 
 
-def links(request: PortalRequest, asked: Question, page: Any) -> dict[str, str]:  # noqa: ANN401 -- a page of either log
+def links(request: PortalRequest, asked: Question, page: Page[Any]) -> dict[str, Any]:
     """Return the addresses of the next pages and of the exports."""
     asking = asked.filters.query_string()
     return {

@@ -37,7 +37,7 @@ def device_rows(devices: Iterable[Device]) -> list[DeviceRow]:
     """Return the rows of devices that came through peers' gates, in their order."""
     devices = list(devices)
     seen = {
-        row["device_id"]: row
+        row["device_id"]: (row["first"], row["last"])
         for row in Connection.objects.filter(
             device_id__in=[device.ref.id for device in devices]
         )
@@ -45,7 +45,7 @@ def device_rows(devices: Iterable[Device]) -> list[DeviceRow]:
         .values("device_id")
         .annotate(first=Min("started_at"), last=Max("started_at"))
     }
-    return [_device_row(device, seen.get(device.ref.id, {})) for device in devices]
+    return [_device_row(device, seen.get(device.ref.id)) for device in devices]
 
 
 def search_devices(
@@ -111,7 +111,7 @@ def connections_of(person_id: str, count: int = 10) -> QuerySet[Connection]:
     return Connection.objects.filter(person_id=person_id)[:count]
 
 
-def _device_row(device: Device, seen: dict[str, datetime]) -> DeviceRow:
+def _device_row(device: Device, seen: tuple[datetime, datetime] | None) -> DeviceRow:
     keys = device.keys.all()
     # peers.selectors reads the live leases along under this name.
     leases: list[AddressLease] = device.live_leases  # type: ignore[attr-defined]
@@ -119,6 +119,6 @@ def _device_row(device: Device, seen: dict[str, datetime]) -> DeviceRow:
         device=device,
         addresses=tuple(lease.address for lease in leases),
         fingerprint=fingerprint(keys[0].public_key) if keys else "",
-        first_seen=seen.get("first"),
-        last_seen=seen.get("last"),
+        first_seen=seen[0] if seen else None,
+        last_seen=seen[1] if seen else None,
     )

@@ -24,7 +24,7 @@ from policies.reports import parse_report
 from policies.selectors import current_snapshot
 from portal.accounts.models import Role, User
 from portal.accounts.services import provision_user
-from tests.idp.cast import CAST
+from tests.idp.cast import CAST, Person
 from tests.peers.makers import Agent, Machine, make_pools
 from tests.policies.makers import agent, report
 
@@ -73,7 +73,7 @@ def make_world(now: datetime) -> World:
     return world
 
 
-def _person(person: Any, now: datetime) -> User:
+def _person(person: Person, now: datetime) -> User:
     return provision_user(
         issuer=settings.PEERAGE_OIDC_ISSUER,
         subject=person.username,
@@ -146,7 +146,7 @@ def _applications(
 def _grants(
     people: dict[str, User], applications: dict[str, Application], now: datetime
 ) -> dict[str, Grant]:
-    def grant(application: str, **who: Any) -> Grant:
+    def grant(application: str, **who: Any) -> Grant:  # noqa: ANN401 -- the service's own arguments
         return policies_services.create_grant(
             application=applications[application], actor=SYSTEM, now=now, **who
         )

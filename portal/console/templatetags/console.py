@@ -81,4 +81,4 @@ def protocol(number: int) -> str:
 @register.inclusion_tag("elements/outcome.html")
 def outcome(code: str, ending: str) -> dict[str, str]:
     """Show an event's code in the colour of how it ended."""
-    return {"code": code, "ending": ending, "colour": COLOURS.get(ending, "secondary")}
+    return {"code": code, "ending": ending, "colour": COLOURS[Outcome(ending)]}

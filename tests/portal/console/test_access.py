@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from policies.models import Application, Grant
 from portal.accounts.models import Group, User
@@ -53,10 +54,10 @@ def test_the_page_costs_the_same_for_many_grants(
     alice: User,
     wiki: Application,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(5):
         make_grant(wiki, user=alice)
     browser = sign_in(alice)
-    with django_assert_num_queries(5):  # type: ignore[operator]
+    with django_assert_num_queries(5):
         browser.get("/access/")

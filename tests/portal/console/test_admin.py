@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
+from django.test import Client
 from django.urls import reverse
 
+from audit.actor import SYSTEM
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from peers.services import create_challenge, issue_enrolment_token
-from audit.actor import SYSTEM
 from policies.models import Application, Grant
 from portal.accounts.models import User
 from portal.console.admin import OURS
@@ -35,7 +34,7 @@ def label(model: type[Model]) -> str:
     return model._meta.label_lower
 
 
-def address(model: type[Model], page: str, *args: Any) -> str:
+def address(model: type[Model], page: str, *args: object) -> str:
     meta = model._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=args)
 
@@ -103,7 +102,7 @@ def test_nobody_else_gets_in(
     assert response.status_code == 403
 
 
-def test_the_way_in_is_single_sign_on(client: Any) -> None:
+def test_the_way_in_is_single_sign_on(client: Client) -> None:
     response = client.get("/admin/", follow=True)
     assert response.redirect_chain[-1][0].startswith("/accounts/login/")
     assert b'name="password"' not in response.content

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
@@ -49,12 +50,12 @@ def test_the_list_costs_the_same_for_many(
     gw1: Gateway,
     carol: User,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(5):
         make_application(f"app{number}", f"10.{number}.0.0/24", gateways=[gw1])
     browser = sign_in(carol)
-    with django_assert_num_queries(6):  # type: ignore[operator]
+    with django_assert_num_queries(6):
         browser.get("/manage/applications/")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from audit.actor import SYSTEM
 from audit.events import EventCode
@@ -19,8 +21,8 @@ from tests.peers.makers import NOW, Machine
 pytestmark = pytest.mark.django_db
 
 
-def text(browser: object, url: str) -> str:
-    return browser.get(url).content.decode()  # type: ignore[attr-defined]
+def text(browser: Client, url: str) -> str:
+    return browser.get(url).content.decode()
 
 
 def test_the_list_names_devices_with_addresses(
@@ -48,12 +50,12 @@ def test_the_list_costs_the_same_for_many_devices(
     alice: User,
     laptop: Device,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(5):
         Machine().enroll(alice, name=f"machine {number}")
     browser = sign_in(alice)
-    with django_assert_num_queries(6):  # type: ignore[operator]
+    with django_assert_num_queries(6):
         text(browser, "/devices/")
 
 
@@ -80,7 +82,7 @@ def test_a_name_with_control_characters_comes_back_with_a_reason(
     alice: User, laptop: Device, sign_in: SignIn
 ) -> None:
     url = reverse("console:rename_device", args=(laptop.pk,))
-    response = sign_in(alice).post(url, {"name": "a‮b"})
+    response = sign_in(alice).post(url, {"name": "a\u202eb"})
     assert response.status_code == 200
     assert "U+202E" in response.content.decode()
     laptop.refresh_from_db()
@@ -164,12 +166,12 @@ def test_the_list_of_all_devices_costs_the_same_for_many(
     carol: User,
     laptop: Device,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(4):
         Machine().enroll(bob, name=f"machine {number}", now=NOW + timedelta(days=1))
     browser = sign_in(carol)
-    with django_assert_num_queries(7):  # type: ignore[operator]
+    with django_assert_num_queries(7):
         text(browser, "/manage/devices/")
 
 

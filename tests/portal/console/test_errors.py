@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.template.loader import render_to_string
 from django.test import Client
+from pytest_django import Settings
 
 from portal.accounts.models import User
 from tests.conftest import SignIn
@@ -44,9 +45,9 @@ def test_every_page_has_the_strict_policy(client: Client) -> None:
 
 
 def test_the_sign_in_page_has_one_button_with_the_providers_name(
-    client: Client, settings: object
+    client: Client, settings: Settings
 ) -> None:
-    settings.PEERAGE_OIDC_NAME = "Example ID"  # type: ignore[attr-defined]
+    settings.PEERAGE_OIDC_NAME = "Example ID"
     page = client.get("/accounts/login/?next=/access/").content.decode()
     assert "Sign in with Example ID" in page
     assert page.count('class="btn btn-primary') == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from audit.events import EventCode
 from audit.models import AuditEvent
@@ -140,10 +141,10 @@ def test_the_list_costs_the_same_for_many(
     wiki: Application,
     carol: User,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(5):
         make_grant(wiki, user=alice)
     browser = sign_in(carol)
-    with django_assert_num_queries(5):  # type: ignore[operator]
+    with django_assert_num_queries(5):
         browser.get("/manage/grants/")

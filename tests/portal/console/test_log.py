@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.test import AsyncClient, Client
+from pytest_django import DjangoAssertNumQueries
 
 from audit.actor import SYSTEM, Actor, Ref
 from audit.events import EventCode
@@ -26,7 +27,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EDGE = Ref(id="gw_1", label="edge")
 
 
-def flow(number: int, person: User, **changed: Any) -> AttributedFlow:
+def flow(number: int, person: User, **changed: object) -> AttributedFlow:
     fields: dict[str, Any] = {
         "kind": FlowKind.OPEN,
         "sequence": number,
@@ -133,13 +134,13 @@ def test_the_list_of_connections_costs_the_same_for_many(
     alice: User,
     carol: User,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     flows = [flow(number, alice) for number in range(1, 41)]
     record_flows(gateway=EDGE, flows=flows, now=NOON)
     browser = sign_in(carol)
     # Session, person, the event of the reading in a transaction, the rows.
-    with django_assert_num_queries(4):  # type: ignore[operator]
+    with django_assert_num_queries(4):
         browser.get("/audit/connections/")
 
 
@@ -166,7 +167,7 @@ def export(browser: Client, url: str) -> tuple[Any, str]:
     async def fetch() -> tuple[Any, str]:
         client = AsyncClient()
         client.cookies = browser.cookies
-        response = await client.get(url)
+        response: Any = await client.get(url)
         parts = [part async for part in response.streaming_content]
         return response, b"".join(parts).decode()
 

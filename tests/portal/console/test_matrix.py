@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from django.test import Client
@@ -19,6 +20,7 @@ from portal.console.urls import urlpatterns
 from tests.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
+Address = Callable[[str], str]
 
 OWN: Final = ("home", "devices", "add_device", "device", "access")
 OWN_ACTS: Final = ("rename_device", "revoke_device")
@@ -60,7 +62,7 @@ ACTS: Final = (
 @pytest.fixture
 def address(
     laptop: Device, wiki: Application, alices_grant: Grant, gw1: Gateway, alice: User
-) -> Any:  # noqa: ANN401 -- a function
+) -> Address:
     """Return the address of a page about what exists."""
     revocation = Revocation.objects.create(
         user=alice, requested_at=laptop.created_at, reason="x", actor_label="x"
@@ -90,7 +92,7 @@ def test_every_page_is_in_the_matrix() -> None:
 
 
 @pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *READ, *ACTS])
-def test_strangers_are_sent_to_sign_in(name: str, address: Any) -> None:
+def test_strangers_are_sent_to_sign_in(name: str, address: Address) -> None:
     method = "post" if name == "issue_token" else "get"
     response = getattr(Client(), method)(address(name))
     assert response.status_code == 302
@@ -99,7 +101,7 @@ def test_strangers_are_sent_to_sign_in(name: str, address: Any) -> None:
 
 @pytest.mark.parametrize("name", [*READ, *ACTS])
 def test_employees_may_not_manage(
-    name: str, address: Any, mallory: User, sign_in: SignIn
+    name: str, address: Address, mallory: User, sign_in: SignIn
 ) -> None:
     url = address(name)
     method = "post" if name == "issue_token" else "get"
@@ -110,14 +112,14 @@ def test_employees_may_not_manage(
 
 @pytest.mark.parametrize("name", ["device", *OWN_ACTS])
 def test_other_peoples_devices_do_not_exist(
-    name: str, address: Any, mallory: User, sign_in: SignIn
+    name: str, address: Address, mallory: User, sign_in: SignIn
 ) -> None:
     assert sign_in(mallory).get(address(name)).status_code == 404
 
 
 @pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
 def test_auditors_change_nothing(
-    name: str, address: Any, carol: User, sign_in: SignIn
+    name: str, address: Address, carol: User, sign_in: SignIn
 ) -> None:
     url = address(name)
     before = AuditEvent.objects.exclude(code=EventCode.ACCESS_REFUSED).count()
@@ -129,13 +131,13 @@ def test_auditors_change_nothing(
 
 @pytest.mark.parametrize("name", [*OWN[1:], *READ])
 def test_pages_that_show_take_no_post(
-    name: str, address: Any, dave: User, sign_in: SignIn
+    name: str, address: Address, dave: User, sign_in: SignIn
 ) -> None:
     assert sign_in(dave).post(address(name)).status_code == 405
 
 
 @pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
-def test_acts_demand_the_forms_token(name: str, address: Any, dave: User) -> None:
+def test_acts_demand_the_forms_token(name: str, address: Address, dave: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(dave)
     assert browser.post(address(name), {"reason": "x"}).status_code == 403
@@ -143,7 +145,7 @@ def test_acts_demand_the_forms_token(name: str, address: Any, dave: User) -> Non
 
 @pytest.mark.parametrize("name", [name for name in READ if "progress" not in name])
 def test_readers_open_every_list_and_detail(
-    name: str, address: Any, carol: User, sign_in: SignIn
+    name: str, address: Address, carol: User, sign_in: SignIn
 ) -> None:
     response = sign_in(carol).get(address(name))
     missing = {"connection", "event"}
@@ -154,7 +156,7 @@ def test_readers_open_every_list_and_detail(
 
 @pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS])
 def test_pages_about_people_are_stored_nowhere(
-    name: str, address: Any, alice: User, sign_in: SignIn
+    name: str, address: Address, alice: User, sign_in: SignIn
 ) -> None:
     response = sign_in(alice).get(address(name))
     assert response.status_code == 200
@@ -162,7 +164,7 @@ def test_pages_about_people_are_stored_nowhere(
 
 
 def test_an_old_proof_goes_back_to_the_identity_provider(
-    address: Any, dave: User, sign_in: SignIn
+    address: Address, dave: User, sign_in: SignIn
 ) -> None:
     browser = sign_in(dave, age=timedelta(hours=2))
     response = browser.get(address("revoke_user"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from peers.models import Gateway
 from policies.models import Revocation, RevocationTarget
@@ -27,9 +29,9 @@ def revocation(alice: User, clock: datetime) -> Revocation:
     )
 
 
-def progress(browser: object, revocation: Revocation) -> str:
+def progress(browser: Client, revocation: Revocation) -> str:
     url = f"/manage/revocations/{revocation.pk}/progress/"
-    return browser.get(url).content.decode()  # type: ignore[attr-defined]
+    return browser.get(url).content.decode()
 
 
 def enforce(revocation: Revocation, gateway: Gateway, milliseconds: int | None) -> None:
@@ -102,10 +104,10 @@ def test_the_page_names_person_reason_and_actor(
 
 
 def test_a_poll_without_a_session_moves_the_whole_page(
-    revocation: Revocation, client: object
+    revocation: Revocation, client: Client
 ) -> None:
     url = f"/manage/revocations/{revocation.pk}/progress/"
-    response = client.get(url, headers={"HX-Request": "true"})  # type: ignore[attr-defined]
+    response = client.get(url, headers={"HX-Request": "true"})
     assert response["HX-Redirect"].startswith("/accounts/login/")
 
 
@@ -115,7 +117,7 @@ def test_the_list_costs_the_same_for_many(
     gw1: Gateway,
     carol: User,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     enforce(revocation, gw1, 64)
     for _ in range(5):
@@ -126,6 +128,6 @@ def test_the_list_costs_the_same_for_many(
             actor_label="Dave",
         )
     browser = sign_in(carol)
-    with django_assert_num_queries(5):  # type: ignore[operator]
+    with django_assert_num_queries(5):
         page = browser.get("/manage/revocations/").content.decode()
     assert "enforced" in page

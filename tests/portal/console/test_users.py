@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from allauth.usersessions.models import UserSession
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from audit.events import EventCode
 from audit.models import AuditEvent
@@ -46,12 +47,12 @@ def test_the_list_costs_the_same_for_many_people(
     carol: User,
     make_user: MakeUser,
     sign_in: SignIn,
-    django_assert_num_queries: pytest.FixtureRequest,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(60):
         make_user(f"person{number}", groups="a b")
     browser = sign_in(carol)
-    with django_assert_num_queries(5):  # type: ignore[operator]
+    with django_assert_num_queries(5):
         page = browser.get("/manage/users/").content.decode()
     assert "Page 1 of 2" in page
 

@@ -1,0 +1,145 @@
+"""Every page in both widths and both lights: nothing sticks out, nothing is blocked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+
+from audit.models import AuditEvent, Connection
+from policies.models import Revocation, RevocationTarget
+from tests.browser.conftest import MakeWindow, Window
+from tests.browser.world import World, make_world
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+WindowOf = Callable[..., Window]
+
+STICKS_OUT: Final = """
+  document.documentElement.scrollWidth - document.documentElement.clientWidth
+"""
+UNLABELLED: Final = """
+  [...document.querySelectorAll("input, select, textarea")]
+    .filter((field) => field.type !== "hidden" && field.labels.length === 0
+      && !field.ariaLabel && !field.title)
+    .map((field) => field.outerHTML)
+"""
+NAMELESS: Final = """
+  [...document.querySelectorAll("a, button")]
+    .filter((item) => !item.innerText.trim() && !item.ariaLabel
+      && !item.textContent.trim() && !item.querySelector("img[alt]:not([alt=''])"))
+    .map((item) => item.outerHTML)
+"""
+
+
+def pages(world: World, now: datetime) -> list[tuple[str, str]]:
+    """Return who looks at what."""
+    alice, berlin = world.people["alice"], world.gateways["berlin"]
+    laptop, wiki = world.devices["laptop"], world.applications["wiki"]
+    revocation = Revocation.objects.create(
+        user=alice, requested_at=now, committed_at=now, reason="x", actor_label="Dave"
+    )
+    RevocationTarget.objects.create(
+        revocation=revocation,
+        gateway=berlin,
+        enforced_at=now + timedelta(milliseconds=70),
+        flows_cut=2,
+    )
+    own = ("/devices/", "/devices/add/", "/access/", "/accounts/sessions/")
+    detail = (f"/devices/{laptop.pk}/", f"/devices/{laptop.pk}/revoke/")
+    manage = (
+        "/manage/users/",
+        f"/manage/users/{alice.pk}/",
+        f"/manage/users/{alice.pk}/revoke/",
+        "/manage/devices/",
+        "/manage/applications/",
+        f"/manage/applications/{wiki.pk}/",
+        f"/manage/applications/{wiki.pk}/edit/",
+        f"/manage/applications/{wiki.pk}/delete/",
+        "/manage/grants/",
+        "/manage/grants/add/",
+        f"/manage/grants/{world.grants['wiki'].pk}/end/",
+        "/manage/gateways/",
+        "/manage/gateways/add/",
+        f"/manage/gateways/{berlin.pk}/",
+        f"/manage/gateways/{berlin.pk}/retire/",
+        "/manage/revocations/",
+        f"/manage/revocations/{revocation.pk}/",
+    )
+    audit = (
+        "/audit/connections/",
+        f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/",
+        "/audit/events/",
+        f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
+    )
+    return [
+        *(("alice", path) for path in (*own, *detail)),
+        *(("dave", path) for path in manage),
+        *(("carol", path) for path in audit),
+    ]
+
+
+@pytest.mark.parametrize(("width", "light"), [(375, "dark"), (1280, "light")])
+def test_no_page_sticks_out_or_breaks_a_rule(
+    width: int, light: str, clock: datetime, window_of: WindowOf
+) -> None:
+    world = make_world(clock)
+    size = {"width": width, "height": 800}
+    windows = {
+        name: window_of(world.people[name], color_scheme=light, viewport=size)
+        for name in ("alice", "dave", "carol")
+    }
+    wrong = {}
+    for name, path in pages(world, clock):
+        window = windows[name]
+        window.open(path)
+        found = [
+            *window.violations,
+            *window.problems,
+            *window.page.evaluate(UNLABELLED),
+            *window.page.evaluate(NAMELESS),
+        ]
+        window.problems.clear()
+        if window.page.evaluate(STICKS_OUT) > 0:
+            found.append("sticks out")
+        if found:
+            wrong[path] = found
+    assert wrong == {}
+
+
+def test_the_light_follows_the_system_and_then_the_button(window: MakeWindow) -> None:
+    dark = window(color_scheme="dark")
+    dark.open("/accounts/login/")
+    chosen = "document.documentElement.dataset.bsTheme"
+    assert dark.page.evaluate(chosen) == "dark"
+    dark.page.click("text=Light or dark")
+    assert dark.page.evaluate(chosen) == "light"
+    dark.open("/accounts/login/")
+    assert dark.page.evaluate(chosen) == "light"
+
+
+def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(
+    clock: datetime, window_of: WindowOf
+) -> None:
+    world = make_world(clock)
+    phone = window_of(world.people["alice"], viewport={"width": 375, "height": 800})
+    phone.open("/devices/")
+    assert not phone.page.is_visible("nav >> text=My access")
+    phone.page.focus("[data-menu-toggle]")
+    phone.page.keyboard.press("Enter")
+    assert phone.page.is_visible("nav >> text=My access")
+    phone.page.keyboard.press("Escape")
+    assert not phone.page.is_visible("nav >> text=My access")
+    assert phone.page.evaluate("document.activeElement.ariaLabel") == "Menu"
+
+
+def test_typing_a_name_suggests_people(clock: datetime, window_of: WindowOf) -> None:
+    world = make_world(clock)
+    window = window_of(world.people["dave"])
+    window.open("/manage/grants/add/")
+    window.page.type("[name=person]", "ali", delay=30)
+    window.page.wait_for_selector("#people option", state="attached")
+    option = window.page.get_attribute("#people option", "value")
+    assert option == f"Alice Archer ({world.people['alice'].ref.id})"
+    assert (window.problems, window.violations) == ([], [])
