@@ -3,8 +3,9 @@
 In this order: the person is disabled; sessions, tokens, devices and keys end; every
 enrolled gateway gets a snapshot without them; what each gateway must then confirm is
 written down. When it commits, the gateways are woken before anything else happens.
-A gateway whose policy does not compile keeps nobody else waiting: its part stays
-unconfirmed until its policy compiles again.
+A gateway whose policy does not compile keeps nobody else waiting and still gets a
+snapshot without the person, reduced from its last; only one without any, or a portal
+without its signing key, leaves a part unconfirmed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from audit.actor import Ref
 from audit.events import EventCode
 from audit.services import record
 from peers import services as peers_services
+from peers.models import DeviceKey
 from peers.names import plain_reason
 from peers.selectors import enrolled_gateways
 from policies import notifier
 from policies import services as policies_services
+from policies.compiler.envelope import open_envelope
+from policies.compiler.snapshot import parse_snapshot
 from policies.models import (
     Acknowledgement,
     Publication,
@@ -111,9 +115,9 @@ def _record(
 
 def _expect(revocation: Revocation, gateway: Gateway, now: datetime) -> None:
     """Write down what a gateway must confirm; done if it enforces that already."""
-    publication = Publication.objects.get(pk=gateway.pk)
+    publication = Publication.objects.select_related("snapshot").get(pk=gateway.pk)
     target = RevocationTarget(revocation=revocation, gateway=gateway)
-    if publication.generation and not publication.failure:
+    if _is_without(publication, revocation.user):
         target.generation = publication.generation
         if Acknowledgement.objects.filter(
             gateway=gateway,
@@ -124,6 +128,21 @@ def _expect(revocation: Revocation, gateway: Gateway, now: datetime) -> None:
             target.enforced_at = now
             target.flows_cut = 0
     target.save()
+
+
+def _is_without(publication: Publication, user: User) -> bool:
+    """Return whether the current snapshot is certain to hold no key of the person."""
+    if publication.snapshot is None:
+        return False
+    if not publication.failure:
+        return True
+    # Its policy is broken; what was published instead must be looked at.
+    envelope = open_envelope(publication.snapshot.envelope.encode())
+    peers = parse_snapshot(envelope.payload).peers
+    keys = DeviceKey.objects.filter(device__owner=user)
+    return {peer.public_key for peer in peers}.isdisjoint(
+        keys.values_list("public_key", flat=True)
+    )
 
 
 def _note_commit(revocation: Revocation) -> None:

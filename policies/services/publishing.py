@@ -3,17 +3,17 @@
 * Equal content is not published again; a generation is issued once.
 * The row `Publication` is the lock of one gateway's publishers. It is always the
   last thing a transaction locks, and several are locked in order of id.
-* A policy that cannot be compiled is an event; the generation before it stays, and
-  no other gateway waits for it.
+* A policy that cannot be compiled is an event, and no other gateway waits for it. The
+  generation before it stays, less what has ended since.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from django.db import transaction
 
@@ -23,13 +23,14 @@ from audit.services import record
 from peers.models import Gateway, GatewayState
 from policies import notifier, signing
 from policies.compiler.compile import compile_snapshot, next_change
-from policies.compiler.envelope import SNAPSHOT_TYPE
+from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.errors import CompilerError
 from policies.compiler.holdings import holdings, holdings_digest
-from policies.compiler.snapshot import digest, snapshot_bytes
+from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.errors import SnapshotError
 from policies.facts import gateway_facts
 from policies.models import Publication, RevocationTarget, Snapshot
+from policies.reduction import reduced_snapshot
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from policies.compiler.types import Snapshot as Content
 
 logger = logging.getLogger(__name__)
+
+Make: TypeAlias = "Callable[[Publication, Facts, datetime], Content]"
 
 FAILURE_LENGTH: Final = 255
 INTERFACE: Final = "wg0"
@@ -102,52 +105,92 @@ def _publish(
     gateway_id: int, *, cause: str, actor: Actor, now: datetime
 ) -> Snapshot | None:
     Publication.objects.get_or_create(gateway_id=gateway_id)
-    publication = (
-        Publication.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("gateway", "snapshot")
-        .get(pk=gateway_id)
-    )
+    try:
+        return _attempt(gateway_id, _compiled, cause=cause, actor=actor, now=now)
+    except SnapshotError as exc:
+        _record_failure(gateway_id, str(exc)[:FAILURE_LENGTH], cause, actor, now)
+    try:
+        return _attempt(
+            gateway_id, _reduced, cause=f"{cause}, reduced", actor=actor, now=now
+        )
+    except SnapshotError:
+        # There is no earlier snapshot, or no key to sign with; the failure is told.
+        return None
+
+
+def _attempt(
+    gateway_id: int, make: Make, *, cause: str, actor: Actor, now: datetime
+) -> Snapshot | None:
+    """Publish what `make` makes, or change nothing and say why."""
     try:
         with transaction.atomic():
-            return _publish_locked(publication, cause=cause, actor=actor, now=now)
-    except (CompilerError, SnapshotError) as exc:
-        failure = str(exc)
+            publication = (
+                Publication.objects.select_for_update(of=("self",), no_key=True)
+                .select_related("gateway", "snapshot")
+                .get(pk=gateway_id)
+            )
+            facts = gateway_facts(publication.gateway)
+            content = make(publication, facts, now)
+            snapshot = None
+            if not _is_current(publication, content):
+                snapshot = _store(publication, content)
+                _record_published(snapshot, cause, actor, now)
+            _settle(publication, facts, now, is_whole=make is _compiled)
+            return snapshot
+    except CompilerError as exc:
+        raise SnapshotError(str(exc)) from exc
+    except SnapshotError:
+        raise
     except Exception as exc:
         # Whatever is wrong with one gateway's policy, a person must still be cut off
         # at every other one.
         logger.exception("publishing gw_%s failed", gateway_id)
-        failure = f"{type(exc).__name__}: {exc}"
-    _record_failure(publication, failure[:FAILURE_LENGTH], cause, actor, now)
-    return None
+        msg = f"{type(exc).__name__}: {exc}"
+        raise SnapshotError(msg) from exc
 
 
-def _publish_locked(
-    publication: Publication, *, cause: str, actor: Actor, now: datetime
-) -> Snapshot | None:
-    gateway = publication.gateway
-    facts = gateway_facts(gateway)
-    content = compile_snapshot(
-        facts, epoch=gateway.epoch, generation=publication.generation + 1, now=now
+def _compiled(publication: Publication, facts: Facts, now: datetime) -> Content:
+    return compile_snapshot(
+        facts,
+        epoch=publication.gateway.epoch,
+        generation=publication.generation + 1,
+        now=now,
     )
-    snapshot = None
-    if not _is_current(publication, content):
-        snapshot = _store(publication, content)
-        record(
-            EventCode.POLICY_PUBLISHED,
-            actor=actor,
-            now=now,
-            gateway=gateway.ref,
-            details={
-                "epoch": snapshot.epoch,
-                "generation": snapshot.generation,
-                "digest": snapshot.digest,
-                "peers": snapshot.peers,
-                "grants": snapshot.grants,
-                "cause": cause,
-            },
-        )
-    _settle(publication, facts, now)
-    return snapshot
+
+
+def _reduced(publication: Publication, facts: Facts, now: datetime) -> Content:
+    # A broken policy grants nothing new, but what has ended ends (DESIGN §9:
+    # grants may fail, revocations never do).
+    if publication.snapshot is None:
+        msg = "there is no earlier snapshot"
+        raise SnapshotError(msg)
+    envelope = open_envelope(publication.snapshot.envelope.encode())
+    return reduced_snapshot(
+        parse_snapshot(envelope.payload),
+        facts,
+        epoch=publication.gateway.epoch,
+        generation=publication.generation + 1,
+        now=now,
+    )
+
+
+def _record_published(
+    snapshot: Snapshot, cause: str, actor: Actor, now: datetime
+) -> None:
+    record(
+        EventCode.POLICY_PUBLISHED,
+        actor=actor,
+        now=now,
+        gateway=snapshot.gateway.ref,
+        details={
+            "epoch": snapshot.epoch,
+            "generation": snapshot.generation,
+            "digest": snapshot.digest,
+            "peers": snapshot.peers,
+            "grants": snapshot.grants,
+            "cause": cause,
+        },
+    )
 
 
 def _is_current(publication: Publication, content: Content) -> bool:
@@ -182,26 +225,30 @@ def _store(publication: Publication, content: Content) -> Snapshot:
     return snapshot
 
 
-def _settle(publication: Publication, facts: Facts, now: datetime) -> None:
-    publication.stale_since = None
-    publication.failure = ""
+def _settle(
+    publication: Publication, facts: Facts, now: datetime, *, is_whole: bool
+) -> None:
+    if is_whole:
+        publication.stale_since = None
+        publication.failure = ""
     publication.next_change_at = next_change(facts, now=now)
     publication.save()
-    # A revocation that waited for this policy to compile now knows its generation:
-    # nobody who is disabled is in a snapshot.
+    # A revocation that waited for something to publish now knows its generation:
+    # nobody who is disabled is in a snapshot, compiled or reduced.
     RevocationTarget.objects.filter(
         gateway=publication.gateway, generation__isnull=True
     ).update(generation=publication.generation)
 
 
 def _record_failure(
-    publication: Publication, failure: str, cause: str, actor: Actor, now: datetime
+    gateway_id: int, failure: str, cause: str, actor: Actor, now: datetime
 ) -> None:
+    publication = Publication.objects.select_related("gateway").get(pk=gateway_id)
     known = publication.failure
-    Publication.objects.filter(pk=publication.pk).update(
-        failure=failure, stale_since=publication.stale_since or now
-    )
-    # The sweep tries again every minute; the same failure is told once.
+    publication.failure = failure
+    publication.stale_since = publication.stale_since or now
+    publication.save(update_fields=["failure", "stale_since"])
+    # The sweep tries again every few seconds; the same failure is told once.
     if actor == SYSTEM and known == failure:
         return
     record(
@@ -211,5 +258,5 @@ def _record_failure(
         outcome=Outcome.FAILED,
         gateway=publication.gateway.ref,
         reason=failure,
-        details={"cause": cause, "generation_kept": publication.generation},
+        details={"cause": cause, "generation": publication.generation},
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from audit.actor import Actor
-from peers.models import AddressLease, Gateway
+from peers.models import AddressLease, Device, Gateway
 from policies import notifier, services
 from policies.models import (
     Application,
@@ -29,7 +30,6 @@ from tests.policies.makers import (
     NOW,
     agent,
     content,
-    make_application,
     make_grant,
     publish,
     report,
@@ -130,21 +130,43 @@ def test_acknowledgement_shows_when_it_was_enforced(
     assert codes()[-1] == "RV002I"
 
 
-def test_uncompilable_policy_of_one_gateway_stops_nothing(
-    revoke: Revoke, gw1: Gateway, bob: User, alice: User
+def break_policy(bob: User) -> Device:
+    """Make every policy that holds bob's device one that does not compile."""
+    broken = Machine().enroll(bob)
+    broken.leases.filter(address__contains=".").update(address="192.0.2.1")
+    return broken
+
+
+def test_gateway_whose_policy_is_broken_still_loses_the_person(
+    revoke: Revoke, gw1: Gateway, bob: User, wiki: Application, alice: User
 ) -> None:
+    make_grant(wiki, user=bob)
+    Machine().enroll(bob, name="phone")
+    publish()
+    assert len(content(gw1).peers) == 2
+    break_policy(bob)
+    done = revoke()
+    [left] = content(gw1).peers
+    assert left.device_id == bob.devices.get(name="phone").pk
+    assert not alice.devices.filter(pk=left.device_id).exists()
+    assert codes().count("PL008E") == 1
+    acknowledge(gw1)
+    assert done.targets.get().enforced_at is not None
+
+
+def test_gateway_that_cannot_be_told_stays_unconfirmed(
+    revoke: Revoke, gw1: Gateway, bob: User, alice: User, wiki: Application
+) -> None:
+    make_grant(wiki, user=bob)
+    break_policy(bob)
     other = Gateway.objects.create(
         name="gw2", endpoint_host="b.test", state="enrolled", created_at=NOW
     )
-    make_grant(make_application("crm", "10.9.0.0/24", gateways=[other]), user=bob)
-    publish()
-    broken = Machine().enroll(bob)
-    broken.leases.filter(address__contains=".").update(address="192.0.2.1")
     done = revoke()
     alice.refresh_from_db()
     assert not alice.is_active
-    assert done.targets.get(gateway=gw1).generation == 2
-    assert done.targets.get(gateway=other).generation is None
+    assert done.targets.get(gateway=other).generation == 1
+    assert done.targets.get(gateway=gw1).generation is None
     assert codes().count("PL008E") == 1
 
 
@@ -152,16 +174,24 @@ def test_unconfirmed_gateway_confirms_once_its_policy_compiles(
     revoke: Revoke, gw1: Gateway, bob: User, wiki: Application
 ) -> None:
     make_grant(wiki, user=bob)
-    publish()
-    broken = Machine().enroll(bob)
-    ipv4 = broken.leases.filter(address__contains=".")
-    right = ipv4.get().address
-    ipv4.update(address="192.0.2.1")
+    broken = break_policy(bob)
     done = revoke()
-    broken.leases.filter(address="192.0.2.1").update(address=right)
+    assert done.targets.get().generation is None
+    broken.leases.filter(address="192.0.2.1").update(address="100.64.0.99")
     publish()
     acknowledge(gw1)
     assert done.targets.get().enforced_at is not None
+
+
+def test_without_the_signing_key_everything_but_the_gateways_ends(
+    revoke: Revoke, alice: User, signing_key: Path
+) -> None:
+    publish()
+    signing_key.unlink()
+    done = revoke()
+    alice.refresh_from_db()
+    assert not alice.is_active
+    assert done.targets.get().generation is None
 
 
 def test_revoking_again_is_safe(revoke: Revoke, gw1: Gateway) -> None:

@@ -97,6 +97,7 @@ def test_policy_that_does_not_compile_is_an_event_and_the_old_one_stays(
     assert publish() == []
     publication = Publication.objects.get(pk=gw1.pk)
     assert (publication.snapshot, publication.generation) == (before, 1)
+    assert publication.stale_since is not None
     assert "192.0.2.1" in publication.failure
     assert codes()[-1] == "PL008E"
     assert AuditEvent.objects.latest("id").reason == publication.failure
