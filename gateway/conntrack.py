@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
@@ -22,7 +21,7 @@ from gateway.netlink import (
     attributes,
     nested,
 )
-from policies.compiler.types import IPAddress
+from gateway.types import Entry, FlowTuple
 
 SUBSYSTEM: Final = 1 << 8
 CT_NEW: Final = SUBSYSTEM | 0
@@ -61,42 +60,6 @@ FILTERED_MARKS: Final = 8
 NO_DEVICE: Final = 0xFFFFFFFF
 BATCH: Final = 128
 """Deletions in one send; their acknowledgements fit a default buffer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowTuple:
-    """A 5-tuple in the direction of its first packet; ports where there are some.
-
-    `icmp_id` tells echo requests to one host apart, as the kernel does.
-    """
-
-    protocol: int
-    source: IPAddress
-    source_port: int | None
-    destination: IPAddress
-    destination_port: int | None
-    icmp_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One conntrack entry: who (mark), what (tuple), how much, since when.
-
-    `original` is the kernel's own encoding of the tuple, to name it in a deletion.
-    Times are nanoseconds since the epoch, 0 when the kernel keeps none.
-    """
-
-    id: int
-    mark: int
-    tuple: FlowTuple
-    original: bytes
-    zone: int
-    bytes_up: int
-    bytes_down: int
-    packets_up: int
-    packets_down: int
-    started_ns: int
-    ended_ns: int
 
 
 def parse(payload: bytes) -> Entry | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -21,9 +21,7 @@ from gateway import reconcile
 from gateway.client import Answer
 from gateway.clock import Clock
 from gateway.config import VERSION
-from gateway.conntrack import Entry, FlowTuple
 from gateway.errors import KernelError, StoreError, UntrustedError
-from gateway.evidence import View
 from gateway.flows import text_time
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
@@ -39,7 +37,8 @@ from gateway.reconcile import (
 )
 from gateway.store import Store
 from gateway.trust import Held, Judge
-from gateway.wireguard import InterfaceState
+from gateway.types import FlowTuple, InterfaceState
+from gateway.view import View, view_of
 from policies.compiler.holdings import holdings_digest
 from policies.compiler.nftables import closed_text, live_text
 from policies.compiler.types import IPNetwork, Snapshot
@@ -386,30 +385,3 @@ class Engine:
             "agent_version": VERSION,
             "error": error[:ERROR_LENGTH],
         }
-
-
-def view_of(snapshot: Snapshot, clock: Clock) -> View:
-    """Return what the evidence collector must know of a snapshot in force."""
-    return View(
-        generation=snapshot.generation,
-        pools=snapshot.pools,
-        devices={
-            address: peer.device_id
-            for peer in snapshot.peers
-            for address in peer.addresses
-        },
-        attribute=_attribution(snapshot, clock),
-    )
-
-
-def _attribution(
-    snapshot: Snapshot, clock: Clock
-) -> Callable[[Entry], tuple[int, int] | None]:
-    def attribute(entry: Entry) -> tuple[int, int] | None:
-        view = reconcile.view_of(snapshot, entry.mark)
-        found = reconcile.judge_flow(view, entry, now=clock.now())
-        if not found.grants:
-            return None
-        return found.grants[0].id, found.grants[0].application_id
-
-    return attribute

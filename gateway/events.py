@@ -16,12 +16,11 @@ import selectors
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from gateway import conntrack
-from gateway.conntrack import WITH_PORTS, Entry, FlowTuple
+from gateway.conntrack import WITH_PORTS
 from gateway.errors import NetlinkError
 from gateway.netlink import (
     NETLINK_NETFILTER,
@@ -31,6 +30,7 @@ from gateway.netlink import (
     attributes,
     messages,
 )
+from gateway.types import Entry, FlowTuple, Logged, Overrun
 
 ACCEPT_GROUP: Final = 41
 DROP_GROUP: Final = 42
@@ -66,28 +66,6 @@ IP_VERSION_6: Final = 6
 ICMP: Final = 1
 ICMPV6: Final = 58
 ECHO_REQUESTS: Final = frozenset({8, 128})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
-    """One logged packet: its group, prefix, tuple, and conntrack mark.
-
-    The mark is 0 where the kernel cannot say (no NETFILTER_NETLINK_GLUE_CT). `lost`
-    is the number of messages of the group that never arrived before it.
-    """
-
-    group: int
-    prefix: str
-    tuple: FlowTuple | None
-    mark: int
-    lost: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrun:
-    """The kernel threw messages away; `source` says of which reader."""
-
-    source: str
 
 
 class EventReader:

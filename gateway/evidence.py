@@ -15,27 +15,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.client import Portal
 from gateway.clock import Clock
-from gateway.conntrack import Entry, FlowTuple
 from gateway.errors import SpoolError
-from gateway.events import ACCEPT_GROUP, Logged, Overrun
+from gateway.events import ACCEPT_GROUP
 from gateway.flows import FlowTable, Record, text_time
 from gateway.journal import Journal
 from gateway.spool import Spool
 from gateway.trust import Judge
-from policies.compiler.types import IPAddress, IPNetwork
+from gateway.types import Entry, FlowTuple, Logged, Overrun
+from gateway.view import View
+from policies.compiler.types import IPAddress
 
 SYNC_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 1.0
 EVICT_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 5.0
 UPLOAD_RECORDS: Final = 1000
-
-Attribute = Callable[[Entry], tuple[int, int] | None]
+UPLOAD_BYTES: Final = 1 << 20
 
 
 class EventSource(Protocol):
@@ -43,24 +42,6 @@ class EventSource(Protocol):
 
     def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
         """Yield what arrives within `timeout` seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What the collector must know of the snapshot in force.
-
-    Flows from outside `pools` are not ours, whatever mark they carry. `attribute`
-    says which grant and application the policy finds for a flow.
-    """
-
-    generation: int
-    pools: tuple[IPNetwork, ...] = ()
-    devices: Mapping[IPAddress, int] = field(default_factory=dict)
-    attribute: Attribute = lambda _: None
-
-    def is_ours(self, entry: Entry) -> bool:
-        """Return whether a flow came out of the tunnel."""
-        return any(entry.tuple.source in pool for pool in self.pools)
 
 
 class Collector:
@@ -281,7 +262,7 @@ class Uploader:
             UntrustedError: the receipt is not one; nothing is forgotten.
             SpoolError: the receipt signs for what was never sent.
         """
-        batch = self._spool.batch(UPLOAD_RECORDS)
+        batch = _within(self._spool.batch(UPLOAD_RECORDS), UPLOAD_BYTES)
         if not batch:
             return 0
         envelope = self._portal.send_evidence([body for _, body in batch])
@@ -292,3 +273,13 @@ class Uploader:
             )
         self._spool.acknowledge(through)
         return sum(1 for sequence, _ in batch if sequence <= through)
+
+
+def _within(batch: list[tuple[int, bytes]], limit: int) -> list[tuple[int, bytes]]:
+    """Return the first records that fit into `limit` bytes, one at least."""
+    size = 0
+    for place, (_, body) in enumerate(batch):
+        size += len(body) + 1
+        if size > limit and place:
+            return batch[:place]
+    return batch

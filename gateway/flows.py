@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateway.conntrack import Entry, FlowTuple
-from gateway.events import Logged
+from gateway.types import Entry, FlowTuple, Logged
 from policies.compiler.types import IPAddress
 
 Record = dict[str, object]

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.conntrack import FlowTuple
 from gateway.flows import OpenFlow, text_time, tuple_fields
+from gateway.types import FlowTuple
 
 FILE: Final = "flows.jsonl"
 COMPACT_LINES: Final = 20_000

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
-from gateway.conntrack import Entry
 from gateway.errors import WireGuardError
 from gateway.netfilter import Nftables, set_switches
-from gateway.wireguard import InterfaceState, PeerMap, WireGuard
+from gateway.types import Entry, InterfaceState, PeerMap
+from gateway.wireguard import WireGuard
 from policies.compiler.holdings import Holdings, holdings_from_nft
 from policies.compiler.nftables import Ruleset, base_text, table_name
 from policies.compiler.readback import ruleset_from_nft

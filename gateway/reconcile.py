@@ -20,8 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.conntrack import Entry
-from gateway.wireguard import InterfaceState
+from gateway.types import Entry, InterfaceState
 from policies.compiler.evaluate import Packet, Verdict, verdict
 from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.types import IPNetwork, Snapshot

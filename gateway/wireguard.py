@@ -16,29 +16,19 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
 from gateway import links
 from gateway.errors import WireGuardError
+from gateway.types import InterfaceState, PeerMap
 from policies.compiler.types import IPNetwork, network
 
 SOCKETS: Final = Path("/var/run/wireguard")
 START_SECONDS: Final = 5.0
 PROGRAM: Final = "wireguard-go"
 READ_BYTES: Final = 1 << 16
-
-PeerMap = Mapping[str, frozenset[IPNetwork]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterfaceState:
-    """What an interface holds: its port and each peer's AllowedIPs by public key."""
-
-    listen_port: int
-    peers: Mapping[str, frozenset[IPNetwork]]
 
 
 class WireGuard(Protocol):

@@ -10,13 +10,13 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
-from pyroute2 import IPRoute, WireGuard  # type: ignore[import-untyped]
-from pyroute2.netlink.exceptions import (  # type: ignore[import-untyped]
+from pyroute2 import IPRoute, WireGuard
+from pyroute2.netlink.exceptions import (
     NetlinkError as Pyroute2Error,
 )
 
 from gateway.errors import WireGuardError
-from gateway.wireguard import InterfaceState, PeerMap
+from gateway.types import InterfaceState, PeerMap
 from policies.compiler.types import IPNetwork, network
 
 KIND = "wireguard"

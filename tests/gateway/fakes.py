@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway.client import Answer
-from gateway.conntrack import Entry, FlowTuple
 from gateway.errors import KernelError, NftablesError, PortalUnreachableError
-from gateway.events import Logged, Overrun
-from gateway.wireguard import InterfaceState, PeerMap
+from gateway.types import Entry, FlowTuple, InterfaceState, Logged, Overrun, PeerMap
 from policies.compiler.holdings import Holdings
 from policies.compiler.nftables import Ruleset
 from policies.compiler.types import IPNetwork, Snapshot, address
@@ -124,6 +122,7 @@ class FakeKernel:
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Hold no table that could be read."""
         del now
+        return None
 
     def peers(self) -> InterfaceState:
         """Return the peers."""

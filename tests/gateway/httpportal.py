@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         used.append(sequence)
 
 
-class Resolver(HTTPSignatureKeyResolver):  # type: ignore[misc]
+class Resolver(HTTPSignatureKeyResolver):
     """Knows the key that was enrolled."""
 
     def __init__(self, key: bytes) -> None:

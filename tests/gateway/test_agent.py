@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.agent import Agent, Backoff, SystemClock
-from gateway.conntrack import Entry
 from gateway.engine import Engine
-from gateway.events import Logged, Overrun
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.spool import Spool
 from gateway.store import Store
 from gateway.trust import Judge
+from gateway.types import Entry, Logged, Overrun
 from tests.gateway.fakes import (
     LEASE,
     FakeEvents,

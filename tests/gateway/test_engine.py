@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gateway.client import Answer
-from gateway.conntrack import FlowTuple
 from gateway.engine import Engine
 from gateway.errors import StaleError, StoreError, UntrustedError
-from gateway.evidence import View
 from gateway.store import Store
 from gateway.trust import Judge
+from gateway.types import FlowTuple
+from gateway.view import View
 from policies.compiler.types import Facts
 from tests.gateway.fakes import LEASE, FakeClock, FakeKernel, FakePortal, entry, tcp
 from tests.gateway.world import ALICE, BOB, NOW, facts, signer, snapshot, without

@@ -10,9 +10,9 @@ from ipaddress import ip_address
 import pytest
 
 from gateway import conntrack
-from gateway.conntrack import FlowTuple
 from gateway.events import packet_tuple
 from gateway.netlink import NFGENMSG, attribute, attributes, messages, nested
+from gateway.types import FlowTuple
 from policies.compiler.types import address
 
 V4 = FlowTuple(

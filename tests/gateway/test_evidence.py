@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.conntrack import Entry
 from gateway.errors import PortalUnreachableError, SpoolError, UntrustedError
-from gateway.events import Overrun
-from gateway.evidence import Collector, Uploader, View
+from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.spool import Spool
 from gateway.trust import Judge
+from gateway.types import Entry, Overrun
+from gateway.view import View
 from tests.gateway.fakes import FakeClock, FakeEvents, FakePortal, entry, logged, tcp
 from tests.gateway.world import ALICE, BOB, facts, signer
 

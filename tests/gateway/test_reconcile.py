@@ -21,7 +21,7 @@ from gateway.reconcile import (
     peers_of,
     plan,
 )
-from gateway.wireguard import InterfaceState
+from gateway.types import InterfaceState
 from policies.compiler.nftables import ruleset
 from policies.compiler.types import NEVER, Facts, Snapshot, network
 from tests.gateway.fakes import entry, tcp

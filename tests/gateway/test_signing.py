@@ -38,7 +38,7 @@ COVERED = (
 )
 
 
-class Resolver(HTTPSignatureKeyResolver):  # type: ignore[misc]
+class Resolver(HTTPSignatureKeyResolver):
     """Knows one key."""
 
     def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:

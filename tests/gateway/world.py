@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.trust import Anchor
+from policies.compiler.canonical import Json
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.snapshot import (
     EVIDENCE_ACK_TYPE,
@@ -211,7 +212,7 @@ class Signer:
 
     def receipt(self, through: int, *, gateway: str = GATEWAY) -> bytes:
         """Return a signed receipt for evidence."""
-        document = {"gateway": gateway, "accepted_through": through}
+        document: Json = {"gateway": gateway, "accepted_through": through}
         return self.sign(EVIDENCE_ACK_TYPE, canonical_json(document))
 
 

@@ -1,0 +1,81 @@
+"""Values the agent's parts hand to each other. Pure.
+
+What the kernel says (flows, logged packets, an interface's state), without the means
+by which it was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policies.compiler.types import IPAddress, IPNetwork
+
+PeerMap = Mapping[str, frozenset[IPNetwork]]
+"""AllowedIPs by public key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTuple:
+    """A 5-tuple in the direction of its first packet; ports where there are some.
+
+    `icmp_id` tells echo requests to one host apart, as the kernel does.
+    """
+
+    protocol: int
+    source: IPAddress
+    source_port: int | None
+    destination: IPAddress
+    destination_port: int | None
+    icmp_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One conntrack entry: who (mark), what (tuple), how much, since when.
+
+    `original` is the kernel's own encoding of the tuple, to name it in a deletion.
+    Times are nanoseconds since the epoch, 0 when the kernel keeps none.
+    """
+
+    id: int
+    mark: int
+    tuple: FlowTuple
+    original: bytes
+    zone: int
+    bytes_up: int
+    bytes_down: int
+    packets_up: int
+    packets_down: int
+    started_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """One logged packet: its group, prefix, tuple, and conntrack mark.
+
+    The mark is 0 where the kernel cannot say (no NETFILTER_NETLINK_GLUE_CT). `lost`
+    is the number of messages of the group that never arrived before it.
+    """
+
+    group: int
+    prefix: str
+    tuple: FlowTuple | None
+    mark: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrun:
+    """The kernel threw messages away; `source` says of which reader."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceState:
+    """What an interface holds: its port and each peer's AllowedIPs by public key."""
+
+    listen_port: int
+    peers: Mapping[str, frozenset[IPNetwork]]

@@ -1,0 +1,58 @@
+"""What the evidence collector must know of the snapshot in force. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway import reconcile
+from gateway.clock import Clock
+from gateway.types import Entry
+from policies.compiler.types import IPAddress, IPNetwork, Snapshot
+
+Attribute = Callable[[Entry], tuple[int, int] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A snapshot as evidence is attributed by it.
+
+    Flows from outside `pools` are not ours, whatever mark they carry. `attribute`
+    says which grant and application the policy finds for a flow.
+    """
+
+    generation: int
+    pools: tuple[IPNetwork, ...] = ()
+    devices: Mapping[IPAddress, int] = field(default_factory=dict)
+    attribute: Attribute = lambda _: None
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Return whether a flow came out of the tunnel."""
+        return any(entry.tuple.source in pool for pool in self.pools)
+
+
+def view_of(snapshot: Snapshot, clock: Clock) -> View:
+    """Return what the evidence collector must know of a snapshot in force."""
+    return View(
+        generation=snapshot.generation,
+        pools=snapshot.pools,
+        devices={
+            address: peer.device_id
+            for peer in snapshot.peers
+            for address in peer.addresses
+        },
+        attribute=_attribution(snapshot, clock),
+    )
+
+
+def _attribution(
+    snapshot: Snapshot, clock: Clock
+) -> Callable[[Entry], tuple[int, int] | None]:
+    def attribute(entry: Entry) -> tuple[int, int] | None:
+        view = reconcile.view_of(snapshot, entry.mark)
+        found = reconcile.judge_flow(view, entry, now=clock.now())
+        if not found.grants:
+            return None
+        return found.grants[0].id, found.grants[0].application_id
+
+    return attribute
