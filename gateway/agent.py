@@ -30,7 +30,7 @@ from gateway import conntrack
 from gateway.client import HttpPortal, Portal, Sequences
 from gateway.clock import Clock
 from gateway.engine import Engine
-from gateway.errors import PortalError, SpoolError, UntrustedError
+from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
 from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
@@ -161,7 +161,7 @@ class Agent:
                     after=self._engine.generation, epoch=self._engine.epoch
                 )
                 acknowledgement = self._engine.receive(answer)
-            except (PortalError, UntrustedError) as exc:
+            except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():
                     return
                 log.warning("poll: %s", exc)
@@ -203,7 +203,7 @@ class Agent:
             while not self._stop.is_set():
                 try:
                     self._portal.acknowledge(acknowledgement)
-                except PortalError as exc:
+                except (PortalError, StoreError) as exc:
                     log.warning("acknowledgement: %s", exc)
                     # What the portal refused it will refuse again.
                     if getattr(exc, "status", 0) in {400, 404, 413, 422}:
@@ -242,7 +242,7 @@ class Agent:
             try:
                 while not self._stop.is_set() and self._uploader.step():
                     backoff.reset()
-            except (PortalError, UntrustedError, SpoolError) as exc:
+            except (PortalError, UntrustedError, SpoolError, StoreError) as exc:
                 if not self._stop.is_set():
                     log.warning("evidence: %s", exc)
                     self._stop.wait(backoff.next())

@@ -183,13 +183,13 @@ class Engine:
                 lease=lease, now=received_at, ticks=started, is_received=True
             )
             if self._applied == held.snapshot.generation:
-                self._store.write_lease(answer.lease)
+                self._keep_lease(answer.lease)
                 return None
             acknowledgement = self._apply(
                 held, timings, received_at=received_at, started=started
             )
-            # Enforcement does not wait for it: a stored lease only opens a restart.
-            self._store.write_lease(answer.lease)
+            # Enforcement does not wait for it.
+            self._keep_lease(answer.lease)
             return acknowledgement
 
     def acknowledge_again(self, error: str) -> dict[str, object] | None:
@@ -206,8 +206,13 @@ class Engine:
         """Keep the gate open for another minute if it may be; return whether it may.
 
         Not renewing is enough to close: the kernel does it.
+
+        Raises:
+            KernelError: the interface or the table is gone; only a new start helps.
         """
         with self._lock:
+            if not self._kernel.is_present():
+                raise KernelError(f"the interface {self._kernel.interface} is gone")
             left = self.seconds_left()
             may = (
                 is_healthy
@@ -249,6 +254,13 @@ class Engine:
         if self._held is None:
             raise UntrustedError("a lease without a snapshot, and none is held")
         return self._held
+
+    def _keep_lease(self, envelope: bytes) -> None:
+        """Store a lease; it only opens a restart, so failing to is no failure."""
+        try:
+            self._store.write_lease(envelope)
+        except StoreError as exc:
+            log.warning("the lease is not stored: %s", exc)
 
     def _stored_lease(self, held: Held, now: datetime) -> Freshness | None:
         envelope = self._store.read_lease()

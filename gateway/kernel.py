@@ -34,6 +34,9 @@ class Kernel(Protocol):
     def prepare(self, *, private_key: str) -> None:
         """Load the closed table, set the switches, bring the interface up."""
 
+    def is_present(self) -> bool:
+        """Return whether the interface still exists."""
+
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""
 
@@ -88,6 +91,10 @@ class LinuxKernel:
         self._wireguard = self._find_wireguard()
         self._wireguard.set_private_key(private_key)
         links.set_up(self.interface)
+
+    def is_present(self) -> bool:
+        """Return whether the interface still exists: wireguard-go may have died."""
+        return links.exists(self.interface)
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""

@@ -23,7 +23,7 @@ from datetime import datetime
 from gateway.types import Entry, InterfaceState
 from policies.compiler.evaluate import Packet, Verdict, verdict
 from policies.compiler.nftables import Ruleset, ruleset, transaction
-from policies.compiler.types import IPNetwork, Snapshot
+from policies.compiler.types import IPNetwork, Snapshot, Subject
 from policies.compiler.wireguard import gateway_peers
 
 
@@ -125,18 +125,28 @@ def peers_of(snapshot: Snapshot, *, now: datetime) -> dict[str, frozenset[IPNetw
 def losing_devices(old: Snapshot, new: Snapshot) -> frozenset[int]:
     """Return the devices that may do less than before: gone, moved, or narrowed.
 
-    Over-inclusive on purpose: their flows are judged one by one afterwards.
+    Over-inclusive on purpose, and by subject rather than by device, because there are
+    many devices: their flows are judged one by one afterwards.
     """
     held = {peer.device_id: set(peer.addresses) for peer in new.peers}
-    narrowed = _narrowed_applications(old, new)
-    before, after = _reach(old), _reach(new)
-    return frozenset(
+    losing = {
         peer.device_id
         for peer in old.peers
-        if not set(peer.addresses) <= held.get(peer.device_id, set())
-        or before.get(peer.device_id, frozenset())
-        - (after.get(peer.device_id, frozenset()) - narrowed)
-    )
+        if not held.get(peer.device_id, set()).issuperset(peer.addresses)
+    }
+    before, after = _granted(old), _granted(new)
+    narrowed = _narrowed_applications(old, new)
+    members = {m.subject: frozenset(m.device_ids) for m in new.subjects}
+    for subject in old.subjects:
+        had = before.get(subject.subject, frozenset())
+        has = after.get(subject.subject, frozenset())
+        if any(pair not in has or pair[0] in narrowed for pair in had):
+            losing.update(subject.device_ids)
+        elif had:
+            losing.update(
+                set(subject.device_ids) - members.get(subject.subject, frozenset())
+            )
+    return frozenset(losing)
 
 
 def flows_to_cut(
@@ -196,35 +206,22 @@ def next_end(snapshot: Snapshot, *, now: datetime) -> datetime | None:
     return min((end for end in ends if end > now), default=None)
 
 
-def _reach(snapshot: Snapshot) -> dict[int, frozenset[tuple[int, datetime]]]:
-    """Return the (application, end) pairs that each device holds."""
-    granted: dict[str, set[tuple[int, datetime]]] = {}
+def _granted(snapshot: Snapshot) -> Mapping[Subject, frozenset[tuple[int, datetime]]]:
+    """Return the (application, end) pairs that each subject holds."""
+    granted: dict[Subject, set[tuple[int, datetime]]] = {}
     for grant in snapshot.grants:
-        granted.setdefault(grant.subject.ref, set()).add(
-            (grant.application_id, grant.expires_at)
-        )
-    found: dict[int, set[tuple[int, datetime]]] = {}
-    for members in snapshot.subjects:
-        pairs = granted.get(members.subject.ref, set())
-        for device in members.device_ids:
-            found.setdefault(device, set()).update(pairs)
-    return {device: frozenset(pairs) for device, pairs in found.items()}
+        pair = (grant.application_id, grant.expires_at)
+        granted.setdefault(grant.subject, set()).add(pair)
+    return {subject: frozenset(pairs) for subject, pairs in granted.items()}
 
 
-def _narrowed_applications(
-    old: Snapshot, new: Snapshot
-) -> frozenset[tuple[int, datetime]]:
-    """Return the (application, end) pairs whose destinations lost something."""
+def _narrowed_applications(old: Snapshot, new: Snapshot) -> frozenset[int]:
+    """Return the applications whose destinations lost something."""
     kept = {a.id: set(a.destinations) for a in new.applications}
-    narrowed = {
+    return frozenset(
         a.id
         for a in old.applications
-        if not set(a.destinations) <= kept.get(a.id, set())
-    }
-    return frozenset(
-        (g.application_id, g.expires_at)
-        for g in new.grants
-        if g.application_id in narrowed
+        if not kept.get(a.id, set()).issuperset(a.destinations)
     )
 
 

@@ -114,6 +114,11 @@ class FakeKernel:
     done: list[tuple[str, object]] = field(default_factory=list)
     refuses_transactions: bool = False
     refuses_peers: bool = False
+    is_gone: bool = False
+
+    def is_present(self) -> bool:
+        """Return whether the interface exists."""
+        return not self.is_gone
 
     def prepare(self, *, private_key: str) -> None:
         """Note it."""

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.client import Answer
 from gateway.engine import Engine
-from gateway.errors import StaleError, StoreError, UntrustedError
+from gateway.errors import KernelError, StaleError, StoreError, UntrustedError
 from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import FlowTuple
@@ -227,6 +227,37 @@ def test_the_gate_stays_shut_before_anything_is_held(bench: Bench) -> None:
 def test_the_gate_is_not_renewed_without_a_healthy_spool(bench: Bench) -> None:
     bench.receive(1)
     assert not bench.engine.renew(is_healthy=False)
+
+
+def test_an_interface_that_is_gone_needs_a_new_start(bench: Bench) -> None:
+    bench.receive(1)
+    bench.kernel.is_gone = True
+    with pytest.raises(KernelError, match="wg0 is gone"):
+        bench.engine.renew(is_healthy=True)
+
+
+def test_a_disk_that_refuses_the_snapshot_changes_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(envelope: bytes) -> None:
+        raise StoreError(f"full: {len(envelope)}")
+
+    monkeypatch.setattr(bench.store, "write_accepted", refuse)
+    with pytest.raises(StoreError):
+        bench.receive(1)
+    assert (bench.kernel.done, bench.engine.generation) == ([], 0)
+
+
+def test_a_disk_that_refuses_only_the_lease_does_not_undo_enforcement(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(envelope: bytes) -> None:
+        raise StoreError(f"full: {len(envelope)}")
+
+    monkeypatch.setattr(bench.store, "write_lease", refuse)
+    acknowledgement = bench.receive(1)
+    assert acknowledgement is not None
+    assert acknowledgement["error"] == ""
 
 
 def test_the_gate_is_not_renewed_by_a_clock_that_jumped(bench: Bench) -> None:

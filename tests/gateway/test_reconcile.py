@@ -23,7 +23,15 @@ from gateway.reconcile import (
 )
 from gateway.types import InterfaceState
 from policies.compiler.nftables import ruleset
-from policies.compiler.types import NEVER, Facts, Snapshot, network
+from policies.compiler.types import (
+    NEVER,
+    Facts,
+    Snapshot,
+    Subject,
+    SubjectKind,
+    SubjectMembers,
+    network,
+)
 from tests.gateway.fakes import entry, tcp
 from tests.gateway.world import (
     ALICE,
@@ -122,6 +130,15 @@ def test_an_expired_session_is_no_peer() -> None:
         peers=tuple(replace(p, expires_at=NOW) for p in snapshot().peers),
     )
     assert peers_of(short, now=NOW) == {}
+
+
+def test_a_subject_without_grants_loses_nothing() -> None:
+    old = snapshot()
+    idle = SubjectMembers(
+        subject=Subject(kind=SubjectKind.GROUP, id=99), device_ids=(ALICE, BOB)
+    )
+    before = replace(old, subjects=(*old.subjects, idle))
+    assert losing_devices(before, old) == frozenset()
 
 
 SMALLER = (replace(facts().applications[0], destinations=()), facts().applications[1])
