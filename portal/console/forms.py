@@ -6,7 +6,7 @@ A form decides nothing: rules that matter are the services' rules.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -19,6 +19,9 @@ from policies.errors import InvalidDestinationError
 from policies.models import Application
 from portal.accounts.models import Group, User
 from portal.console.people import find_person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DESTINATION: Final = re.compile(
     r"(?P<prefix>\S+)\s+(?P<protocol>[a-z0-9]+)"
@@ -233,9 +236,9 @@ class LogFilterForm(ConsoleForm):
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "people"}),
     )
-    device = forms.CharField(required=False)
-    application = forms.CharField(required=False)
-    gateway = forms.CharField(required=False)
+    device = forms.CharField(
+        required=False, widget=forms.TextInput(attrs={"placeholder": "dv_7"})
+    )
     address = forms.CharField(required=False, label="IP address")
     until = forms.CharField(
         required=False,
@@ -251,8 +254,19 @@ class LogFilterForm(ConsoleForm):
             label="From (UTC)",
             widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
         )
+        self._offer("application", Application.objects.all())
+        self._offer("gateway", Gateway.objects.all())
         self.dress()
         self.order_fields(["from", "until", "person", "application", "gateway"])
+
+    def _offer(self, name: str, rows: Iterable[Application | Gateway]) -> None:
+        choices = {"": "any", **{row.ref.id: row.ref.label for row in rows}}
+        # The log remembers what is gone; a link to it still shows what it asks.
+        if asked := self.data.get(name):
+            choices.setdefault(asked, asked)
+        self.fields[name] = forms.ChoiceField(
+            required=False, choices=list(choices.items())
+        )
 
 
 class ConnectionFilterForm(LogFilterForm):

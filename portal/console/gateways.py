@@ -152,5 +152,6 @@ def _token(request: PortalRequest, gateway: Gateway) -> HttpResponse:
         gateway=gateway,
         token=token,
         base_url=settings.PEERAGE_BASE_URL,
+        is_insecure=settings.PEERAGE_BASE_URL.startswith("http://"),
         minutes=settings.PEERAGE_ENROLMENT_TOKEN_SECONDS // 60,
     )

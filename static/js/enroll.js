@@ -4,8 +4,8 @@
 // key lives in this page's memory until the page is left.
 
 import { encodeQR } from "../vendor/qr/qr.js";
+import { csrfToken } from "./csrf.js";
 import { makeKey, prove } from "./keys.js";
-import { csrfToken } from "./page.js";
 
 const FILE_NAME_LENGTH = 15; // wg-quick(8): the file names the interface, 15 at most
 

@@ -1,10 +1,11 @@
 // What every page needs: theme button, menu, copy buttons, local times, CSRF.
+//
+// No module imports this one: under its hashed name (this page's) and its plain name
+// (the import's) it would run twice, and a button pressed twice does nothing.
+
+import { csrfToken } from "./csrf.js";
 
 const root = document.documentElement;
-
-export function csrfToken() {
-  return document.querySelector('meta[name="csrf-token"]').content;
-}
 
 function toggleTheme() {
   const next = root.dataset.bsTheme === "dark" ? "light" : "dark";

@@ -110,6 +110,13 @@ def test_a_wrong_filter_is_explained_and_shows_nothing(
     assert "laptop" not in page.split('id="content"')[1]
 
 
+def test_a_link_to_what_is_gone_still_shows_what_it_asks(
+    carol: User, sign_in: SignIn
+) -> None:
+    page = sign_in(carol).get("/audit/events/?application=ap_77").content.decode()
+    assert '<option value="ap_77" selected>' in page
+
+
 def test_a_damaged_page_link_says_so(carol: User, sign_in: SignIn) -> None:
     page = sign_in(carol).get("/audit/events/?cursor=zzz").content.decode()
     assert "this page link is damaged" in page
@@ -139,8 +146,8 @@ def test_the_list_of_connections_costs_the_same_for_many(
     flows = [flow(number, alice) for number in range(1, 41)]
     record_flows(gateway=EDGE, flows=flows, now=NOON)
     browser = sign_in(carol)
-    # Session, person, the event of the reading in a transaction, the rows.
-    with django_assert_num_queries(4):
+    # Session, person, the event of the reading, the rows, two lists to choose from.
+    with django_assert_num_queries(6):
         browser.get("/audit/connections/")
 
 

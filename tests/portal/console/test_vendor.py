@@ -39,3 +39,19 @@ def test_our_scripts_evaluate_no_text() -> None:
         source = path.read_text()
         for word in ("eval(", "new Function", "innerHTML", "document.write"):
             assert word not in source, (path.name, word)
+
+
+def test_no_script_imports_one_that_a_page_loads() -> None:
+    # Under its hashed and its plain name a module would run twice.
+    loaded = {
+        name
+        for path in (settings.BASE_DIR / "templates").rglob("*.html")
+        for name in re.findall(r"{% static 'js/([a-z0-9]+\.js)' %}", path.read_text())
+    }
+    imported = {
+        name
+        for path in (settings.BASE_DIR / "static" / "js").glob("*.js")
+        for name in re.findall(r'from "\./([a-z0-9]+\.js)"', path.read_text())
+    }
+    assert loaded
+    assert not loaded & imported
