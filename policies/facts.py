@@ -1,14 +1,15 @@
 """The one bridge: rows → the compiler's facts. Only file that knows both worlds.
 
-Eight queries however many devices there are. Users who are disabled and devices
-that are revoked do not cross.
+Eight queries however many gateways and devices there are. Users who are disabled and
+devices that are revoked do not cross.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Q
@@ -22,42 +23,110 @@ from peers.models import (
     KeyState,
 )
 from policies.compiler import types
-from policies.models import ApplicationDestination, Grant
+from policies.models import Application, ApplicationDestination, Grant
 from portal.accounts.models import Membership, User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from django.db.models import QuerySet
 
+T = TypeVar("T")
 
-def gateway_facts(gateway: Gateway) -> types.Facts:
-    """Return everything one gateway's snapshot is compiled from.
 
-    Grants that have not begun, or whose time is over, are among them: judging time
-    is the compiler's part.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What is read once for several gateways; `facts` makes each one's part.
+
+    Devices are by owner, memberships and grants by group and application. The rest
+    is as stored: one gateway's broken row must not hold up another gateway.
     """
+
+    pools: Sequence[str]
+    devices: Mapping[int, Sequence[types.Device]]
+    members: Mapping[int, Sequence[int]]
+    applications: Mapping[int, Sequence[int]]
+    destinations: Mapping[int, Sequence[ApplicationDestination]]
+    grants: Mapping[int, Sequence[Grant]]
+    revoked_keys: tuple[str, ...]
+
+    def facts(self, gateway: Gateway) -> types.Facts:
+        """Return everything that one gateway's snapshot is compiled from.
+
+        Grants that have not begun, or whose time is over, are among them: judging
+        time is the compiler's part.
+        """
+        served = self.applications.get(gateway.pk, ())
+        grants = sorted(
+            (_grant(row) for number in served for row in self.grants.get(number, ())),
+            key=lambda grant: grant.id,
+        )
+        subjects = {grant.subject for grant in grants}
+        groups = {s.id for s in subjects if s.kind is types.SubjectKind.GROUP}
+        memberships = sorted(
+            (user, group) for group in groups for user in self.members.get(group, ())
+        )
+        people = {s.id for s in subjects if s.kind is types.SubjectKind.USER}
+        people.update(user for user, _ in memberships)
+        return types.Facts(
+            deployment=settings.PEERAGE_DEPLOYMENT,
+            gateway_id=gateway.pk,
+            listen_port=gateway.endpoint_port,
+            pools=types.sorted_networks(map(types.network, self.pools)),
+            devices=tuple(
+                device
+                for person in sorted(people)
+                for device in self.devices.get(person, ())
+            ),
+            memberships=tuple(memberships),
+            applications=tuple(self._application(number) for number in served),
+            grants=tuple(grants),
+            revoked_keys=self.revoked_keys,
+        )
+
+    def _application(self, number: int) -> types.Application:
+        found = map(destination_of, self.destinations.get(number, ()))
+        return types.Application(
+            id=number, destinations=tuple(sorted(found, key=lambda d: d.sort_key))
+        )
+
+
+def load_rows(gateways: Collection[Gateway]) -> Rows:
+    """Read what these gateways' policies are made of."""
     grants = Grant.objects.filter(
-        application__gateways=gateway, ended_at__isnull=True
-    ).order_by("pk")
-    return types.Facts(
-        deployment=settings.PEERAGE_DEPLOYMENT,
-        gateway_id=gateway.pk,
-        listen_port=gateway.endpoint_port,
-        pools=types.sorted_networks(
-            types.network(prefix)
-            for prefix in AddressPool.objects.values_list("prefix", flat=True)
+        application__in=Application.objects.filter(gateways__in=gateways),
+        ended_at__isnull=True,
+    )
+    people = _people(grants)
+    return Rows(
+        pools=[*AddressPool.objects.values_list("prefix", flat=True)],
+        devices=_devices(people),
+        members=_grouped(
+            Membership.objects.filter(
+                user__is_active=True, group__in=_groups(grants)
+            ).values_list("group_id", "user_id")
         ),
-        devices=_devices(_people(grants)),
-        memberships=_memberships(grants),
-        applications=_applications(gateway),
-        grants=tuple(map(_grant, grants)),
+        applications=_grouped(
+            Application.gateways.through.objects.filter(gateway__in=gateways)
+            .order_by("application_id")
+            .values_list("gateway_id", "application_id")
+        ),
+        destinations=_grouped(
+            (row.application_id, row)
+            for row in ApplicationDestination.objects.filter(
+                application__in=Application.objects.filter(gateways__in=gateways)
+            )
+        ),
+        grants=_grouped((row.application_id, row) for row in grants),
         revoked_keys=tuple(
             DeviceKey.objects.filter(state=KeyState.REVOKED)
             .order_by("public_key")
             .values_list("public_key", flat=True)
         ),
     )
+
+
+def gateway_facts(gateway: Gateway) -> types.Facts:
+    """Return the facts of one gateway."""
+    return load_rows([gateway]).facts(gateway)
 
 
 def destination_of(row: ApplicationDestination) -> types.Destination:
@@ -74,79 +143,66 @@ def destination_of(row: ApplicationDestination) -> types.Destination:
 
 def _people(grants: QuerySet[Grant]) -> QuerySet[User]:
     # Subqueries, not lists of ids: SQLite limits the parameters of a statement.
-    return User.objects.filter(is_active=True).filter(
-        Q(pk__in=grants.order_by().filter(user__isnull=False).values("user"))
-        | Q(
-            pk__in=Membership.objects.filter(
-                group__in=grants.order_by().filter(group__isnull=False).values("group")
-            ).values("user")
-        )
-    )
+    named = grants.order_by().filter(user__isnull=False).values("user")
+    members = Membership.objects.filter(group__in=_groups(grants)).values("user")
+    return User.objects.filter(
+        Q(pk__in=named) | Q(pk__in=members), is_active=True
+    ).order_by()
 
 
-def _devices(people: QuerySet[User]) -> tuple[types.Device, ...]:
-    keys = DeviceKey.objects.filter(
-        state=KeyState.ACTIVE,
-        device__state=DeviceState.ACTIVE,
-        device__owner__in=people,
-    )
-    addresses: defaultdict[int, list[types.IPAddress]] = defaultdict(list)
+def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, dict[str, Any]]:
+    return grants.order_by().filter(group__isnull=False).values("group")
+
+
+def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
     leases = AddressLease.objects.filter(
         released_at__isnull=True,
         device__state=DeviceState.ACTIVE,
         device__owner__in=people,
     )
-    for device_id, address in leases.values_list("device_id", "address"):
-        addresses[device_id].append(ip_address(address))
-    return tuple(
-        types.Device(
-            id=device_id,
-            user_id=owner_id,
-            public_key=public_key,
-            addresses=tuple(
-                sorted(addresses[device_id], key=lambda a: (a.version, int(a)))
+    addresses = _grouped(leases.values_list("device_id", "address"))
+    keys = DeviceKey.objects.filter(
+        state=KeyState.ACTIVE,
+        device__state=DeviceState.ACTIVE,
+        device__owner__in=people,
+    ).order_by("device_id")
+    return _grouped(
+        (
+            owner_id,
+            types.Device(
+                id=device_id,
+                user_id=owner_id,
+                public_key=public_key,
+                addresses=_addresses(addresses[device_id]),
+                expires_at=types.NEVER,
             ),
-            expires_at=types.NEVER,
         )
-        for device_id, owner_id, public_key in keys.order_by("device_id").values_list(
+        for device_id, owner_id, public_key in keys.values_list(
             "device_id", "device__owner_id", "public_key"
         )
-        if addresses[device_id]
+        # Without an address it can carry nothing.
+        if device_id in addresses
     )
 
 
-def _memberships(grants: QuerySet[Grant]) -> tuple[tuple[int, int], ...]:
-    groups = grants.order_by().filter(group__isnull=False).values("group")
-    rows: Iterable[tuple[int, int]] = Membership.objects.filter(
-        user__is_active=True, group__in=groups
-    ).values_list("user_id", "group_id")
-    return tuple(sorted(rows))
+def _addresses(texts: Iterable[str]) -> tuple[types.IPAddress, ...]:
+    return tuple(sorted(map(ip_address, texts), key=lambda a: (a.version, int(a))))
 
 
-def _applications(gateway: Gateway) -> tuple[types.Application, ...]:
-    destinations: defaultdict[int, list[types.Destination]] = defaultdict(list)
-    for row in ApplicationDestination.objects.filter(application__gateways=gateway):
-        destinations[row.application_id].append(destination_of(row))
-    return tuple(
-        types.Application(
-            id=application_id,
-            destinations=tuple(sorted(found, key=lambda d: d.sort_key)),
-        )
-        for application_id in gateway.applications.order_by("pk").values_list(
-            "pk", flat=True
-        )
-        for found in (destinations[application_id],)
-    )
+def _grouped(pairs: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
+    groups: dict[int, list[T]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def _grant(row: Grant) -> types.Grant:
-    if row.user_id is not None:
-        subject = types.Subject(kind=types.SubjectKind.USER, id=row.user_id)
-    elif row.group_id is not None:
-        subject = types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
-    else:
-        msg = f"grant {row.pk} has no subject"
-        raise AssertionError(msg)
+    # A check constraint says that there is exactly one subject.
+    subject = (
+        types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
+        if row.group_id is not None
+        else types.Subject(kind=types.SubjectKind.USER, id=row.user_id or 0)
+    )
     return types.Grant(
         id=row.pk,
         subject=subject,

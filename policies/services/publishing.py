@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from django.db import transaction
 
@@ -28,7 +28,7 @@ from policies.compiler.errors import CompilerError
 from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.errors import SnapshotError
-from policies.facts import gateway_facts
+from policies.facts import Rows, load_rows
 from policies.models import Publication, RevocationTarget, Snapshot
 from policies.reduction import reduced_snapshot
 
@@ -72,11 +72,11 @@ def publish_on_commit(
     )
     # robust: the change has been committed; a failure here must not deny that.
     transaction.on_commit(
-        partial(publish_snapshots, gateway_ids=ids, cause=cause, actor=actor, now=now),
-        robust=True,
+        partial(_publish_stale, ids, cause=cause, actor=actor, now=now), robust=True
     )
 
 
+@transaction.atomic
 def publish_snapshots(
     *, gateway_ids: Iterable[int] | None, cause: str, actor: Actor, now: datetime
 ) -> list[Snapshot]:
@@ -84,12 +84,19 @@ def publish_snapshots(
 
     `None` is every enrolled gateway. Returns the new snapshots only.
     """
-    published = []
-    for gateway_id in sorted(_enrolled(gateway_ids)):
-        snapshot = _publish(gateway_id, cause=cause, actor=actor, now=now)
-        if snapshot is not None:
-            published.append(snapshot)
-            transaction.on_commit(partial(notifier.notify, [gateway_id]), robust=True)
+    publications = _locked(sorted(_enrolled(gateway_ids)))
+    if not publications:
+        return []
+    # Read after the locks were got: whoever published before us is in it.
+    rows = load_rows([publication.gateway for publication in publications])
+    published = [
+        snapshot
+        for publication in publications
+        if (snapshot := _publish(publication, rows, cause=cause, actor=actor, now=now))
+    ]
+    if published:
+        ids = [snapshot.gateway_id for snapshot in published]
+        transaction.on_commit(partial(notifier.notify, ids), robust=True)
     return published
 
 
@@ -100,42 +107,70 @@ def _enrolled(gateway_ids: Iterable[int] | None) -> Iterable[int]:
     return enrolled.values_list("pk", flat=True)
 
 
-@transaction.atomic
+def _publish_stale(
+    gateway_ids: Iterable[int], *, cause: str, actor: Actor, now: datetime
+) -> None:
+    # Who cleared the mark held the row's lock after our commit, or published inside
+    # our own transaction, as a revocation does; either way it knew of our change.
+    marked = Publication.objects.filter(stale_since__isnull=False)
+    stale = [*marked.filter(pk__in=[*gateway_ids]).values_list("pk", flat=True)]
+    if stale:
+        publish_snapshots(gateway_ids=stale, cause=cause, actor=actor, now=now)
+
+
+def _locked(gateway_ids: Sequence[int]) -> Sequence[Publication]:
+    Publication.objects.bulk_create(
+        (Publication(gateway_id=gateway_id) for gateway_id in gateway_ids),
+        ignore_conflicts=True,
+    )
+    return [
+        *Publication.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("gateway", "snapshot")
+        .defer("snapshot__envelope")
+        .filter(pk__in=gateway_ids)
+        .order_by("pk")
+    ]
+
+
 def _publish(
-    gateway_id: int, *, cause: str, actor: Actor, now: datetime
+    publication: Publication, rows: Rows, *, cause: str, actor: Actor, now: datetime
 ) -> Snapshot | None:
-    Publication.objects.get_or_create(gateway_id=gateway_id)
+    attempt = partial(_attempt, publication, rows, actor=actor, now=now)
     try:
-        return _attempt(gateway_id, _compiled, cause=cause, actor=actor, now=now)
+        return attempt(_compiled, cause=cause)
     except SnapshotError as exc:
-        _record_failure(gateway_id, str(exc)[:FAILURE_LENGTH], cause, actor, now)
+        _record_failure(publication, str(exc)[:FAILURE_LENGTH], cause, actor, now)
     try:
-        return _attempt(
-            gateway_id, _reduced, cause=f"{cause}, reduced", actor=actor, now=now
-        )
+        return attempt(_reduced, cause=f"{cause}, reduced")
     except SnapshotError:
         # There is no earlier snapshot, or no key to sign with; the failure is told.
         return None
 
 
 def _attempt(
-    gateway_id: int, make: Make, *, cause: str, actor: Actor, now: datetime
+    publication: Publication,
+    rows: Rows,
+    make: Make,
+    *,
+    cause: str,
+    actor: Actor,
+    now: datetime,
 ) -> Snapshot | None:
     """Publish what `make` makes, or change nothing and say why."""
     try:
         with transaction.atomic():
-            publication = (
-                Publication.objects.select_for_update(of=("self",), no_key=True)
-                .select_related("gateway", "snapshot")
-                .get(pk=gateway_id)
-            )
-            facts = gateway_facts(publication.gateway)
+            facts = rows.facts(publication.gateway)
             content = make(publication, facts, now)
             snapshot = None
             if not _is_current(publication, content):
                 snapshot = _store(publication, content)
                 _record_published(snapshot, cause, actor, now)
-            _settle(publication, facts, now, is_whole=make is _compiled)
+            _settle(
+                publication,
+                snapshot,
+                is_whole=make is _compiled,
+                next_change_at=next_change(facts, now=now),
+            )
             return snapshot
     except CompilerError as exc:
         raise SnapshotError(str(exc)) from exc
@@ -144,7 +179,7 @@ def _attempt(
     except Exception as exc:
         # Whatever is wrong with one gateway's policy, a person must still be cut off
         # at every other one.
-        logger.exception("publishing gw_%s failed", gateway_id)
+        logger.exception("publishing gw_%s failed", publication.pk)
         msg = f"{type(exc).__name__}: {exc}"
         raise SnapshotError(msg) from exc
 
@@ -197,6 +232,8 @@ def _is_current(publication: Publication, content: Content) -> bool:
     current = publication.snapshot
     if current is None or current.epoch != content.epoch:
         return False
+    if (current.peers, current.grants) != (len(content.peers), len(content.grants)):
+        return False
     # Equal but for number and date: cheaper by its digest than by reading it back.
     renumbered = replace(
         content, generation=current.generation, issued=current.published_at
@@ -206,7 +243,7 @@ def _is_current(publication: Publication, content: Content) -> bool:
 
 def _store(publication: Publication, content: Content) -> Snapshot:
     payload = snapshot_bytes(content)
-    snapshot = Snapshot.objects.create(
+    return Snapshot.objects.create(
         gateway=publication.gateway,
         epoch=content.epoch,
         generation=content.generation,
@@ -219,37 +256,40 @@ def _store(publication: Publication, content: Content) -> Snapshot:
         grants=len(content.grants),
         published_at=content.issued,
     )
-    publication.snapshot = snapshot
-    publication.epoch = content.epoch
-    publication.generation = content.generation
-    return snapshot
 
 
 def _settle(
-    publication: Publication, facts: Facts, now: datetime, *, is_whole: bool
+    publication: Publication,
+    snapshot: Snapshot | None,
+    *,
+    is_whole: bool,
+    next_change_at: datetime | None,
 ) -> None:
+    changes: dict[str, Any] = {"next_change_at": next_change_at}
     if is_whole:
-        publication.stale_since = None
-        publication.failure = ""
-    publication.next_change_at = next_change(facts, now=now)
-    publication.save()
+        changes |= {"stale_since": None, "failure": ""}
+    if snapshot is not None:
+        changes |= {
+            "snapshot": snapshot,
+            "epoch": snapshot.epoch,
+            "generation": snapshot.generation,
+        }
+    Publication.objects.filter(pk=publication.pk).update(**changes)
     # A revocation that waited for something to publish now knows its generation:
     # nobody who is disabled is in a snapshot, compiled or reduced.
     RevocationTarget.objects.filter(
         gateway=publication.gateway, generation__isnull=True
-    ).update(generation=publication.generation)
+    ).update(generation=changes.get("generation", publication.generation))
 
 
 def _record_failure(
-    gateway_id: int, failure: str, cause: str, actor: Actor, now: datetime
+    publication: Publication, failure: str, cause: str, actor: Actor, now: datetime
 ) -> None:
-    publication = Publication.objects.select_related("gateway").get(pk=gateway_id)
-    known = publication.failure
-    publication.failure = failure
-    publication.stale_since = publication.stale_since or now
-    publication.save(update_fields=["failure", "stale_since"])
+    Publication.objects.filter(pk=publication.pk).update(
+        failure=failure, stale_since=publication.stale_since or now
+    )
     # The sweep tries again every few seconds; the same failure is told once.
-    if actor == SYSTEM and known == failure:
+    if actor == SYSTEM and publication.failure == failure:
         return
     record(
         EventCode.POLICY_COMPILE_FAILED,

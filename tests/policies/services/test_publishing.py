@@ -18,6 +18,7 @@ from policies import notifier, services, signing
 from policies.compiler.envelope import SNAPSHOT_TYPE
 from policies.compiler.snapshot import digest, parse_snapshot
 from policies.models import Application, Grant, Publication, Snapshot
+from policies.services import publishing
 from portal.accounts import services as accounts_services
 from portal.accounts.models import Group, Membership, User
 from tests.peers.makers import Machine, codes
@@ -227,3 +228,21 @@ def test_publishing_costs_the_same_for_many_devices(
     with django_assert_num_queries(19):
         publish()
     assert alices_grant.pk
+
+
+def test_published_inside_the_transaction_is_not_compiled_again_after_it(
+    gw1: Gateway,
+    alices_grant: Grant,
+    alice: User,
+    commit: Commit,
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    assert alices_grant.pk
+    with commit():
+        Machine().enroll(alice)
+        publish()
+    assert codes().count("PL009I") == 1
+    with django_assert_num_queries(1):
+        publishing._publish_stale(  # noqa: SLF001 -- what waits for the commit
+            [gw1.pk], cause="test", actor=SYSTEM, now=NOW
+        )
