@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from audit.admin_base import ReadOnlyAdmin
-from audit.models import AuditEvent, Connection, FlowEvent
+from audit.models import AuditEvent, Connection, FlowEvent, RefusalCount
 
 
 @admin.register(AuditEvent)
@@ -23,6 +23,13 @@ class FlowEventAdmin(ReadOnlyAdmin[FlowEvent]):
 
     list_display = ("id", "gateway_id", "sequence", "kind", "at", "received_at")
     list_filter = ("kind",)
+
+
+@admin.register(RefusalCount)
+class RefusalCountAdmin(ReadOnlyAdmin[RefusalCount]):
+    """Refusals of strangers in the current minutes."""
+
+    list_display = ("id", "minute", "code", "place", "recorded", "suppressed")
 
 
 @admin.register(Connection)

@@ -49,7 +49,6 @@ class EventCode(StrEnum):
     APPLICATION_UPDATE = "PL002"
     APPLICATION_DELETE = "PL003"
     GRANT_CREATE = "PL004"
-    GRANT_UPDATE = "PL005"
     GRANT_END = "PL006"
     POLICY_COMPILE_FAILED = "PL008"
     POLICY_PUBLISHED = "PL009"
@@ -58,7 +57,6 @@ class EventCode(StrEnum):
     GATEWAY_RETIRE = "GW011"
     GATEWAY_UPDATE = "GW012"
     GATEWAY_REQUEST_REFUSED = "GW013"
-    GATEWAY_SNAPSHOT_REFUSED = "GW014"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -69,6 +67,7 @@ class EventCode(StrEnum):
     FLOW_UNATTRIBUTED = "FL004"
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
+    REFUSALS_SUPPRESSED = "AU010"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
     CLIENT_AUTHORIZE = "ID014"
@@ -149,7 +148,6 @@ CATALOGUE: Final = {
         (EventCode.APPLICATION_UPDATE, "app.update", "{application_label} changed"),
         (EventCode.APPLICATION_DELETE, "app.delete", "{application_label} was removed"),
         (EventCode.GRANT_CREATE, "grant.create", "{target_label} was granted"),
-        (EventCode.GRANT_UPDATE, "grant.update", "{target_label} changed"),
         (EventCode.GRANT_END, "grant.end", "{target_label} ended"),
         (
             EventCode.POLICY_COMPILE_FAILED,
@@ -198,11 +196,6 @@ CATALOGUE: Final = {
             "A request in the name of a gateway was refused",
         ),
         (
-            EventCode.GATEWAY_SNAPSHOT_REFUSED,
-            "gateway.snapshot.refuse",
-            "{gateway_label} refused a snapshot",
-        ),
-        (
             EventCode.FLOW_UNATTRIBUTED,
             "flow.unattributed",
             "{gateway_label} saw a flow that belongs to nobody",
@@ -212,6 +205,11 @@ CATALOGUE: Final = {
             EventCode.AUDIT_EXPORT,
             "audit.export",
             "{actor_label} took a copy of the log",
+        ),
+        (
+            EventCode.REFUSALS_SUPPRESSED,
+            "audit.refusals.suppress",
+            "So many were refused that the rest was only counted",
         ),
         (
             EventCode.REVOCATION_REQUEST,

@@ -68,6 +68,34 @@ class AuditEvent(AppendOnlyModel):
         return sentence(EventCode(self.code), Outcome(self.outcome), vars(self))
 
 
+class RefusalCount(models.Model):
+    """How many refusals of one code came from one place in one minute.
+
+    Not part of the log: it lasts until `audit.refusals.report` has written down what
+    was suppressed.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    code = models.CharField(max_length=8)
+    place = models.CharField(max_length=64, blank=True)
+    minute = models.DateTimeField()
+    recorded = models.PositiveIntegerField(default=0)
+    suppressed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        """One counter for each."""
+
+        constraints = (
+            models.UniqueConstraint(
+                fields=("minute", "code", "place"), name="audit_refusalcount_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return what was refused where, and how often."""
+        return f"{self.code} {self.place}: {self.recorded}+{self.suppressed}"
+
+
 class FlowKind(models.TextChoices):
     """What a gateway observed of a flow."""
 

@@ -21,7 +21,8 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.actor import Actor, ActorKind
-from audit.events import EventCode, Outcome
+from audit.events import EventCode
+from audit.refusals import record_refusal
 from audit.services import NOBODY, record
 from portal.accounts import services, setup
 from portal.accounts.access import person
@@ -119,11 +120,10 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
         logger.warning("sign-in refused: %s", reason, exc_info=exception)
         cause = exception.__cause__ if exception else None
         refused = cause.user.ref if isinstance(cause, DeactivatedError) else NOBODY
-        record(
+        record_refusal(
             EventCode.USER_LOGIN,
             actor=request.actor,
             now=request.received_at,
-            outcome=Outcome.REFUSED,
             person=refused,
             reason=reason,
         )

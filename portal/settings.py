@@ -222,6 +222,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "report-refusals": {
+        "task": "audit.report_refusals",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "clean-up": {
         "task": "policies.clean_up",
         "schedule": 600.0,

@@ -18,8 +18,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.exceptions import DisallowedHost
 
-from audit.actor import Actor, ActorKind, Ref
+from audit.actor import Actor, ActorKind
 from audit.events import EventCode, Outcome
+from audit.refusals import record_refusal
 from audit.services import record
 from peers.api.signatures import (
     COMPONENTS,
@@ -88,20 +89,31 @@ def record_refused(
 ) -> None:
     """Record that a request in the name of a gateway was refused.
 
-    Only a gateway whose signature held is named; the rest is a claim.
+    Only a gateway whose signature held is named; the rest is a claim, which anybody
+    can make as often as they like.
     """
+    details = {
+        "method": (request.method or "")[:16],
+        "path": request.path[:CLAIM_LENGTH],
+        "claimed": request.headers.get("Signature-Input", "")[:CLAIM_LENGTH],
+    }
+    if gateway is None:
+        record_refusal(
+            EventCode.GATEWAY_REQUEST_REFUSED,
+            actor=request.actor,
+            now=now,
+            reason=str(error),
+            details=details,
+        )
+        return
     record(
         EventCode.GATEWAY_REQUEST_REFUSED,
         outcome=Outcome.REFUSED,
-        actor=gateway_actor(gateway, request) if gateway else request.actor,
+        actor=gateway_actor(gateway, request),
         now=now,
-        gateway=gateway.ref if gateway else Ref(id=""),
+        gateway=gateway.ref,
         reason=str(error),
-        details={
-            "method": (request.method or "")[:16],
-            "path": request.path[:CLAIM_LENGTH],
-            "claimed": request.headers.get("Signature-Input", "")[:CLAIM_LENGTH],
-        },
+        details=details,
     )
 
 
