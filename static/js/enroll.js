@@ -56,6 +56,8 @@ function show(answer, config) {
   const download = document.getElementById("result-download");
   download.href = blobUrl(config, "application/octet-stream");
   download.download = fileName(answer.device.name);
+  document.getElementById("result-command").textContent =
+    `wg-quick up ./${download.download}`;
   const svg = encodeQR(config, "svg", { ecc: "low", border: 4 });
   document.getElementById("result-qr").src = blobUrl(svg, "image/svg+xml");
   const number = answer.device.id;

@@ -41,6 +41,11 @@ function localTimes(within) {
   }
 }
 
+// Outside a secure context there is no clipboard; the text can be marked by hand.
+if (!navigator.clipboard) {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = true;
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
