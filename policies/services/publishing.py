@@ -65,8 +65,7 @@ def publish_on_commit(
         ignore_conflicts=True,
     )
     # Locked in order first: an UPDATE of many rows takes them in any order.
-    locked = Publication.objects.select_for_update(no_key=True).order_by("pk")
-    held = [*locked.filter(pk__in=ids).values_list("pk", flat=True)]
+    held = _lock(ids)
     Publication.objects.filter(pk__in=held, stale_since__isnull=True).update(
         stale_since=now
     )
@@ -123,13 +122,21 @@ def _locked(gateway_ids: Sequence[int]) -> Sequence[Publication]:
         (Publication(gateway_id=gateway_id) for gateway_id in gateway_ids),
         ignore_conflicts=True,
     )
+    held = _lock(gateway_ids)
+    # A second statement: PostgreSQL reads again what it had to wait for, but not what
+    # is joined to it (Read Committed), and the snapshot before the last would come.
     return [
-        *Publication.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("gateway", "snapshot")
+        *Publication.objects.select_related("gateway", "snapshot")
         .defer("snapshot__envelope")
-        .filter(pk__in=gateway_ids)
+        .filter(pk__in=held)
         .order_by("pk")
     ]
+
+
+def _lock(gateway_ids: Sequence[int]) -> Sequence[int]:
+    """Lock the rows of these gateways, in order of id; return the ids."""
+    rows = Publication.objects.select_for_update(no_key=True).filter(pk__in=gateway_ids)
+    return [*rows.order_by("pk").values_list("pk", flat=True)]
 
 
 def _publish(
