@@ -14,7 +14,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from policies.selectors import get_revocation_for
 from portal import revocation
 from portal.accounts import selectors
-from portal.accounts.api.permissions import IsAdministrator
+from portal.accounts.api.permissions import HasRecentProof, IsAdministrator
 from portal.accounts.models import User
 
 if TYPE_CHECKING:
@@ -31,12 +31,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = drf_exception_handler(exc, context)
     if response is None:
         return None
-    detail = response.data.get("detail", "") if isinstance(response.data, dict) else ""
     response.data = {
         "type": "about:blank",
         "title": response.status_text,
         "status": response.status_code,
-        "detail": str(detail) or str(response.data),
+        "detail": _detail(response.data),
     }
     response.content_type = "application/problem+json"
     return response
@@ -45,7 +44,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 class RevokeUserView(APIView):
     """The end of a person's access, everywhere at once."""
 
-    permission_classes = (IsAdministrator,)
+    permission_classes = (IsAdministrator, HasRecentProof)
 
     def post(self, request: Request, user_id: int) -> Response:
         """Revoke; the answer says where to watch it being enforced."""
@@ -73,6 +72,17 @@ class RevocationView(APIView):
         """Return it with every gateway's part."""
         found = get_revocation_for(_person(request), revocation_id)
         return Response(_revocation_output(found))
+
+
+def _detail(data: object) -> str:
+    """Return in one line what the framework says, field by field."""
+    if not isinstance(data, dict):
+        return str(data)
+    if "detail" in data:
+        return str(data["detail"])
+    return "; ".join(
+        f"{field}: {' '.join(map(str, told))}" for field, told in data.items()
+    )
 
 
 def _revocation_output(done: Revocation) -> dict[str, Any]:

@@ -276,3 +276,13 @@ def test_api_asks_for_a_reason(
 
 def test_unknown_person_is_not_found(dave: User, sign_in: SignIn) -> None:
     assert post(sign_in(dave), User(pk=999)).status_code == 404
+
+
+def test_api_wants_as_recent_a_proof_as_the_page(
+    dave: User, alice: User, sign_in: SignIn
+) -> None:
+    answer = post(sign_in(dave, age=timedelta(days=1)), alice)
+    assert answer.status_code == 403
+    assert "/accounts/confirm/" in answer.json()["detail"]
+    alice.refresh_from_db()
+    assert alice.is_active
