@@ -37,6 +37,7 @@ from portal.accounts.sso.errors import SignInError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import requests
     from django.http import HttpRequest, HttpResponse
 
     from audit.http import PortalRequest
@@ -45,6 +46,8 @@ logger = logging.getLogger("peerage.signin")
 
 ERROR_CODE: Final = re.compile(r"[a-z_]{1,64}")
 MAX_METHOD: Final = 64
+MAX_METHODS: Final = 16
+MAX_SID: Final = 255
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is untyped
@@ -94,6 +97,12 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
         """Return no: `pre_social_login` has provisioned the person, or refused."""
         return False
 
+    def get_requests_session(self) -> requests.Session:
+        """Return a session that follows nobody elsewhere with the client's secret."""
+        session = cast("requests.Session", super().get_requests_session())
+        session.max_redirects = 0
+        return session
+
     def pre_social_login(self, request: PortalRequest, sociallogin: Any) -> None:  # noqa: ANN401 -- allauth's untyped SocialLogin
         """Provision the person, or refuse before they have a session (A16)."""
         data = sociallogin.account.extra_data
@@ -117,7 +126,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
         reason = _reason(request, error, exception)
         if extra_context is not None:
             extra_context["reason"] = reason
-        logger.warning("sign-in refused: %s", reason, exc_info=exception)
+        # No traceback: foreign messages in it may quote what the provider answered.
+        logger.warning("sign-in refused: %s", reason)
         cause = exception.__cause__ if exception else None
         refused = cause.user.ref if isinstance(cause, DeactivatedError) else NOBODY
         record_refusal(
@@ -187,11 +197,11 @@ def _proof(claims: dict[str, Any]) -> dict[str, Any]:
     return {
         "iss": claims["iss"],
         "sub": claims["sub"],
-        "sid": str(claims.get("sid") or ""),
+        "sid": str(claims.get("sid") or "")[:MAX_SID],
         "auth_time": claims.get("auth_time"),
         "amr": [
             str(method)[:MAX_METHOD]
-            for method in (methods if isinstance(methods, list) else [])
+            for method in (methods if isinstance(methods, list) else [])[:MAX_METHODS]
         ],
         "acr": str(claims.get("acr") or "")[:MAX_METHOD],
     }

@@ -8,7 +8,7 @@ never touched here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from allauth.idp.oidc.models import Token
 from allauth.usersessions.models import UserSession
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from audit.actor import Actor
     from audit.services import Json
+
+# An event must fit into a leaf of the log (64 KiB), whatever the names are like.
+GROUPS_PER_EVENT: Final = 25
 
 
 @transaction.atomic
@@ -233,17 +236,28 @@ def _follow_groups(
         membership.delete()
     if not added and not removed:
         return
+    changes = [("added", group) for group in added]
+    changes += [("removed", item.group) for item in removed]
+    for start in range(0, len(changes), GROUPS_PER_EVENT):
+        _record_groups(
+            user, changes[start : start + GROUPS_PER_EVENT], actor=actor, now=now
+        )
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
+
+
+def _record_groups(
+    user: User, changes: list[tuple[str, Group]], *, actor: Actor, now: datetime
+) -> None:
     record(
         EventCode.GROUP_MEMBERSHIP_CHANGE,
         actor=actor,
         now=now,
         person=user.ref,
         details={
-            "added": [_described(group.ref) for group in added],
-            "removed": [_described(item.group.ref) for item in removed],
+            kind: [_described(group.ref) for how, group in changes if how == kind]
+            for kind in ("added", "removed")
         },
     )
-    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
 
 
 def _join(user: User, name: str, *, now: datetime) -> Group:

@@ -59,3 +59,10 @@ def test_machine_name_tells_identities_apart() -> None:
     other = username_for(issuer="https://ab", subject="c")
     assert one != other
     assert len(one) <= 64
+
+
+@pytest.mark.parametrize("name", ["owners ", " owners", "\u3000owners", "owners\u00a0"])
+def test_padded_group_is_not_the_group_without_padding(name: str) -> None:
+    groups = checked_groups([name])
+    assert groups == {name}
+    assert role_for(groups, role_groups=ROLES) == Role.EMPLOYEE

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.test import Client
 
 from audit.actor import SYSTEM, Actor
+from audit.leaves import MAX_LENGTH, event_leaf
 from audit.models import AuditEvent
 from portal.accounts import services
 from portal.accounts.errors import DeactivatedError, InvalidIdentityError
@@ -270,3 +271,11 @@ def test_receiver_that_fails_undoes_the_change(alice: User, actor: Actor) -> Non
     alice.refresh_from_db()
     assert alice.is_active
     assert codes() == []
+
+
+def test_event_of_many_groups_fits_into_leaves() -> None:
+    names = [f"{number:04}" + "\U0001f98a" * 251 for number in range(60)]
+    provision(groups=names)
+    events = AuditEvent.objects.filter(code="ID010")
+    assert sum(len(event.details["added"]) for event in events) == 60
+    assert max(len(event_leaf(event)) for event in events) <= MAX_LENGTH

@@ -82,6 +82,8 @@ class RogueProvider(ThreadingHTTPServer):
         self.userinfo: dict[str, Any] = {"sub": "alice"}
         self.configuration: dict[str, Any] = {}
         self.algorithm = "RS256"
+        self.status = 200
+        self.asked: list[str] = []
 
     def answer(self, path: str) -> dict[str, Any] | None:
         """Return what lies at a path."""
@@ -112,8 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: RogueProvider
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)
         body = json.dumps(self.server.answer(self.path)).encode()
-        self.send_response(200)
+        self.send_response(self.server.status if self.path == "/token" else 200)
+        self.send_header("Location", "/elsewhere")
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(body)
@@ -242,3 +246,24 @@ def test_provider_that_cannot_be_reached_is_recorded(
 ) -> None:
     settings.PEERAGE_OIDC_ISSUER = "http://127.0.0.1:9"
     refused(client.post("/accounts/sso/login/"), client, "could not be asked")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_token_endpoint_leads_nobody_elsewhere(
+    rogue: RogueProvider, client: Client, status: int
+) -> None:
+    rogue.status = status
+    refused(finish(rogue, client), client, "could not be asked")
+    assert "/elsewhere" not in rogue.asked
+
+
+@pytest.mark.django_db
+def test_log_never_quotes_what_the_provider_answered(
+    rogue: RogueProvider, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    rogue.status = 418
+    assert finish(rogue, client).status_code == 401
+    assert "sign-in refused" in caplog.text
+    assert '"access_token"' not in caplog.text
