@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from audit.actor import Actor
 
+ONE_DAY: Final = timedelta(days=1)
+ENROLMENTS_A_DAY: Final = 3
+"""So many times the device limit."""
 KEY_SEEN: Final = "this key has been used before; make a new one"
 NAME_TAKEN: Final = "another active device has this name"
 
@@ -160,7 +164,7 @@ def record_config_issued(*, device: Device, actor: Actor, now: datetime) -> None
 def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Device:
     _lock_owner(device.owner_id)
     _refuse_seen(public_key)
-    _refuse_beyond_limit(device.owner_id)
+    _refuse_beyond_limit(device.owner_id, now)
     _save_named(device)
     key = _register(device, public_key, now)
     leases = lease_addresses(device=device, now=now)
@@ -204,11 +208,17 @@ def _refuse_seen(public_key: str) -> None:
         raise KeySeenError(KEY_SEEN)
 
 
-def _refuse_beyond_limit(user_id: int) -> None:
+def _refuse_beyond_limit(user_id: int, now: datetime) -> None:
     limit = settings.PEERAGE_DEVICE_LIMIT
-    active = Device.objects.filter(owner_id=user_id, state=DeviceState.ACTIVE)
-    if active.count() >= limit:
+    devices = Device.objects.filter(owner_id=user_id)
+    if devices.filter(state=DeviceState.ACTIVE).count() >= limit:
         msg = f"you have {limit} devices, which is the limit; revoke one first"
+        raise DeviceLimitError(msg)
+    # Each enrolment takes an address that rests for months afterwards: one person
+    # who enrols and revokes in a circle would leave none for the others.
+    today = devices.filter(created_at__gt=now - ONE_DAY).count()
+    if today >= ENROLMENTS_A_DAY * limit:
+        msg = f"you enrolled {today} devices within a day; go on tomorrow"
         raise DeviceLimitError(msg)
 
 
@@ -237,9 +247,14 @@ def _rename(device: Device, name: str, actor: Actor, now: datetime) -> Device:
     before = device.name
     try:
         with transaction.atomic():
-            Device.objects.filter(pk=device.pk).update(name=name)
+            active = Device.objects.filter(pk=device.pk, state=DeviceState.ACTIVE)
+            changed = active.update(name=name)
     except IntegrityError as exc:
         raise InvalidNameError(NAME_TAKEN) from exc
+    if not changed:
+        # Revoked since it was read; what it was called stays as it was.
+        device.refresh_from_db(fields=("state",))
+        _refuse_revoked(device)
     device.name = name
     record(
         EventCode.DEVICE_UPDATE,

@@ -27,6 +27,7 @@ from peers.errors import (
 )
 from peers.keys import LOW_ORDER
 from peers.models import AddressLease, AddressPool, Device, DeviceKey, Gateway, KeyState
+from peers.services.devices import ENROLMENTS_A_DAY
 from peers.signals import peers_changed
 from portal.accounts.models import User
 from tests.peers.makers import NOW, Machine, codes, make_pools
@@ -319,3 +320,25 @@ def test_issuing_a_configuration_is_recorded(alice: User) -> None:
     device = Machine().enroll(alice)
     services.record_config_issued(device=device, actor=SYSTEM, now=NOW)
     assert codes()[-1] == "DV007I"
+
+
+def test_enrolling_in_a_circle_ends_before_the_addresses_do(
+    alice: User, settings: Settings
+) -> None:
+    settings.PEERAGE_DEVICE_LIMIT = 1
+    for _ in range(ENROLMENTS_A_DAY):
+        device = Machine().enroll(alice)
+        services.revoke_device(device=device, reason="", actor=SYSTEM, now=NOW)
+    with pytest.raises(DeviceLimitError, match="tomorrow"):
+        Machine().enroll(alice)
+    assert codes()[-1] == "DV006W"
+    Machine().enroll(alice, now=NOW + timedelta(days=1))
+
+
+def test_device_revoked_meanwhile_keeps_its_name(alice: User) -> None:
+    stale = Machine().enroll(alice)
+    device = Device.objects.get()
+    services.revoke_device(device=device, reason="", actor=SYSTEM, now=NOW)
+    with pytest.raises(DeviceRevokedError):
+        services.rename_device(device=stale, name="new", actor=SYSTEM, now=NOW)
+    assert Device.objects.get().name == "laptop"
