@@ -58,6 +58,13 @@ def record_refusal(
 
 
 @transaction.atomic
+def count_refusal(code: EventCode, *, actor: Actor, now: datetime) -> None:
+    """Only count: for what was refused unread because it came too often."""
+    minute = now.replace(second=0, microsecond=0)
+    _count(_locked(code, place_of(actor.address), minute), "suppressed")
+
+
+@transaction.atomic
 def report(*, now: datetime) -> int:
     """Record what was counted in the minutes that are over; return how many events."""
     over = RefusalCount.objects.select_for_update().filter(minute__lte=now - MINUTE)

@@ -196,6 +196,9 @@ CACHES = {
         else {
             "BACKEND": "django.core.cache.backends.db.DatabaseCache",
             "LOCATION": "portal_cache",
+            # Django's 300 would let a stranger who asks for device codes push out
+            # the codes of everybody else.
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
         }
     )
 }
@@ -259,7 +262,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["portal.accounts.api.permissions.MayUseDevices"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["portal.accounts.api.parsers.PlainJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "portal.api.exception_handler",
 }
@@ -310,6 +313,12 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # Every job that came and went is no news.
-    "loggers": {"celery": {"level": "WARNING"}},
+    "loggers": {
+        # Every job that came and went is no news.
+        "celery": {"level": "WARNING"},
+        # At DEBUG these write down tokens, and every parameter of every query.
+        "oauthlib": {"level": "INFO"},
+        "requests_oauthlib": {"level": "INFO"},
+        "django.db.backends": {"level": "INFO"},
+    },
 }

@@ -13,17 +13,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from django.conf import settings
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from audit.events import EventCode
+from audit.refusals import count_refusal
 from peers import services
 from peers.api.authentication import record_refused
 from peers.api.problems import problem, refusal
 from peers.errors import GatewayRequestError, PeerError
+from portal.accounts.throttle import is_too_often
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +62,17 @@ class PinnedKey(Protocol):
 def enroll(request: HttpRequest) -> HttpResponse:
     """Enrol the gateway whose token is sent, with the keys its agent made."""
     portal_request = cast("PortalRequest", request)
-    if _tries(portal_request.actor.address) > TRIES_PER_MINUTE:
+    if is_too_often(
+        "gateway-enrolment",
+        address=portal_request.client_address,
+        limit=TRIES_PER_MINUTE,
+        now=portal_request.received_at,
+    ):
+        count_refusal(
+            EventCode.AGENT_ENROLL,
+            actor=portal_request.actor,
+            now=portal_request.received_at,
+        )
         return problem(HTTPStatus.TOO_MANY_REQUESTS, "try again in a minute")
     # Before the token is spent: without a key to pin there is no enrolment.
     pinned = _pinned_key()
@@ -111,12 +123,3 @@ def _fields(request: PortalRequest) -> dict[str, str]:
     ):
         raise GatewayRequestError(f"the body has the texts {', '.join(FIELDS)}")
     return sent
-
-
-def _tries(address: str) -> int:
-    key = f"peers.enroll.{address}"
-    cache.add(key, 0, timeout=60)
-    try:
-        return cache.incr(key)
-    except ValueError:
-        return 1  # The minute ended between the two lines.

@@ -31,7 +31,22 @@ class TextField(serializers.Field[str, str, str, Any]):
         return value
 
 
-class EnrolmentInput(serializers.Serializer[Any]):
+class ClosedInput(serializers.Serializer[Any]):
+    """An input whose every field is known: one too many is refused, not ignored (C02).
+
+    Whoever sends `owner` or `is_admin` means something that will not happen.
+    """
+
+    def to_internal_value(self, data: object) -> dict[str, Any]:
+        """Refuse fields that are not declared."""
+        if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
+            name = min(map(str, unknown))[:TEXT_LENGTH]
+            raise serializers.ValidationError({"unknown field": [ascii(name)]})
+        found: dict[str, Any] = super().to_internal_value(data)
+        return found
+
+
+class EnrolmentInput(ClosedInput):
     """A device that asks to be enrolled."""
 
     name = TextField()
@@ -41,7 +56,7 @@ class EnrolmentInput(serializers.Serializer[Any]):
     proof = TextField()
 
 
-class RevocationInput(serializers.Serializer[Any]):
+class RevocationInput(ClosedInput):
     """Why a device is revoked; it may be left out."""
 
     reason = TextField(required=False, default="")

@@ -321,4 +321,5 @@ def _tell(gateway: Gateway) -> None:
 
 
 def _sha256(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    # JSON can say what UTF-8 cannot (a lone surrogate); no token of ours is so.
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

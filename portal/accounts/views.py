@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from allauth.idp.oidc import views as oidc_views
 from allauth.idp.oidc.forms import ConfirmCodeForm
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -24,9 +24,12 @@ from portal.accounts import device_grant
 from portal.accounts.access import person, signed_in
 from portal.accounts.errors import CodeGoneError
 from portal.accounts.redirects import safe_path
+from portal.accounts.throttle import is_too_often
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
+
+CODES_PER_MINUTE: Final = 30
 
 
 @never_cache
@@ -61,6 +64,14 @@ def admin_sign_in(request: PortalRequest) -> HttpResponse:
 @require_POST
 def device_code(request: PortalRequest) -> HttpResponse:
     """Give a program a code; it has no session, so there is nothing to forge."""
+    if is_too_often(
+        "device-code",
+        address=request.client_address,
+        limit=CODES_PER_MINUTE,
+        now=request.received_at,
+    ):
+        told = {"error": "slow_down", "error_description": "try again in a minute"}
+        return JsonResponse(told, status=429)
     response: HttpResponse = oidc_views.device_code(request)
     if response.status_code == 200:  # noqa: PLR2004 -- OK
         device_grant.remember_requester(

@@ -240,3 +240,24 @@ def test_me_is_who_asks(alice: User, sign_in: SignIn) -> None:
         "role": "employee",
         "groups": ["engineering"],
     }
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '{"a":' * 100_000], ids=["arrays", "objects"]
+)
+def test_deep_json_is_a_bad_request(alice: User, sign_in: SignIn, body: str) -> None:
+    answer = sign_in(alice).post(DEVICES, body, content_type="application/json")
+    assert_problem(answer, 400, "nested too deeply")
+
+
+def test_unknown_field_is_refused(alice: User, sign_in: SignIn) -> None:
+    browser = sign_in(alice)
+    body = enrolment(browser, Machine(), owner=1, is_admin=True)
+    assert_problem(post(browser, DEVICES, body), 400, "unknown field: 'is_admin'")
+    assert not Device.objects.exists()
+
+
+def test_refusal_names_each_field_in_words(alice: User, sign_in: SignIn) -> None:
+    answer = post(sign_in(alice), DEVICES, {"name": 1, "proof": "x", "challenge": "x"})
+    assert_problem(answer, 400, "name: must be a text of at most 1024 characters; ")
+    assert "ErrorDetail" not in answer.json()["detail"]

@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from audit.actor import SYSTEM
-from audit.models import AuditEvent
+from audit.models import AuditEvent, RefusalCount
 from peers import services
 from peers.api.gateway_views import MAXIMUM_BYTES, TRIES_PER_MINUTE
 from peers.models import Gateway, GatewayEnrolmentToken, GatewayState
@@ -90,12 +90,17 @@ def test_an_unknown_token_is_refused(token: str) -> None:
     assert_refused(enroll(Agent().document(token.swapcase())), 403)
 
 
+def test_a_token_that_is_no_unicode_is_refused(token: str) -> None:
+    assert_refused(enroll(Agent().document(token) | {"token": "\ud800"}), 403)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         {"wireguard_key": base64.b64encode(bytes(32)).decode()},
         {"signing_key": "nonsense"},
         {"proof": "nonsense"},
+        {"proof": "\ud800"},
         {"agent_version": "1\n2"},
     ],
 )
@@ -144,6 +149,8 @@ def test_guessing_is_slowed_down(token: str) -> None:
     before = codes()
     assert enroll(Agent().document(token)).status_code == 429
     assert codes() == before
+    counted = RefusalCount.objects.get(suppressed__gt=0)
+    assert (counted.code, counted.place) == ("GW001", "127.0.0.1")
 
 
 def test_only_post_is_answered(token: str) -> None:

@@ -16,6 +16,7 @@ from audit.actor import Actor
 from audit.models import AuditEvent
 from portal.accounts import services
 from portal.accounts.models import User
+from portal.accounts.views import CODES_PER_MINUTE
 from tests.conftest import NOW, SignIn
 
 pytestmark = pytest.mark.django_db
@@ -196,3 +197,15 @@ def test_consent_of_a_person_disabled_since_is_worth_nothing(
     services.deactivate_user(user=alice, reason="left", actor=actor, now=NOW)
     assert terminal.poll()[0] == 400
     assert Token.objects.count() == 0
+
+
+def test_asking_for_codes_is_slowed_down(client: Client) -> None:
+    # One minute more than fit into it: it may end once in between.
+    answers = {ask(client)[0] for _ in range(2 * CODES_PER_MINUTE + 1)}
+    assert answers == {200, 429}
+
+
+def test_many_codes_push_nobody_out(terminal: Terminal) -> None:
+    for number in range(400):
+        cache.set(f"another-{number}", 1)
+    assert terminal.poll()[1]["error"] == "authorization_pending"
