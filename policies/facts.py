@@ -105,9 +105,9 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
             ).values_list("group_id", "user_id")
         ),
         applications=_grouped(
-            Application.gateways.through.objects.filter(gateway__in=gateways)
-            .order_by("application_id")
-            .values_list("gateway_id", "application_id")
+            Application.objects.filter(gateways__in=gateways)
+            .order_by("pk")
+            .values_list("gateways", "pk")
         ),
         destinations=_grouped(
             (row.application_id, row)
@@ -150,7 +150,7 @@ def _people(grants: QuerySet[Grant]) -> QuerySet[User]:
     ).order_by()
 
 
-def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, dict[str, Any]]:
+def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, Any]:
     return grants.order_by().filter(group__isnull=False).values("group")
 
 
