@@ -49,14 +49,10 @@ FORMULA: Final = (
 )
 
 CONNECTION_COLUMNS: Final = tuple(
-    field.attname
-    for field in Connection._meta.concrete_fields  # noqa: SLF001 -- documented API
+    field.attname for field in Connection._meta.concrete_fields
 )
 EVENT_COLUMNS: Final = (
-    *(
-        field.attname
-        for field in AuditEvent._meta.concrete_fields  # noqa: SLF001 -- the same
-    ),
+    *(field.attname for field in AuditEvent._meta.concrete_fields),
     "sentence",
 )
 

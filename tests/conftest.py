@@ -38,7 +38,7 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def make_user(db: None) -> MakeUser:  # noqa: ARG001 -- it needs the database
+def make_user(db: None) -> MakeUser:
     """Create a person as a sign-in would have left them."""
 
     def make(subject: str, *, role: Role = Role.EMPLOYEE, groups: str = "") -> User:
@@ -98,7 +98,7 @@ def mallory(make_user: MakeUser) -> User:
 
 
 @pytest.fixture
-def gw1(db: None) -> Gateway:  # noqa: ARG001 -- it needs the database
+def gw1(db: None) -> Gateway:
     """Create an enrolled gateway whose private keys nobody needs."""
     return Gateway.objects.create(
         name="gw1",

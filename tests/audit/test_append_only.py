@@ -35,7 +35,7 @@ CHANGES: dict[str, Callable[[Any, Any], object]] = {
 
 
 @pytest.fixture
-def logs(db: None, actor: Actor, make_flow: MakeFlow) -> None:  # noqa: ARG001 -- it needs the database
+def logs(db: None, actor: Actor, make_flow: MakeFlow) -> None:
     """One event in each log."""
     services.record(EventCode.USER_LOGIN, actor=actor, now=NOON)
     flow = make_flow(FlowKind.OPEN, 1)

@@ -101,7 +101,7 @@ def test_event_filter_refuses_what_it_does_not_know(query: str) -> None:
 @pytest.mark.parametrize("newer", [True, False])
 def test_cursor_survives_its_journey(
     at: datetime | None,
-    newer: bool,  # noqa: FBT001 -- a parameter of the table
+    newer: bool,
 ) -> None:
     cursor = Cursor(newer=newer, number=2**63 - 1, at=at)
     assert parse_cursor(str(cursor), timed=at is not None) == cursor

@@ -128,7 +128,7 @@ def test_a_cursor_beyond_the_end_gives_an_empty_page() -> None:
 def test_connection_filter_finds_what_it_says(
     make_flow: MakeFlow,
     asked: dict[str, Any],
-    found: bool,  # noqa: FBT001 -- a column of the table
+    found: bool,
 ) -> None:
     flow = make_flow(FlowKind.OPEN, 1, at=NOON)
     services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
@@ -159,7 +159,7 @@ def test_connection_filter_finds_what_it_says(
 )
 def test_event_filter_finds_what_it_says(
     asked: dict[str, Any],
-    found: bool,  # noqa: FBT001 -- a column of the table
+    found: bool,
 ) -> None:
     services.record(
         EventCode.DEVICE_REVOKE,

@@ -8,6 +8,6 @@ from tests.peers.makers import make_pools
 
 
 @pytest.fixture
-def pools(db: None) -> None:  # noqa: ARG001 -- it needs the database
+def pools(db: None) -> None:
     """One pool of each family."""
     make_pools()

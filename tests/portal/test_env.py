@@ -17,7 +17,7 @@ from portal import env
 def test_switch_reads_clear_words(
     monkeypatch: pytest.MonkeyPatch,
     text: str,
-    value: bool,  # noqa: FBT001 -- a table's column
+    value: bool,
 ) -> None:
     monkeypatch.setenv("PEERAGE_X", text)
     assert env.env_bool("PEERAGE_X") is value

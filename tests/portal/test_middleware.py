@@ -127,7 +127,7 @@ def test_policy_allows_nothing_inline(client: Client) -> None:
 def test_static_files_are_served_by_both_servers(
     client: Client,
     async_client: AsyncClient,
-    asynchronous: bool,  # noqa: FBT001 -- a table's column
+    asynchronous: bool,
 ) -> None:
     url = "/static/admin/css/base.css"
     plain = None if asynchronous else client.get(url)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("db", "signing_key")
 
 
 @pytest.fixture(autouse=True)
-def fresh_minute(db: None) -> None:  # noqa: ARG001 -- the cache is a table
+def fresh_minute(db: None) -> None:
     """Nobody has tried yet."""
     cache.clear()
 

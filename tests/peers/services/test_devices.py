@@ -49,7 +49,7 @@ def assert_nothing_but(event: str) -> None:
     """Nobody holds anything; one event says what was refused."""
     assert codes() == [event]
     held = (Device, DeviceKey, AddressLease)
-    assert not any(model._default_manager.exists() for model in held)  # noqa: SLF001 -- Django's public one
+    assert not any(model._default_manager.exists() for model in held)
 
 
 def test_enrolment_gives_a_key_and_an_address_of_each_family(alice: User) -> None:
@@ -267,7 +267,7 @@ def test_revoking_a_person_without_devices_changes_nothing(alice: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_enrolment_under_way_does_not_outlive_the_person(
     alice: User,
-    pools: None,  # noqa: ARG001 -- in this transaction's database
+    pools: None,
 ) -> None:
     disabled = Event()
 

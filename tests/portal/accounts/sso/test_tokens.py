@@ -169,7 +169,7 @@ AT = int(NOW.timestamp())
 def test_fresh_proof_must_be_fresh(
     auth_time: object,
     max_age: int | None,
-    good: bool,  # noqa: FBT001 -- a table's column
+    good: bool,
 ) -> None:
     found = {} if auth_time is None else {"auth_time": auth_time}
     if good:
