@@ -148,8 +148,13 @@ class DeviceRevokeView(PeersView):
     """The end of a device."""
 
     def post(self, request: Request, device_id: int) -> Response:
-        """Revoke a device."""
-        device = selectors.get_device_to_change_for(self.person, device_id)
+        """Revoke a device; a token's scope is its owner's devices, whatever their role."""
+        gate = (
+            selectors.get_device_to_change_for
+            if request.auth is None
+            else selectors.get_own_device_for
+        )
+        device = gate(self.person, device_id)
         form = RevocationInput(data=request.data)
         form.is_valid(raise_exception=True)
         services.revoke_device(

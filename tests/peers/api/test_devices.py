@@ -261,3 +261,12 @@ def test_refusal_names_each_field_in_words(alice: User, sign_in: SignIn) -> None
     answer = post(sign_in(alice), DEVICES, {"name": 1, "proof": "x", "challenge": "x"})
     assert_problem(answer, 400, "name: must be a text of at most 1024 characters; ")
     assert "ErrorDetail" not in answer.json()["detail"]
+
+
+def test_token_of_an_administrator_ends_nobody_elses_device(
+    laptop: Device, dave: User, bearer: Bearer
+) -> None:
+    answer = post(bearer(dave), f"{DEVICES}{laptop.pk}/revoke/")
+    assert_problem(answer, 403)
+    laptop.refresh_from_db()
+    assert laptop.is_active
