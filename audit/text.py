@@ -15,6 +15,16 @@ from typing import Any
 ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+def first_invisible(text: str, *, allowed: str = "") -> str:
+    """Return the first character that `visible` would escape, or nothing.
+
+    Names are refused because of it rather than cleaned: a name that was changed
+    behind its author's back would be found under another one later. `allowed` are
+    characters that pass all the same.
+    """
+    return next((char for char in text if char not in allowed and _is_hidden(char)), "")
+
+
 def visible(text: str) -> str:
     """Return the text with every invisible or line-breaking character escaped."""
     if text.isascii() and text.isprintable():
@@ -33,8 +43,12 @@ def visible_json(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
     return value
 
 
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in ESCAPED_CATEGORIES
+
+
 def _visible_character(character: str) -> str:
-    if unicodedata.category(character) not in ESCAPED_CATEGORIES:
+    if not _is_hidden(character):
         return character
     point = ord(character)
     if point <= 0xFF:  # noqa: PLR2004 -- what \x can say

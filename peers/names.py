@@ -12,7 +12,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from audit.text import ESCAPED_CATEGORIES
+from audit.text import first_invisible
 from peers.errors import InvalidNameError
 
 NAME_LENGTH: Final = 64
@@ -48,18 +48,14 @@ def plain_reason(text: str) -> str:
 
     Nothing is refused: a revocation must not fail because of its reason.
     """
-    line = "".join(
-        " " if unicodedata.category(char) in ESCAPED_CATEGORIES else char
-        for char in text
-    )
+    line = "".join(" " if first_invisible(char) else char for char in text)
     return unicodedata.normalize("NFC", line).strip()[:REASON_LENGTH]
 
 
 def _visible(text: str, *, limit: int) -> str:
-    for char in text:
-        if unicodedata.category(char) in ESCAPED_CATEGORIES:
-            msg = f"the character U+{ord(char):04X} cannot be part of a name"
-            raise InvalidNameError(msg)
+    if char := first_invisible(text):
+        msg = f"the character U+{ord(char):04X} cannot be part of a name"
+        raise InvalidNameError(msg)
     cleaned = unicodedata.normalize("NFC", text).strip()
     if len(cleaned) > limit:
         msg = f"this name has {len(cleaned)} characters; at most {limit} are allowed"

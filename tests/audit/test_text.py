@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from audit.text import visible, visible_json
+from audit.text import first_invisible, visible, visible_json
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,13 @@ def test_invisible_characters_become_escapes(text: str, seen: str) -> None:
 def test_values_that_are_not_text_stay_as_they_are() -> None:
     value = {"a": [1, None, True, {"b\n": ("x\t",)}]}
     assert visible_json(value) == {"a": [1, None, True, {r"b\x0a": [r"x\x09"]}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("Zoë 🦊", ""), ("", ""), ("a\nb\x00", "\n"), ("\u200d\u202e", "\u202e")],
+)
+def test_first_invisible_character_is_the_one_that_was_not_allowed(
+    text: str, found: str
+) -> None:
+    assert first_invisible(text, allowed="\u200d") == found
