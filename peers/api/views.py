@@ -148,7 +148,7 @@ class DeviceRevokeView(PeersView):
     """The end of a device."""
 
     def post(self, request: Request, device_id: int) -> Response:
-        """Revoke a device; a token's scope is its owner's devices, whatever their role."""
+        """Revoke a device; a token reaches its owner's own, whatever their role."""
         gate = (
             selectors.get_device_to_change_for
             if request.auth is None

@@ -118,7 +118,6 @@ def update_gateway(
     return gateway
 
 
-@transaction.atomic
 def issue_enrolment_token(*, gateway: Gateway, actor: Actor, now: datetime) -> str:
     """Return a new single-use token, the only time it is seen in plain text.
 
@@ -127,27 +126,13 @@ def issue_enrolment_token(*, gateway: Gateway, actor: Actor, now: datetime) -> s
     Raises:
         GatewayStateError: the gateway has enrolled or was retired.
     """
-    if gateway.state != GatewayState.PENDING:
-        raise GatewayStateError(f"{gateway.name} is {gateway.get_state_display()}")
-    GatewayEnrolmentToken.objects.filter(
-        gateway=gateway, used_at__isnull=True, expires_at__gt=now
-    ).update(expires_at=now)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    lifetime = timedelta(seconds=settings.PEERAGE_ENROLMENT_TOKEN_SECONDS)
-    GatewayEnrolmentToken.objects.create(
-        gateway=gateway,
-        token_sha256=_sha256(token),
-        created_at=now,
-        expires_at=now + lifetime,
-    )
-    record(
-        EventCode.GATEWAY_TOKEN_ISSUED,
-        actor=actor,
-        now=now,
-        gateway=gateway.ref,
-        details={"lifetime_seconds": settings.PEERAGE_ENROLMENT_TOKEN_SECONDS},
-    )
-    return token
+    try:
+        with transaction.atomic():
+            return _issue_token(gateway, actor, now)
+    except PeerError as exc:
+        code = EventCode.GATEWAY_TOKEN_ISSUED
+        _record_refused(code, exc, gateway.ref, actor, now)
+        raise
 
 
 def enroll_gateway(
@@ -214,6 +199,32 @@ def retire_gateway(*, gateway: Gateway, actor: Actor, now: datetime) -> Gateway:
         record(EventCode.GATEWAY_RETIRE, actor=actor, now=now, gateway=gateway.ref)
         _tell(gateway)
     return gateway
+
+
+def _issue_token(gateway: Gateway, actor: Actor, now: datetime) -> str:
+    # Locked: of two tokens issued at once, the later one ends the earlier.
+    gateway = Gateway.objects.select_for_update(no_key=True).get(pk=gateway.pk)
+    if gateway.state != GatewayState.PENDING:
+        raise GatewayStateError(f"{gateway.name} is {gateway.get_state_display()}")
+    GatewayEnrolmentToken.objects.filter(
+        gateway=gateway, used_at__isnull=True, expires_at__gt=now
+    ).update(expires_at=now)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    lifetime = timedelta(seconds=settings.PEERAGE_ENROLMENT_TOKEN_SECONDS)
+    GatewayEnrolmentToken.objects.create(
+        gateway=gateway,
+        token_sha256=_sha256(token),
+        created_at=now,
+        expires_at=now + lifetime,
+    )
+    record(
+        EventCode.GATEWAY_TOKEN_ISSUED,
+        actor=actor,
+        now=now,
+        gateway=gateway.ref,
+        details={"lifetime_seconds": settings.PEERAGE_ENROLMENT_TOKEN_SECONDS},
+    )
+    return token
 
 
 def _take_token(token: str, now: datetime) -> Gateway:

@@ -231,6 +231,7 @@ def test_an_enrolled_gateway_gets_no_other_token() -> None:
     gateway.refresh_from_db()
     with pytest.raises(GatewayStateError, match="enrolled"):
         issue(gateway)
+    assert codes()[-1] == "GW010W"
 
 
 def test_retiring_is_final_and_frees_the_name() -> None:
