@@ -72,17 +72,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         proof = _proof(sociallogin.account.extra_data["id_token"])
         request.session[SESSION_KEY] = proof
         request.actor = actor_of(user, request)
-        response = super().post_login(request, user, **kwargs)
-        UserSession.objects.filter(session_key=request.session.session_key).update(
-            data=proof
-        )
-        record(
-            EventCode.USER_LOGIN,
-            actor=request.actor,
-            now=request.received_at,
-            person=user.ref,
-            details=proof,
-        )
+        with transaction.atomic():
+            response = super().post_login(request, user, **kwargs)
+            session = request.session.session_key
+            UserSession.objects.filter(session_key=session).update(data=proof)
+            record(
+                EventCode.USER_LOGIN,
+                actor=request.actor,
+                now=request.received_at,
+                person=user.ref,
+                details=proof,
+            )
         return cast("HttpResponse", response)
 
 

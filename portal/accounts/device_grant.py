@@ -7,6 +7,8 @@ phishing), and the event beside the decision.
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -22,12 +24,15 @@ from portal.accounts.errors import CodeGoneError
 from portal.accounts.setup import SCOPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from allauth.idp.oidc.models import Client
 
     from audit.actor import Actor
     from portal.accounts.models import User
 
 KEEP_SECONDS: Final = 3600
+REDEEM_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,22 @@ def decide(
         user, asked.device_code, confirm=confirmed
     ):
         raise _gone()
+
+
+@contextmanager
+def redeeming(secret: str) -> Iterator[bool]:
+    """Say whether nobody else is redeeming this code or refresh token right now.
+
+    allauth looks it up and then deletes it: without this, of many who come at once
+    several would get tokens (attack A24).
+    """
+    key = f"peerage.redeem.{hashlib.sha256(secret.encode()).hexdigest()}"
+    alone = cache.add(key, "", timeout=REDEEM_SECONDS)
+    try:
+        yield alone
+    finally:
+        if alone:
+            cache.delete(key)
 
 
 def _gone() -> CodeGoneError:

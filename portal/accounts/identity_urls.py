@@ -11,7 +11,7 @@ _oidc = (
     [
         path("o/device", views.device_authorization, name="device_authorization"),
         path("o/api/device/code", views.device_code, name="device_code"),
-        path("o/api/token", oidc_views.token, name="token"),
+        path("o/api/token", views.token, name="token"),
         path("o/api/revoke", oidc_views.revoke, name="revoke"),
     ],
     "oidc",

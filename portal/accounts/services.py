@@ -166,13 +166,17 @@ def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
 
 @transaction.atomic
 def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> User:
-    """Enable a person again; what was revoked stays revoked, they enrol anew."""
+    """Enable a person again; what was revoked stays revoked, they enrol anew.
+
+    A token that was being handed out at the moment they were disabled ends here.
+    """
     changed = User.objects.filter(pk=user.pk, is_active=False).update(
         is_active=True, revoked_at=None
     )
     user.refresh_from_db(fields=["is_active", "revoked_at"])
     if not changed:
         return user
+    revoke_tokens(user=user, now=now)
     record(
         EventCode.USER_REACTIVATE,
         actor=actor,

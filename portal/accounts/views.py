@@ -82,6 +82,18 @@ def device_code(request: PortalRequest) -> HttpResponse:
     return response
 
 
+@csrf_exempt
+@require_POST
+def token(request: PortalRequest) -> HttpResponse:
+    """Exchange a code or a refresh token, each for one who asks."""
+    secret = request.POST.get("device_code") or request.POST.get("refresh_token", "")
+    with device_grant.redeeming(secret) as alone:
+        if not alone:
+            return JsonResponse({"error": "slow_down"}, status=400)
+        response: HttpResponse = oidc_views.token(request)
+    return response
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in

@@ -84,7 +84,7 @@ def check_freshness(
     auth_time = claims.get("auth_time")
     if auth_time is None and max_age is None:
         return
-    if not isinstance(auth_time, int) or isinstance(auth_time, bool):
+    if type(auth_time) is not int or auth_time < 0:
         msg = "the identity provider does not say when you proved who you are"
         raise SignInError(msg)
     if auth_time > now.timestamp() + SKEW_SECONDS:

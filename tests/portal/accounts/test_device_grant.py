@@ -14,7 +14,7 @@ from django.test import Client
 
 from audit.actor import Actor
 from audit.models import AuditEvent
-from portal.accounts import services
+from portal.accounts import device_grant, services
 from portal.accounts.models import User
 from portal.accounts.views import CODES_PER_MINUTE
 from tests.conftest import NOW, SignIn
@@ -209,3 +209,13 @@ def test_many_codes_push_nobody_out(terminal: Terminal) -> None:
     for number in range(400):
         cache.set(f"another-{number}", 1)
     assert terminal.poll()[1]["error"] == "authorization_pending"
+
+
+def test_secret_is_redeemed_by_one_at_a_time(
+    terminal: Terminal, alice: User, sign_in: SignIn
+) -> None:
+    agree(sign_in(alice), terminal)
+    with device_grant.redeeming(terminal.device_code) as alone:
+        assert alone
+        assert terminal.poll() == (400, {"error": "slow_down"})
+    assert terminal.poll()[0] == 200

@@ -279,3 +279,12 @@ def test_event_of_many_groups_fits_into_leaves() -> None:
     events = AuditEvent.objects.filter(code="ID010")
     assert sum(len(event.details["added"]) for event in events) == 60
     assert max(len(event_leaf(event)) for event in events) <= MAX_LENGTH
+
+
+def test_token_handed_out_during_a_revocation_ends_with_it(
+    alice: User, actor: Actor
+) -> None:
+    services.deactivate_user(user=alice, reason="left", actor=actor, now=NOW)
+    Token.objects.create(user=alice, type=Token.Type.REFRESH_TOKEN, hash="late")
+    services.reactivate_user(user=alice, reason="back", actor=actor, now=NOW)
+    assert not Token.objects.exists()

@@ -163,6 +163,7 @@ AT = int(NOW.timestamp())
         (None, 0, False),
         ("yesterday", 0, False),
         (True, 0, False),
+        (-(10**15), None, False),
         (AT + 3600, None, False),
     ],
 )
