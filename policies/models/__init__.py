@@ -1,0 +1,30 @@
+"""What a key may reach: applications, grants, and the snapshots compiled from them."""
+
+from __future__ import annotations
+
+from policies.models.applications import (
+    Application,
+    ApplicationDestination,
+    ProtocolChoice,
+)
+from policies.models.grants import Grant
+from policies.models.revocations import Revocation, RevocationTarget
+from policies.models.snapshots import (
+    Acknowledgement,
+    AgentState,
+    Publication,
+    Snapshot,
+)
+
+__all__ = [
+    "Acknowledgement",
+    "AgentState",
+    "Application",
+    "ApplicationDestination",
+    "Grant",
+    "ProtocolChoice",
+    "Publication",
+    "Revocation",
+    "RevocationTarget",
+    "Snapshot",
+]

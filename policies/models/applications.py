@@ -1,0 +1,84 @@
+"""Applications and where they listen."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from audit.actor import Ref
+from peers.fields import CidrField
+from peers.models import Gateway
+from policies.compiler.types import Protocol
+
+
+class Application(models.Model):
+    """Named destinations, served by gateways."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=64, unique=True)
+    description = models.CharField(max_length=255, blank=True)
+    gateways: models.ManyToManyField[Gateway, models.Model] = models.ManyToManyField(
+        Gateway, related_name="applications", blank=True
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """By name."""
+
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+    @property
+    def ref(self) -> Ref:
+        """The machine id and label, for events and snapshots."""
+        return Ref(id=f"ap_{self.pk}", label=self.name)
+
+
+class ProtocolChoice(models.TextChoices):
+    """The compiler's protocols, as a form shows them."""
+
+    TCP = Protocol.TCP.value, "TCP"
+    UDP = Protocol.UDP.value, "UDP"
+    ICMP = Protocol.ICMP.value, "ICMP"
+    ICMPV6 = Protocol.ICMPV6.value, "ICMPv6"
+    ANY = Protocol.ANY.value, "any protocol"
+
+
+class ApplicationDestination(models.Model):
+    """One prefix, protocol and port range of an application."""
+
+    id = models.BigAutoField(primary_key=True)
+    application = models.ForeignKey(
+        Application, on_delete=models.CASCADE, related_name="destinations"
+    )
+    prefix = CidrField()
+    protocol = models.CharField(max_length=8, choices=ProtocolChoice.choices)
+    port_first = models.PositiveIntegerField(null=True, blank=True)
+    port_last = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        """Ports are both there or both absent, in order, never 0."""
+
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(port_first__isnull=True, port_last__isnull=True)
+                | Q(
+                    port_first__gte=1,
+                    port_last__lte=65535,
+                    port_first__lte=F("port_last"),
+                ),
+                name="policies_destination_ports_in_order",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return prefix, protocol and ports as people write them."""
+        if self.port_first is None:
+            return f"{self.prefix} {self.protocol}"
+        if self.port_first == self.port_last:
+            return f"{self.prefix} {self.protocol}/{self.port_first}"
+        return f"{self.prefix} {self.protocol}/{self.port_first}-{self.port_last}"
