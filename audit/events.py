@@ -52,6 +52,10 @@ class EventCode(StrEnum):
     GRANT_END = "PL006"
     POLICY_COMPILE_FAILED = "PL008"
     POLICY_PUBLISHED = "PL009"
+    ACCESS_REQUEST_CREATE = "RQ001"
+    ACCESS_REQUEST_REVIEW = "RQ002"
+    ACCESS_REQUEST_EXPIRE = "RQ003"
+    ACCESS_REQUEST_CANCEL = "RQ004"
     GATEWAY_CREATE = "GW009"
     GATEWAY_TOKEN_ISSUED = "GW010"  # noqa: S105 -- an event code
     GATEWAY_RETIRE = "GW011"
@@ -149,6 +153,26 @@ CATALOGUE: Final = {
         (EventCode.APPLICATION_DELETE, "app.delete", "{application_label} was removed"),
         (EventCode.GRANT_CREATE, "grant.create", "{target_label} was granted"),
         (EventCode.GRANT_END, "grant.end", "{target_label} ended"),
+        (
+            EventCode.ACCESS_REQUEST_CREATE,
+            "access_request.create",
+            "{person_label} asked for {application_label}",
+        ),
+        (
+            EventCode.ACCESS_REQUEST_REVIEW,
+            "access_request.review",
+            "{actor_label} answered the request {target_label}",
+        ),
+        (
+            EventCode.ACCESS_REQUEST_EXPIRE,
+            "access_request.expire",
+            "The request {target_label} ran out of time unanswered",
+        ),
+        (
+            EventCode.ACCESS_REQUEST_CANCEL,
+            "access_request.cancel",
+            "{actor_label} took back the request {target_label}",
+        ),
         (
             EventCode.POLICY_COMPILE_FAILED,
             "policy.compile_failed",

@@ -8,12 +8,14 @@ from django.contrib import admin
 
 from audit.admin_base import ReadOnlyAdmin
 from policies.models import (
+    AccessRequest,
     Acknowledgement,
     AgentState,
     Application,
     ApplicationDestination,
     Grant,
     Publication,
+    RequestReview,
     Revocation,
     RevocationTarget,
     Snapshot,
@@ -60,6 +62,23 @@ class GrantAdmin(ReadOnlyAdmin[Grant]):
     def end(self, request: HttpRequest, rows: QuerySet[Grant]) -> HttpResponse | None:
         """Ask on the console's page."""
         return self.confirm_elsewhere(request, rows, "console:end_grant")
+
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(ReadOnlyAdmin[AccessRequest]):
+    """What people asked for."""
+
+    list_display = ("id", "__str__", "state", "requested_at", "decided_at")
+    list_filter = ("state",)
+    list_select_related = ("requester", "application")
+
+
+@admin.register(RequestReview)
+class RequestReviewAdmin(ReadOnlyAdmin[RequestReview]):
+    """What was answered."""
+
+    list_display = ("id", "request", "reviewer", "is_approval", "at")
+    list_select_related = ("request__requester", "request__application", "reviewer")
 
 
 @admin.register(Snapshot)

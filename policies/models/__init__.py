@@ -8,6 +8,7 @@ from policies.models.applications import (
     ProtocolChoice,
 )
 from policies.models.grants import Grant
+from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.revocations import Revocation, RevocationTarget
 from policies.models.snapshots import (
     Acknowledgement,
@@ -17,6 +18,7 @@ from policies.models.snapshots import (
 )
 
 __all__ = [
+    "AccessRequest",
     "Acknowledgement",
     "AgentState",
     "Application",
@@ -24,6 +26,8 @@ __all__ = [
     "Grant",
     "ProtocolChoice",
     "Publication",
+    "RequestReview",
+    "RequestState",
     "Revocation",
     "RevocationTarget",
     "Snapshot",

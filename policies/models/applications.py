@@ -1,7 +1,8 @@
-"""Applications and where they listen."""
+"""Applications, where they listen, and who may let people ask for them."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
@@ -9,10 +10,15 @@ from audit.actor import Ref
 from peers.fields import CidrField
 from peers.models import Gateway
 from policies.compiler.types import Protocol
+from portal.accounts.models import Group
 
 
 class Application(models.Model):
-    """Named destinations, served by gateways."""
+    """Named destinations, served by gateways.
+
+    People may ask for it when `is_requestable`. Its owner, the members of its approver
+    group and administrators answer; two of them where `needs_two_approvals`.
+    """
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(max_length=64, unique=True)
@@ -21,6 +27,22 @@ class Application(models.Model):
         Gateway, related_name="applications", blank=True
     )
     created_at = models.DateTimeField()
+    is_requestable = models.BooleanField(default=False)
+    needs_two_approvals = models.BooleanField(default=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="owned_applications",
+    )
+    approver_group = models.ForeignKey(
+        Group,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="approved_applications",
+    )
 
     class Meta:
         """By name."""
