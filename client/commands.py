@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from client import files, keys, login
-from client.errors import ClientError, PortalError
+from client.errors import PortalError
 from client.http import Portal, plain
 from policies.compiler.wireguard import with_private_key
 
@@ -32,9 +32,7 @@ def enroll(*, url: str, name: str, output: Path, say: Say, sleep: Sleep) -> None
     Raises:
         ClientError: anything was refused; no file was written then.
     """
-    if output.exists():
-        msg = f"{output} exists; choose another --output, or `sync` it"
-        raise ClientError(msg)
+    files.refuse_occupied(output)
     portal = Portal(url)
     tokens = _sign_in(portal, say=say, sleep=sleep)
     portal.token = tokens.access

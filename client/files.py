@@ -82,6 +82,25 @@ def memory_path(config: Path) -> Path:
     return config.with_suffix(".json")
 
 
+def refuse_occupied(config: Path) -> None:
+    """Refuse a place where a device could not be written down, before it exists.
+
+    Raises:
+        ConfigError: a file would be overwritten, or the folder is not there.
+    """
+    memory = memory_path(config)
+    if memory == config:
+        msg = f"{config} is the name of what belongs to a configuration; use .conf"
+        raise ConfigError(msg)
+    for path in (config, memory):
+        if path.exists():
+            msg = f"{path} exists; choose another --output, or `sync` it"
+            raise ConfigError(msg)
+    if not os.access(config.parent, os.W_OK | os.X_OK):
+        msg = f"{config.parent} cannot be written"
+        raise ConfigError(msg)
+
+
 def read_memory(config: Path) -> Memory:
     """Return what was remembered at enrolment."""
     path = memory_path(config)

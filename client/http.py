@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
 import urllib.error
@@ -91,6 +92,9 @@ class Portal:
             raise PortalError(msg) from exc
         except TimeoutError as exc:
             msg = f"the portal at {self.url} does not answer"
+            raise PortalError(msg) from exc
+        except (OSError, http.client.HTTPException) as exc:
+            msg = f"the portal at {self.url} broke off its answer"
             raise PortalError(msg) from exc
 
 

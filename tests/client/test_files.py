@@ -86,3 +86,13 @@ def test_private_key_is_found_again(tmp_path: Path) -> None:
     config.write_text("[Interface]\n")
     with pytest.raises(ConfigError, match="no private key"):
         files.private_key_in(config)
+
+
+@pytest.mark.parametrize("name", ["laptop.json", "missing/laptop.conf", "taken.conf"])
+def test_place_that_cannot_hold_a_device_is_refused_at_once(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "taken.json").touch()
+    with pytest.raises(ConfigError):
+        files.refuse_occupied(tmp_path / name)
+    files.refuse_occupied(tmp_path / "laptop.conf")

@@ -72,7 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
             "/away": (302, "text/html", b""),
             "/problem": (403, "application/problem+json", b'{"detail": "no\\u001b"}'),
             "/page-error": (502, "text/html", b"<html>"),
+            "/hang-up": (0, "", b""),
         }[self.path]
+        if not status:
+            return
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if status == 302:
@@ -127,3 +130,8 @@ def test_error_without_words_names_its_number(portal: Portal) -> None:
 def test_portal_that_is_not_there_is_named() -> None:
     with pytest.raises(PortalError, match=r"127\.0\.0\.1:9 cannot be reached"):
         Portal("http://127.0.0.1:9").get("/")
+
+
+def test_portal_that_breaks_off_is_an_error_in_words(portal: Portal) -> None:
+    with pytest.raises(PortalError, match="broke off"):
+        portal.get("/hang-up")
