@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from portal.accounts.models import User
 
 CHALLENGE_LIFETIME: Final = timedelta(minutes=10)
+OPEN_CHALLENGES: Final = 20
 
 
 def create_challenge(*, user: User, now: datetime) -> EnrolmentChallenge:
-    """Return a new challenge for one enrolment by this person."""
+    """Return a new challenge for one enrolment by this person.
+
+    Of those they have not answered the oldest are forgotten, so that nobody can fill
+    the table.
+    """
+    own = EnrolmentChallenge.objects.filter(user=user)
+    newest = own.order_by("-created_at", "pk").values_list("pk", flat=True)
+    own.exclude(pk__in=list(newest[: OPEN_CHALLENGES - 1])).delete()
     return EnrolmentChallenge.objects.create(
         user=user,
         ephemeral_key=X25519PrivateKey.generate().private_bytes_raw(),

@@ -10,6 +10,7 @@ import pytest
 from peers import services
 from peers.errors import InvalidKeyError, PossessionError
 from peers.models import EnrolmentChallenge
+from peers.services.challenges import OPEN_CHALLENGES
 from portal.accounts.models import User
 from tests.peers.makers import NOW, Machine
 
@@ -82,3 +83,14 @@ def test_the_challenge_of_another_person_is_refused_and_stays(
     with pytest.raises(PossessionError, match="unknown"):
         prove(mallory, machine, challenge)
     prove(alice, machine, challenge)
+
+
+def test_person_holds_so_many_challenges_and_no_more(alice: User, bob: User) -> None:
+    services.create_challenge(user=bob, now=NOW)
+    made = [
+        services.create_challenge(user=alice, now=NOW + timedelta(seconds=number))
+        for number in range(OPEN_CHALLENGES + 5)
+    ]
+    kept = EnrolmentChallenge.objects.filter(user=alice)
+    assert {item.pk for item in kept} == {item.pk for item in made[5:]}
+    assert EnrolmentChallenge.objects.filter(user=bob).exists()
