@@ -1,15 +1,18 @@
 """Records of a gateway's spool, read strictly. Pure.
 
-A batch is refused as a whole: an unknown kind, a missing or unknown key, a value out
-of its bounds, or numbers that do not rise. What is read here keeps the record as it
-was sent; who it concerns is found elsewhere.
+A batch whose numbers do not rise is refused as a whole: nothing in it has a place. A
+record that has its place but is wrong in itself (an unknown kind, a missing or unknown
+key, a value out of its bounds) is refused alone, or it would hold back for ever what
+comes after it. What is read here keeps the record as it was sent; who it concerns is
+found elsewhere.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -31,6 +34,10 @@ MAX_PROTOCOL: Final = 255
 MAX_PORT: Final = 65535
 MAX_MARK: Final = 2**32 - 1
 MAX_COUNT: Final = 2**53 - 1
+MAX_EXCERPT: Final = 512
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Beyond is no time that a kernel tells, and too near the ends of what can be told."""
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -106,15 +113,24 @@ class DriftRecord:
     what: str
 
 
-Record: TypeAlias = FlowRecord | GapRecord | StartRecord | DriftRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record that cannot be read, why, and what of it can be shown."""
+
+    sequence: int
+    why: str
+    excerpt: str
+
+
+Record: TypeAlias = FlowRecord | GapRecord | StartRecord | DriftRecord | RefusedRecord
 
 
 def parse_records(values: object) -> tuple[Record, ...]:
-    """Return the records of a batch, in order.
+    """Return the records of a batch, in order; refused ones among them.
 
     Raises:
-        EvidenceError: the batch is not a list of at most 5,000 well-formed records
-            with rising numbers; the message names the record and what is wrong.
+        EvidenceError: the batch is not a list of at most 5,000 objects with rising
+            numbers; the message names the record and what is wrong.
     """
     if not isinstance(values, list):
         msg = "records are not a list"
@@ -122,22 +138,33 @@ def parse_records(values: object) -> tuple[Record, ...]:
     if len(values) > MAX_RECORDS:
         msg = f"{len(values)} records; a batch has at most {MAX_RECORDS}"
         raise EvidenceError(msg)
-    records = tuple(_record(place, value) for place, value in enumerate(values))
     last = 0
-    for record in records:
-        if record.sequence <= last:
-            msg = f"record {record.sequence} follows record {last}"
+    records = []
+    for place, value in enumerate(values):
+        sequence = _sequence(place, value)
+        if sequence <= last:
+            msg = f"record {sequence} follows record {last}"
             raise EvidenceError(msg)
-        last = record.sequence
-    return records
+        last = sequence
+        records.append(_record(sequence, value))
+    return tuple(records)
 
 
-def _record(place: int, value: object) -> Record:
+def _sequence(place: int, value: object) -> int:
+    try:
+        return integer(value.get("seq") if isinstance(value, dict) else None)
+    except SnapshotFormatError as exc:
+        msg = f"record number {place} of the batch has no number of its own: {exc}"
+        raise EvidenceError(msg) from exc
+
+
+def _record(sequence: int, value: Mapping[str, object]) -> Record:
     try:
         return _read(_plain(value))
     except SnapshotFormatError as exc:
-        msg = f"record number {place} of the batch: {exc}"
-        raise EvidenceError(msg) from exc
+        return RefusedRecord(
+            sequence=sequence, why=str(exc)[:MAX_EXCERPT], excerpt=_excerpt(value)
+        )
 
 
 def _read(value: Mapping[str, object]) -> Record:
@@ -146,7 +173,7 @@ def _read(value: Mapping[str, object]) -> Record:
         msg = f"the kind is none of {', '.join(_KEYS)}"
         raise SnapshotFormatError(msg)
     item = fields(value, _KEYS[kind])
-    sequence, at = integer(item["seq"]), parse_time(item["at"])
+    sequence, at = integer(item["seq"]), _moment(item["at"])
     match kind:
         case "gap":
             return GapRecord(
@@ -197,11 +224,8 @@ def _flow(
     )
 
 
-def _plain(value: object) -> Mapping[str, object]:
+def _plain(value: Mapping[str, object]) -> Mapping[str, object]:
     # Records are flat; anything nested would be an attack on whoever reads them.
-    if not isinstance(value, dict):
-        msg = "a record is an object"
-        raise SnapshotFormatError(msg)
     for name, item in value.items():
         if not isinstance(item, str | int | None):
             msg = f"{name} is neither text nor an integer"
@@ -210,6 +234,11 @@ def _plain(value: object) -> Mapping[str, object]:
         msg = f"longer than {MAX_RECORD_BYTES} bytes"
         raise SnapshotFormatError(msg)
     return value
+
+
+def _excerpt(value: Mapping[str, object]) -> str:
+    flat = {k: v for k, v in value.items() if isinstance(v, str | int | float | None)}
+    return json.dumps(flat)[:MAX_EXCERPT]
 
 
 def _word(value: object, *, length: int = MAX_TEXT) -> str:
@@ -246,4 +275,12 @@ def _id(item: Mapping[str, object], name: str, *, minimum: int = 1) -> int | Non
 
 
 def _time(item: Mapping[str, object], name: str) -> datetime | None:
-    return parse_time(item[name]) if name in item else None
+    return _moment(item[name]) if name in item else None
+
+
+def _moment(value: object) -> datetime:
+    moment = parse_time(value)
+    if not EARLIEST <= moment < LATEST:
+        msg = f"{value} is no time of ours"
+        raise SnapshotFormatError(msg)
+    return moment

@@ -1,7 +1,8 @@
 """A gateway's records become evidence: read, attributed, stored once, signed for.
 
-What the gateway lost it says; what is missing between two numbers is found here. A
-batch is accepted as a whole or not at all.
+What the gateway lost it says; what is missing between two numbers is found here, and
+so is a record that cannot be read: it is counted as lost and shown in the log, and
+what comes after it is taken. A batch is accepted as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from policies.evidence import (
     FlowRecord,
     GapRecord,
     Record,
+    RefusedRecord,
     StartRecord,
     parse_records,
 )
@@ -57,9 +59,11 @@ def ingest_evidence(
         new = [item for item in parsed if item.sequence > state.accepted_through]
         if not new:
             return state.accepted_through
-        missing = _missing(state.accepted_through, new)
+        missing = _missing(state.accepted_through, new, now)
         if missing is not None:
             _record_gap(gateway, missing, actor, now)
+        refused = [item for item in new if isinstance(item, RefusedRecord)]
+        _record_refused(gateway, refused, actor, now)
         for item in new:
             _record_notice(gateway, item, actor, now)
         flows = [item for item in new if isinstance(item, FlowRecord)]
@@ -98,13 +102,12 @@ def _record_flows(
     )
 
 
-def _missing(accepted: int, new: Sequence[Record]) -> GapRecord | None:
+def _missing(accepted: int, new: Sequence[Record], now: datetime) -> GapRecord | None:
     """Return the numbers that were skipped, as a gap that nobody reported."""
-    first, last = new[0], new[-1]
-    lost = last.sequence - accepted - len(new)
+    lost = new[-1].sequence - accepted - len(new)
     if not lost:
         return None
-    return GapRecord(sequence=first.sequence, at=first.at, source="sequence", lost=lost)
+    return GapRecord(sequence=new[0].sequence, at=now, source="sequence", lost=lost)
 
 
 def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) -> None:
@@ -129,8 +132,32 @@ def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) 
                 reason=item.what,
                 details={"at": item.at.isoformat()},
             )
-        case FlowRecord():
+        case FlowRecord() | RefusedRecord():
             pass
+
+
+def _record_refused(
+    gateway: Gateway, records: Sequence[RefusedRecord], actor: Actor, now: datetime
+) -> None:
+    """Tell once a batch what of it is lost as evidence because it cannot be read."""
+    if not records:
+        return
+    record(
+        EventCode.AGENT_LOG_GAP,
+        actor=actor,
+        now=now,
+        outcome=Outcome.ALERT,
+        gateway=gateway.ref,
+        reason=f"record {records[0].sequence} cannot be read: {records[0].why}",
+        details={
+            "source": "refused",
+            "lost": len(records),
+            "examples": [
+                {"seq": item.sequence, "why": item.why, "record": item.excerpt}
+                for item in records[:EXAMPLES]
+            ],
+        },
+    )
 
 
 def _record_gap(gateway: Gateway, gap: GapRecord, actor: Actor, now: datetime) -> None:

@@ -98,10 +98,25 @@ def test_empty_batch_says_how_far_it_came(gw1: Gateway, device: Device) -> None:
 
 def test_malformed_batch_is_refused_with_one_event(gw1: Gateway) -> None:
     with pytest.raises(EvidenceError):
-        ingest(gw1, opened(1), opened(2, protocol=999))
+        ingest(gw1, opened(2), opened(1))
     assert not FlowEvent.objects.exists()
     assert not AgentState.objects.exists()
     assert codes() == ["GW013W"]
+
+
+def test_poisoned_record_holds_nothing_back_and_is_one_alert(
+    gw1: Gateway, device: Device
+) -> None:
+    before, tied = codes(), {"device": device.pk, "source": source(device)}
+    poison = [opened(2, protocol=999), opened(4, at="9999-12-31T23:59:59.999999Z")]
+    batch = [opened(1, **tied), poison[0], opened(3, **tied), poison[1]]
+    assert ingest(gw1, *batch) == ingest(gw1, *batch) == 4
+    assert list(FlowEvent.objects.values_list("sequence", flat=True)) == [1, 3]
+    assert codes() == [*before, "GW008A"]
+    event = AuditEvent.objects.latest("id")
+    assert event.reason == "record 2 cannot be read: 999 is not between 0 and 255"
+    assert (event.details["source"], event.details["lost"]) == ("refused", 2)
+    assert '"protocol": 999' in event.details["examples"][0]["record"]
 
 
 def test_close_after_the_revocation_is_still_its_persons(
