@@ -8,9 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.http import Http404
 
+from audit.actor import Actor
 from audit.models import AuditEvent
-from portal.accounts import selectors
+from portal.accounts import selectors, services
 from portal.accounts.models import User
+from tests.conftest import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -62,3 +64,16 @@ def test_command_gives_the_first_owner_the_role(alice: User) -> None:
 def test_command_names_whom_it_does_not_find() -> None:
     with pytest.raises(CommandError, match="zoe"):
         call_command("assign_role", "zoe", "owner")
+
+
+def test_last_owner_who_was_revoked_comes_back_from_the_server(
+    alice: User, actor: Actor
+) -> None:
+    services.deactivate_user(user=alice, reason="oops", actor=actor, now=NOW)
+    call_command("reactivate_user", "alice", "--reason", "mistake", stdout=StringIO())
+    alice.refresh_from_db()
+    assert alice.is_active
+    event = AuditEvent.objects.get(code="ID009")
+    assert (event.actor_kind, event.reason) == ("command", "mistake")
+    with pytest.raises(CommandError):
+        call_command("reactivate_user", "zoe", "--reason", "x")
