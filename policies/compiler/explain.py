@@ -1,0 +1,513 @@
+"""Why a packet passes, or every condition that keeps each grant from letting it. Pure.
+
+Rules this module keeps:
+
+* The verdict is that of `evaluate`: a packet passes when one grant fails nothing.
+* A grant that does not help tells *every* condition it fails, not the first: who
+  mends one of two would otherwise come back to ask again.
+* The grant named first is the one the kernel's log names (the lowest id).
+* Machine ids only; words and names are made where they are shown.
+
+A condition is a function from a `Case` to a `Failure` or None. A new one is a member
+of `Condition`, a function, and a place in `CONDITIONS`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Final
+
+from policies.compiler.compile import subjects_of_user
+from policies.compiler.errors import InvalidValueError
+from policies.compiler.evaluate import Packet, covers
+from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
+from policies.compiler.types import (
+    MAX_PORT,
+    Application,
+    Destination,
+    Facts,
+    Grant,
+    IPAddress,
+    IPNetwork,
+    Protocol,
+    Snapshot,
+    SnapshotGrant,
+    Subject,
+    SubjectKind,
+)
+
+BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+"""When a grant begins that is known only from a snapshot: before anybody asks."""
+
+MAX_PROTOCOL: Final = 255
+
+NUMBERS: Final[Mapping[Protocol, int]] = {
+    Protocol.TCP: TCP,
+    Protocol.UDP: UDP,
+    Protocol.ICMP: ICMP,
+    Protocol.ICMPV6: ICMPV6,
+}
+"""IP protocol numbers (IANA); `ANY` has none."""
+
+
+class Condition(StrEnum):
+    """What can be wrong, in the order in which it is told."""
+
+    FORBIDDEN = "forbidden_destination"
+    LATERAL = "lateral"
+    USER_DISABLED = "user_disabled"
+    NO_DEVICE = "no_device"
+    DEVICE_REVOKED = "device_revoked"
+    DEVICE_NOT_ENROLLED = "device_not_enrolled"
+    DEVICE_ABSENT = "device_not_in_snapshot"
+    SESSION_ENDED = "session_ended"
+    NO_ADDRESS = "no_address_of_this_family"
+    GRANT_ABSENT = "grant_not_in_snapshot"
+    NOT_MEMBER = "subject_not_member"
+    NOT_BEGUN = "not_begun"
+    ENDED = "ended"
+    NOT_SERVED = "application_not_served"
+    WRONG_DESTINATION = "wrong_destination"
+    WRONG_PROTOCOL = "wrong_protocol"
+    WRONG_PORT = "wrong_port"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One condition that failed.
+
+    `at` is when it began to fail or will cease to; `nearest` the destination that
+    comes closest to what was asked for.
+    """
+
+    condition: Condition
+    at: datetime | None = None
+    nearest: Destination | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """May a packet go there at that time? `port` is None unless TCP or UDP.
+
+    Raises:
+        InvalidValueError: no such protocol, or a port too many, too few or too high.
+    """
+
+    destination: IPAddress
+    protocol: int
+    port: int | None
+    at: datetime
+
+    def __post_init__(self) -> None:
+        """Check that the port fits the protocol."""
+        if not 1 <= self.protocol <= MAX_PROTOCOL:
+            msg = f"IP protocols run from 1 to {MAX_PROTOCOL}, not {self.protocol}"
+            raise InvalidValueError(msg)
+        if (self.protocol in {TCP, UDP}) != (self.port is not None):
+            needs = "has no ports" if self.port is not None else "needs a port"
+            msg = f"protocol {self.protocol} {needs}"
+            raise InvalidValueError(msg)
+        if self.port is not None and not 1 <= self.port <= MAX_PORT:
+            msg = f"ports run from 1 to {MAX_PORT}, not {self.port}"
+            raise InvalidValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A device as it stood: its addresses, the subjects it counts among, its end.
+
+    `refusal` says why the gateway would not know it at all, or is None.
+    """
+
+    device_id: int
+    addresses: tuple[IPAddress, ...]
+    subjects: frozenset[Subject]
+    expires_at: datetime
+    refusal: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """On whose behalf it is asked, and the devices to try: all, or the one named."""
+
+    user_id: int
+    is_enabled: bool
+    subjects: frozenset[Subject]
+    holdings: tuple[Holding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What one gateway decides by.
+
+    `applications` may hold some that this gateway does not serve, so that a grant on
+    them can be explained. `absent` names grants that exist but are not in the
+    snapshot this was read from.
+    """
+
+    gateway_id: int
+    pools: tuple[IPNetwork, ...]
+    applications: tuple[Application, ...]
+    served: frozenset[int]
+    grants: tuple[Grant, ...]
+    absent: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A grant that does not help, by which device it came closest, and why not."""
+
+    grant: Grant
+    device_id: int | None
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The verdict of one gateway and its reasons.
+
+    `grants` allow, the primary first, from `device_ids`. `failures` concern the
+    question or the asker, whatever the grant. `candidates` come nearest first.
+    """
+
+    gateway_id: int
+    grants: tuple[Grant, ...]
+    device_ids: tuple[int, ...]
+    failures: tuple[Failure, ...]
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the packet passes."""
+        return bool(self.grants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One grant judged for one device: what a condition looks at."""
+
+    policy: Policy
+    asker: Asker
+    holding: Holding | None
+    grant: Grant
+    application: Application | None
+    question: Question
+
+
+def explain(policy: Policy, asker: Asker, question: Question) -> Explanation:
+    """Return the verdict of one gateway with all its reasons.
+
+    Candidates are the asker's own grants and those on whatever covers the address.
+    """
+    known = {application.id: application for application in policy.applications}
+    asked = tuple(_of_question(policy, question))
+    holdings: Sequence[Holding | None] = asker.holdings or (None,)
+    of_asker = {
+        holding: (*asked, *_of_asker(asker, holding, question)) for holding in holdings
+    }
+    judged: list[tuple[Candidate, tuple[int, int]]] = []
+    grants, device_ids = [], set()
+    for grant in sorted(policy.grants, key=lambda grant: grant.id):
+        application = known.get(grant.application_id)
+        tried = [
+            Candidate(
+                grant=grant,
+                device_id=holding.device_id if holding else None,
+                failures=(
+                    *of_asker[holding],
+                    *_of_grant(
+                        Case(
+                            policy=policy,
+                            asker=asker,
+                            holding=holding,
+                            grant=grant,
+                            application=application,
+                            question=question,
+                        )
+                    ),
+                ),
+            )
+            for holding in holdings
+        ]
+        best = min(tried, key=lambda candidate: len(candidate.failures))
+        if best.failures:
+            judged.append((best, _distance(application, question)))
+        else:
+            grants.append(grant)
+            device_ids |= {c.device_id for c in tried if not c.failures}
+    return Explanation(
+        gateway_id=policy.gateway_id,
+        grants=tuple(grants),
+        device_ids=tuple(sorted(number for number in device_ids if number)),
+        failures=min(of_asker.values(), key=len),
+        candidates=tuple(candidate for candidate, _ in sorted(judged, key=_nearness)),
+    )
+
+
+def policy_of_facts(facts: Facts) -> Policy:
+    """Return what a gateway with these facts decides by; they may be hypothetical."""
+    return Policy(
+        gateway_id=facts.gateway_id,
+        pools=facts.pools,
+        applications=facts.applications,
+        served=frozenset(application.id for application in facts.applications),
+        grants=facts.grants,
+    )
+
+
+def asker_of_facts(
+    facts: Facts, user_id: int, *, device_id: int | None = None
+) -> Asker:
+    """Return a person as facts know them, with all devices or the one named."""
+    subjects = subjects_of_user(facts, user_id)
+    revoked = frozenset(facts.revoked_keys)
+    return Asker(
+        user_id=user_id,
+        is_enabled=True,
+        subjects=subjects,
+        holdings=tuple(
+            Holding(
+                device_id=device.id,
+                addresses=device.addresses,
+                subjects=subjects,
+                expires_at=device.expires_at,
+                refusal=(
+                    Failure(condition=Condition.DEVICE_REVOKED)
+                    if device.public_key in revoked
+                    else None
+                ),
+            )
+            for device in sorted(facts.devices, key=lambda device: device.id)
+            if device.user_id == user_id and device_id in {None, device.id}
+        ),
+    )
+
+
+def policy_of_snapshot(snapshot: Snapshot, *, others: Iterable[Grant] = ()) -> Policy:
+    """Return what a gateway decides by that enforces this snapshot.
+
+    `others` are grants that existed; those the snapshot does not hold are explained
+    as such.
+    """
+    held = tuple(map(_grant, snapshot.grants))
+    ids = {grant.id for grant in held}
+    missing = tuple(grant for grant in others if grant.id not in ids)
+    return Policy(
+        gateway_id=int(snapshot.audience.removeprefix("gw_")),
+        pools=snapshot.pools,
+        applications=snapshot.applications,
+        served=frozenset(application.id for application in snapshot.applications),
+        grants=(*held, *missing),
+        absent=frozenset(grant.id for grant in missing),
+    )
+
+
+def holdings_in_snapshot(
+    snapshot: Snapshot, user_id: int, refusals: Mapping[int, Failure | None]
+) -> tuple[Holding, ...]:
+    """Return a person's devices as a snapshot lists them.
+
+    `refusals` names the devices, each with the reason why it was no peer, where one
+    is known from elsewhere.
+    """
+    peers = {peer.device_id: peer for peer in snapshot.peers}
+    own = Subject(kind=SubjectKind.USER, id=user_id)
+    found = []
+    for device_id, refusal in sorted(refusals.items()):
+        peer = peers.get(device_id)
+        subjects = {m.subject for m in snapshot.subjects if device_id in m.device_ids}
+        found.append(
+            Holding(
+                device_id=device_id,
+                addresses=peer.addresses if peer else (),
+                subjects=frozenset({own, *subjects}),
+                expires_at=peer.expires_at if peer else BEGINNING,
+                refusal=(
+                    None
+                    if peer
+                    else refusal or Failure(condition=Condition.DEVICE_ABSENT)
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def reaches_address(application: Application, destination: IPAddress) -> bool:
+    """Return whether an application has a prefix that holds the address."""
+    return any(destination in found.prefix for found in application.destinations)
+
+
+def _grant(grant: SnapshotGrant) -> Grant:
+    """Return a grant of a snapshot; whatever is in one has begun."""
+    return Grant(
+        id=grant.id,
+        subject=grant.subject,
+        application_id=grant.application_id,
+        not_before=BEGINNING,
+        expires_at=grant.expires_at,
+    )
+
+
+def _of_question(policy: Policy, question: Question) -> Iterable[Failure]:
+    """Return what is wrong whoever asks."""
+    packet = _packet(question)
+    everything = Destination(
+        prefix=ip_network(question.destination), protocol=Protocol.ANY, ports=None
+    )
+    if not covers(everything, packet):
+        yield Failure(condition=Condition.FORBIDDEN)
+    if any(question.destination in pool for pool in policy.pools):
+        yield Failure(condition=Condition.LATERAL)
+
+
+def _of_asker(
+    asker: Asker, holding: Holding | None, question: Question
+) -> Iterable[Failure]:
+    """Return what is wrong with the person or the device, whatever the grant."""
+    if not asker.is_enabled:
+        yield Failure(condition=Condition.USER_DISABLED)
+    if holding is None:
+        yield Failure(condition=Condition.NO_DEVICE)
+    elif holding.refusal:
+        yield holding.refusal
+    else:
+        if holding.expires_at <= question.at:
+            yield Failure(condition=Condition.SESSION_ENDED, at=holding.expires_at)
+        family = question.destination.version
+        if all(address.version != family for address in holding.addresses):
+            yield Failure(condition=Condition.NO_ADDRESS)
+
+
+def _of_grant(case: Case) -> Iterable[Failure]:
+    """Return every condition that a grant fails."""
+    return (failure for check in CONDITIONS if (failure := check(case)) is not None)
+
+
+def _presence(case: Case) -> Failure | None:
+    """Ask whether the gateway knew the grant at all."""
+    if case.grant.id in case.policy.absent:
+        return Failure(condition=Condition.GRANT_ABSENT)
+    return None
+
+
+def _membership(case: Case) -> Failure | None:
+    """Ask whether the grant is for this device's owner."""
+    held = case.holding.subjects if case.holding else case.asker.subjects
+    if case.grant.subject not in held:
+        return Failure(condition=Condition.NOT_MEMBER)
+    return None
+
+
+def _beginning(case: Case) -> Failure | None:
+    """Ask whether the grant has begun."""
+    if case.question.at < case.grant.not_before:
+        return Failure(condition=Condition.NOT_BEGUN, at=case.grant.not_before)
+    return None
+
+
+def _end(case: Case) -> Failure | None:
+    """Ask whether the grant goes on."""
+    if case.grant.expires_at <= case.question.at:
+        return Failure(condition=Condition.ENDED, at=case.grant.expires_at)
+    return None
+
+
+def _service(case: Case) -> Failure | None:
+    """Ask whether this gateway stands in front of the application."""
+    # Of a grant that is not in a snapshot, its application need not be either.
+    if case.grant.id in case.policy.absent:
+        return None
+    if case.grant.application_id not in case.policy.served:
+        return Failure(condition=Condition.NOT_SERVED)
+    return None
+
+
+def _reach(case: Case) -> Failure | None:
+    """Ask whether the application is what the packet goes to."""
+    if case.application is None:
+        return None
+    packet = _packet(case.question)
+    if any(covers(found, packet) for found in case.application.destinations):
+        return None
+    nearest = _nearest(case.application, case.question)
+    if nearest is None or case.question.destination not in nearest.prefix:
+        return Failure(condition=Condition.WRONG_DESTINATION, nearest=nearest)
+    if not _speaks(nearest, case.question.protocol):
+        return Failure(condition=Condition.WRONG_PROTOCOL, nearest=nearest)
+    if _port_distance(nearest, case.question.port):
+        return Failure(condition=Condition.WRONG_PORT, nearest=nearest)
+    # It would be the right one, were the destination anybody's to grant.
+    return None
+
+
+CONDITIONS: Final[tuple[Callable[[Case], Failure | None], ...]] = (
+    _presence,
+    _membership,
+    _beginning,
+    _end,
+    _service,
+    _reach,
+)
+"""What each grant is asked. The order is that of the answer; all are asked."""
+
+
+def _packet(question: Question) -> Packet:
+    """Return a packet that asks the question; where it comes from is another's."""
+    return Packet(
+        source=question.destination,
+        destination=question.destination,
+        protocol=question.protocol,
+        port=question.port,
+    )
+
+
+def _nearest(application: Application, question: Question) -> Destination | None:
+    """Return the destination that comes closest; of equals the first in order."""
+    return min(
+        application.destinations,
+        key=lambda found: (_steps(found, question), found.sort_key),
+        default=None,
+    )
+
+
+def _distance(application: Application | None, question: Question) -> tuple[int, int]:
+    """Return how far an application misses: first in kind, then in number."""
+    nearest = _nearest(application, question) if application else None
+    return _steps(nearest, question) if nearest else (5, 0)
+
+
+def _steps(found: Destination, question: Question) -> tuple[int, int]:
+    """Return how far a destination misses; a wrong port is nearer than a protocol."""
+    if found.prefix.version != question.destination.version:
+        return (4, 0)
+    if question.destination not in found.prefix:
+        number = int(question.destination)
+        first, last = found.prefix.network_address, found.prefix.broadcast_address
+        return (3, max(int(first) - number, number - int(last)))
+    if not _speaks(found, question.protocol):
+        return (2, _port_distance(found, question.port))
+    return (1, _port_distance(found, question.port))
+
+
+def _speaks(found: Destination, protocol: int) -> bool:
+    """Return whether a destination takes this protocol."""
+    return found.protocol is Protocol.ANY or NUMBERS[found.protocol] == protocol
+
+
+def _port_distance(found: Destination, port: int | None) -> int:
+    """Return how many ports lie between; none where there are no ports."""
+    if found.ports is None or port is None:
+        return 0
+    return max(found.ports.first - port, port - found.ports.last, 0)
+
+
+def _nearness(
+    judged: tuple[Candidate, tuple[int, int]],
+) -> tuple[int, tuple[int, int], int]:
+    """Order candidates: fewest failures, then the nearest miss, then by id."""
+    candidate, distance = judged
+    return (len(candidate.failures), distance, candidate.grant.id)
