@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from audit import refusals
@@ -103,3 +105,19 @@ def test_strangers_cannot_fill_the_log(
         knock(client)
     # A minute may end in between.
     assert AuditEvent.objects.count() <= 2 * refusals.FROM_ONE_PLACE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_are_counted_exactly() -> None:
+    def knock(_number: int) -> None:
+        try:
+            refuse(1)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(knock, range(40)))
+    assert written() == refusals.FROM_ONE_PLACE
+    refusals.report(now=NOON + MINUTE)
+    told = AuditEvent.objects.get(code="AU010").details
+    assert told["suppressed"] == 40 - refusals.FROM_ONE_PLACE
