@@ -142,7 +142,7 @@ class Collector:
         self._gap("nflog", event.lost)
         if event.group != ACCEPT_GROUP:
             record = self._flows.denied(
-                event, devices=view.devices, generation=view.generation, now=now
+                event, devices=self._holders, generation=view.generation, now=now
             )
         else:
             record = self._flows.opened(

@@ -30,6 +30,7 @@ Record = dict[str, object]
 """One evidence record, as the portal takes it."""
 
 PREFIX: Final = re.compile(r"gt_(\d+)/ap_(\d+)\Z")
+REASON: Final = re.compile(r"[a-z_]{1,32}\Z")
 UNKNOWN_REASON: Final = "unknown"
 QUIET: Final = timedelta(seconds=30)
 DENIALS_KEPT: Final = 65536
@@ -120,12 +121,15 @@ class FlowTable:
     ) -> Record | None:
         """Return the record of a denied packet; None for one told already.
 
-        The device is the holder of the source address in the snapshot in force, or
-        null when nobody holds it.
+        The device is the one that holds the source address, now or before it was
+        cut off a moment ago. A packet that comes from no device is of the one it goes
+        to. Null when neither is a device's.
         """
         if log.tuple is None:
             return None
-        reason = log.prefix.strip() or UNKNOWN_REASON
+        # Others on this machine may log to the group, with any text they like.
+        reason = log.prefix if REASON.match(log.prefix) else UNKNOWN_REASON
+        device = devices.get(log.tuple.source, devices.get(log.tuple.destination))
         key = (log.tuple, reason)
         told = self._denied.get(key)
         if told is not None and now - told < QUIET:
@@ -135,7 +139,7 @@ class FlowTable:
             "kind": "deny",
             "at": text_time(now),
             "flow": f"d{flow_name(log.tuple, now)}",
-            "device": devices.get(log.tuple.source),
+            "device": device,
             **tuple_fields(log.tuple),
             "reason": reason,
             "generation": generation,

@@ -3,6 +3,9 @@
 * The mark comes from the kernel's own table, the holder from the lease table; a flow
   is a person's only where they agree. A record without a mark is its holder's.
 * A spoofed packet is nobody's: its source address proves nothing.
+* A denied packet on its way *to* a device is told under the person it was for, and
+  its reason says so: they did nothing. Late answers come after a revocation, too;
+  an address is not leased anew for so long that its last holder is certain.
 * Clocks of gateway and portal may differ by a minute, as for signed requests; where
   mark and holder agree, that much is forgiven at the edges of a lease.
 
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from audit.actor import Ref
 from audit.flows import NOBODY, AttributedFlow
+from audit.models import FlowKind
 from peers.keys import fingerprint
 from peers.models import AddressLease, DeviceKey
 from policies.models import Application, Grant
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
 SKEW: Final = timedelta(seconds=60)
 SPOOFED: Final = "spoofed"
+ON_THE_WAY_IN: Final = frozenset({"no_device", "not_live", "unsolicited"})
+"""Why the gateway drops what comes from an application."""
+INBOUND: Final = "inbound_"
 
 
 @dataclass(slots=True)
@@ -43,7 +50,8 @@ class Attribution:
 
     def flow(self, record: FlowRecord) -> tuple[AttributedFlow, str]:
         """Return the flow with its names, and why it is nobody's (or nothing)."""
-        lease, doubt = self._lease(record)
+        is_inbound = self._is_inbound(record)
+        lease, doubt = self._receiver(record) if is_inbound else self._lease(record)
         device = lease.device if lease else None
         flow = AttributedFlow(
             kind=record.kind,
@@ -64,10 +72,27 @@ class Attribution:
             **record.counts,
             started_at=record.started_at,
             ended_at=record.ended_at,
-            reason=record.reason,
+            reason=f"{INBOUND if is_inbound else ''}{record.reason}",
             body=record.body,
         )
         return flow, doubt
+
+    def _is_inbound(self, record: FlowRecord) -> bool:
+        """Return whether it was denied to an address of a device, and from none."""
+        return (
+            record.kind is FlowKind.DENY
+            and record.reason in ON_THE_WAY_IN
+            and record.source not in self.leases
+            and record.destination in self.leases
+        )
+
+    def _receiver(self, record: FlowRecord) -> tuple[AddressLease | None, str]:
+        until = record.at + SKEW
+        begun = [x for x in self.leases[record.destination] if x.leased_at <= until]
+        last = max(begun, key=lambda lease: lease.leased_at, default=None)
+        if last is None or record.device not in {None, last.device_id}:
+            return None, f"{record.destination} was not held by {_mark(record)}"
+        return last, ""
 
     def _lease(self, record: FlowRecord) -> tuple[AddressLease | None, str]:
         if record.reason == SPOOFED:
@@ -81,8 +106,7 @@ class Attribution:
             near = certain or [lease for lease in held if _covers(lease, at, SKEW)]
             found = next((x for x in near if x.device_id == record.device), None)
         if found is None:
-            mark = "no device" if record.device is None else f"dv_{record.device}"
-            return None, f"{record.source} was not held by {mark}"
+            return None, f"{record.source} was not held by {_mark(record)}"
         return found, ""
 
     def _fingerprint(self, device_id: int, record: FlowRecord) -> str:
@@ -99,8 +123,10 @@ def load_attribution(records: Sequence[FlowRecord]) -> Attribution:
     loaded = Attribution()
     leases: defaultdict[IPAddress, list[AddressLease]] = defaultdict(list)
     devices = set()
+    ends = {record.source for record in records}
+    ends |= {r.destination for r in records if r.reason in ON_THE_WAY_IN}
     for lease in AddressLease.objects.filter(
-        address__in={str(record.source) for record in records}
+        address__in=[str(address) for address in ends]
     ).select_related("device__owner"):
         leases[ip_address(lease.address)].append(lease)
         devices.add(lease.device_id)
@@ -121,6 +147,10 @@ def load_attribution(records: Sequence[FlowRecord]) -> Attribution:
         ).select_related("user", "group", "application")
     }
     return loaded
+
+
+def _mark(record: FlowRecord) -> str:
+    return "any device" if record.device is None else f"dv_{record.device}"
 
 
 def _covers(lease: AddressLease, at: datetime, skew: timedelta) -> bool:

@@ -119,7 +119,7 @@ def test_a_log_of_a_device_that_just_left_is_still_its_own(bench: Bench) -> None
     bench.collector.set_view(View(generation=5, pools=facts().pools, devices={}))
     bench.step(replace(logged(ALICE), mark=0), logged(ALICE, prefix="no_device"))
     opened, denied = bench.records()
-    assert (opened["device"], denied["device"]) == (ALICE, None)
+    assert (opened["device"], denied["device"]) == (ALICE, ALICE)
     bench.spool.close()
 
 
@@ -148,6 +148,21 @@ def test_repeated_denials_of_one_attempt_are_one(bench: Bench) -> None:
         ("deny", "no_grant"),
         ("deny", "no_grant"),
     ]
+    bench.spool.close()
+
+
+def test_a_denied_answer_is_of_the_device_it_goes_to(bench: Bench) -> None:
+    asked = tcp(ALICE)
+    answer = replace(asked, source=asked.destination, destination=asked.source)
+    bench.step(logged(0, prefix="unsolicited", flow=answer))
+    assert [r["device"] for r in bench.records()] == [ALICE]
+    bench.spool.close()
+
+
+@pytest.mark.parametrize("prefix", ["", "DROP: ", "x" * 100, "\x1b[2J"])
+def test_a_reason_that_is_not_ours_is_unknown(bench: Bench, prefix: str) -> None:
+    bench.step(logged(ALICE, prefix=prefix))
+    assert [r["reason"] for r in bench.records()] == ["unknown"]
     bench.spool.close()
 
 

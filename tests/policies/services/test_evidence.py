@@ -201,6 +201,62 @@ def test_spoofed_packet_is_never_its_addresss_holders(
     assert codes()[-1] == "FL004A"
 
 
+def test_denied_packet_of_a_device_just_cut_off_is_its_holders(
+    gw1: Gateway, device: Device
+) -> None:
+    peers_services.revoke_device(device=device, reason="x", actor=SYSTEM, now=NOW)
+    late = {"reason": "no_device", "at": moment(seconds=2)}
+    ingest(gw1, denied(1, device=device.pk, source=source(device), **late))
+    assert Connection.objects.get().person_id == device.owner.ref.id
+    assert "FL004A" not in codes()
+
+
+@pytest.mark.parametrize("seconds", [2, 3600])
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "unnamed"])
+def test_late_answer_to_a_revoked_device_is_told_apart_from_what_it_sent(
+    gw1: Gateway, device: Device, seconds: int, *, is_named: bool
+) -> None:
+    peers_services.revoke_device(device=device, reason="x", actor=SYSTEM, now=NOW)
+    answer = {"source": "10.1.0.7", "destination": source(device)}
+    told = {"reason": "no_device", "at": moment(seconds=seconds), **answer}
+    ingest(gw1, denied(1, device=device.pk if is_named else None, **told))
+    found = Connection.objects.get()
+    assert found.person_id == device.owner.ref.id
+    assert found.end_reason == "inbound_no_device"
+    assert FlowEvent.objects.get().body["reason"] == "no_device"
+    assert "FL004A" not in codes()
+
+
+INBOUND_DOUBTS: dict[str, Spoil] = {
+    "another device named": lambda device: {"device": device.pk + 1},
+    "before any lease": lambda _: {
+        "device": None,
+        "at": f"{BEFORE - timedelta(hours=1):%Y-%m-%dT%H:%M:%S.%f}Z",
+    },
+    "an address of nobody": lambda _: {"device": None, "destination": "100.64.0.77"},
+}
+
+
+@pytest.mark.parametrize("spoil", INBOUND_DOUBTS.values(), ids=INBOUND_DOUBTS.keys())
+def test_answer_to_nobody_certain_is_nobodys_and_alerts(
+    gw1: Gateway, device: Device, spoil: Spoil
+) -> None:
+    answer = {"source": "10.1.0.7", "destination": source(device)}
+    ingest(gw1, denied(1, **{**answer, "reason": "no_device", **spoil(device)}))
+    assert Connection.objects.get().person_id == ""
+    assert codes()[-1] == "FL004A"
+
+
+def test_packet_from_a_device_address_is_never_its_receivers(
+    gw1: Gateway, device: Device, bob: User
+) -> None:
+    other = Machine().enroll(bob, name="next", now=NOW)
+    between = {"source": source(other), "destination": source(device)}
+    early = f"{BEFORE + timedelta(minutes=5):%Y-%m-%dT%H:%M:%S.%f}Z"
+    ingest(gw1, denied(1, device=None, reason="no_device", at=early, **between))
+    assert Connection.objects.get().person_id == ""
+
+
 def test_reused_address_is_whose_it_was_then(
     gw1: Gateway, device: Device, bob: User
 ) -> None:
