@@ -9,6 +9,7 @@ from django import template
 from django.urls import reverse
 
 from audit.events import Outcome
+from portal.console.reasons import explained
 
 register = template.Library()
 
@@ -76,6 +77,12 @@ def lasted(began: datetime, ended: datetime) -> str:
 def protocol(number: int) -> str:
     """Return the name of an IP protocol (IANA), or its number."""
     return PROTOCOLS.get(number, f"protocol {number}")
+
+
+@register.filter
+def why(code: str) -> str:
+    """Return why a connection was denied, or how it ended, as a sentence."""
+    return explained(code)
 
 
 @register.inclusion_tag("elements/outcome.html")

@@ -160,6 +160,35 @@ def test_one_connection_shows_the_whole_chain(carol: User, sign_in: SignIn) -> N
     assert "still open" in page
 
 
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("no_grant", "No grant lets this person reach this destination."),
+        ("no_device", "it was revoked or its session had ended"),
+        ("inbound_no_device", "The person sent nothing."),
+        ("<b>x", "&lt;b&gt;x"),
+    ],
+)
+def test_a_denial_is_explained_in_a_sentence(
+    alice: User, carol: User, sign_in: SignIn, reason: str, sentence: str
+) -> None:
+    denied = flow(1, alice, kind=FlowKind.DENY, reason=reason)
+    record_flows(gateway=EDGE, flows=[denied], now=NOON)
+    browser, number = sign_in(carol), Connection.objects.get().pk
+    for path in ("/audit/connections/", f"/audit/connections/{number}/"):
+        assert sentence in browser.get(path).content.decode()
+
+
+def test_a_cut_connection_is_explained_in_a_sentence(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    cut = flow(1, alice, kind=FlowKind.CLOSE, reason="revoked")
+    record_flows(gateway=EDGE, flows=[cut], now=NOON)
+    number = Connection.objects.get().pk
+    page = sign_in(carol).get(f"/audit/connections/{number}/").content.decode()
+    assert "The gateway cut it, because the access behind it had ended." in page
+
+
 def test_names_from_outside_are_escaped(
     alice: User, carol: User, sign_in: SignIn
 ) -> None:
