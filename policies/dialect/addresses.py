@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import Final
 
 from policies.compiler.ranges import (
@@ -54,6 +55,15 @@ class AddressSet:
     def __and__(self, other: AddressSet) -> AddressSet:
         """Return the addresses of both sets."""
         return self - (self - other)
+
+    def networks(self) -> tuple[IPNetwork, ...]:
+        """Return the fewest prefixes with the same addresses, in order."""
+        found: list[IPNetwork] = []
+        for first, last in self.four:
+            found += summarize_address_range(IPv4Address(first), IPv4Address(last))
+        for first, last in self.six:
+            found += summarize_address_range(IPv6Address(first), IPv6Address(last))
+        return tuple(found)
 
 
 EVERYTHING: Final = AddressSet(((0, 2**32 - 1),), ((0, 2**128 - 1),))

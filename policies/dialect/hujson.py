@@ -128,7 +128,7 @@ def plain(value: Value) -> object:
 
 
 def comment_end(text: str, start: int) -> int:
-    """Return where the comment at `start` ends: 0 if none is there, -1 if it never does.
+    """Return where the comment at `start` ends: 0 if there is none, -1 if never.
 
     A line comment includes its newline.
     """

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from itertools import pairwise
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from policies.compiler.ranges import FAMILIES, Family, Range, merged
+from policies.compiler.ranges import Family, Range, merged
 from policies.compiler.regions import ICMP, ICMPV6
 from policies.dialect.document import ANY_PORT
 from policies.dialect.resolve import ResolvedRule
 from policies.dialect.selectors import PORTED
+
+Content = TypeVar("Content", bound=tuple[object, ...])
 
 
 class Box(NamedTuple):
@@ -26,9 +29,8 @@ class Box(NamedTuple):
 
 
 Slab: TypeAlias = "tuple[Range, tuple[Range, ...]]"
-Meaning: TypeAlias = (
-    "Mapping[tuple[Family, int], tuple[tuple[Range, tuple[Slab, ...]], ...]]"
-)
+Reached: TypeAlias = "tuple[Range, tuple[Slab, ...]]"
+Meaning: TypeAlias = "Mapping[tuple[Family, int], tuple[Reached, ...]]"
 """Family and protocol → sources → destinations → ports; ranges merged at each level."""
 
 _FOREIGN: Final[Mapping[Family, int]] = {4: ICMPV6, 6: ICMP}
@@ -64,9 +66,9 @@ def ports_of(protocol: int, ports: Range) -> Range:
     return ports if protocol in PORTED else ANY_PORT
 
 
-def _sources(boxes: tuple[Box, ...]) -> tuple[tuple[Range, tuple[Slab, ...]], ...]:
+def _sources(boxes: tuple[Box, ...]) -> tuple[Reached, ...]:
     """Return, for each range of sources, what it reaches."""
-    result: list[tuple[Range, tuple[Slab, ...]]] = []
+    result: list[Reached] = []
     for span in _cuts(box.sources for box in boxes):
         inside = tuple(box for box in boxes if _covers(box.sources, span))
         _append(result, span, _destinations(inside))
@@ -82,11 +84,7 @@ def _destinations(boxes: tuple[Box, ...]) -> tuple[Slab, ...]:
     return tuple(result)
 
 
-def _append(
-    result: list[tuple[Range, tuple[object, ...]]],
-    span: Range,
-    content: tuple[object, ...],
-) -> None:
+def _append(result: list[tuple[Range, Content]], span: Range, content: Content) -> None:
     """Add a range, joined to the last one if that says the same and touches it."""
     if not content:
         return
@@ -99,7 +97,7 @@ def _append(
 def _cuts(spans: Iterable[Range]) -> tuple[Range, ...]:
     """Return the pieces between all edges of the ranges, in order."""
     edges = sorted({e for first, last in spans for e in (first, last + 1)})
-    return tuple((a, b - 1) for a, b in zip(edges, edges[1:], strict=False))
+    return tuple((a, b - 1) for a, b in pairwise(edges))
 
 
 def _covers(outer: Range, inner: Range) -> bool:

@@ -86,6 +86,17 @@ def parse_assertion(text: str) -> Assertion:
     return Assertion(attribute=found["name"], comparison=comparison, values=values)
 
 
+def assertion_text(assertion: Assertion) -> str:
+    """Return an assertion as the file spells it.
+
+    A text never holds both kinds of quotes: the grammar cannot say it.
+    """
+    values = [_value_text(value) for value in assertion.values]
+    if assertion.comparison in {Comparison.IN, Comparison.NOT_IN}:
+        values = [f"[{', '.join(values)}]"]
+    return " ".join([assertion.attribute, assertion.comparison.value, *values])
+
+
 def holds(posture: Posture, attributes: Mapping[str, Scalar]) -> bool:
     """Return whether every assertion of a posture holds for these attributes."""
     return all(_holds(assertion, attributes) for assertion in posture)
@@ -141,6 +152,15 @@ def _rank(value: Scalar) -> tuple[tuple[bool, Decimal, str], ...]:
         if isinstance(value, str)
         else ((True, Decimal(value), ""),)
     )
+
+
+def _value_text(value: Scalar) -> str:
+    """Return one value as the file spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _list(rest: str, text: str) -> tuple[Scalar, ...]:

@@ -18,11 +18,12 @@ from policies.dialect.document import (
     PolicyDocument,
     PolicyTest,
     Rule,
+    Selector,
     SelectorKind,
     SetStep,
 )
 from policies.dialect.errors import PolicyError, Position, Problem, problem
-from policies.dialect.hujson import parse
+from policies.dialect.hujson import Kind, parse
 from policies.dialect.postures import Assertion, Scalar, parse_assertion
 from policies.dialect.rules import (
     EXTENSIONS,
@@ -186,8 +187,8 @@ def _hosts(sections: Mapping[str, Node]) -> dict[str, IPNetwork]:
     """Return the named addresses and prefixes."""
     found: dict[str, IPNetwork] = {}
     for key, node in sections["hosts"].entries() if "hosts" in sections else ():
-        guarded(key, lambda key=key: selectors.check_alias(key.text))
-        found[key.text] = guarded(node, lambda node=node: selectors.prefix(node.text))
+        guarded(key, selectors.check_alias)
+        found[key.text] = guarded(node, selectors.prefix)
     return found
 
 
@@ -208,7 +209,7 @@ def _set_step(node: Node) -> SetStep:
         verb, name = "add", verb
     if verb not in _SET_STEPS:
         node.refuse(f"{verb!r} is neither add nor remove")
-    found = guarded(node, lambda: selectors.selector(name, node.position))
+    found = guarded(node, _step_selector)
     if found.kind not in {
         SelectorKind.PREFIX,
         SelectorKind.HOST,
@@ -218,6 +219,11 @@ def _set_step(node: Node) -> SetStep:
     return SetStep(adds=_SET_STEPS[verb], selector=found)
 
 
+def _step_selector(text: str) -> Selector:
+    """Return what a step adds or removes."""
+    return selectors.selector(text.rpartition(" ")[2])
+
+
 def _postures(sections: Mapping[str, Node]) -> dict[str, tuple[Assertion, ...]]:
     """Return the named postures: a list of assertions, or an object with one."""
     found: dict[str, tuple[Assertion, ...]] = {}
@@ -225,16 +231,13 @@ def _postures(sections: Mapping[str, Node]) -> dict[str, tuple[Assertion, ...]]:
         if not key.text.startswith("posture:"):
             key.refuse(f"{key.text!r} does not begin with 'posture:'")
         listed = node
-        if node.value.raw == "" and node.value.kind.value == "an object":
+        if node.value.kind is Kind.OBJECT:
             fields = node.fields(("assertions", "onFailure"))
             listed = fields.get("assertions") or node.refuse("assertions is missing")
         items = listed.texts()
         if not items:
             node.refuse("a posture without assertions would hold for everybody")
-        found[key.text] = tuple(
-            guarded(item, lambda item=item: parse_assertion(item.text))
-            for item in items
-        )
+        found[key.text] = tuple(guarded(item, parse_assertion) for item in items)
     return found
 
 

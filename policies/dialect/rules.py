@@ -32,7 +32,7 @@ _CAPABILITIES: Final = frozenset(
     f"tailscale.com/cap/{name}"
     for name in ("drive", "kubernetes", "relay", "tsidp", "webui")
 )
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]{0,99}")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -49,7 +49,9 @@ def read_acl(node: Node, index: int, extensions: Sequence[str]) -> Rule:
     targets = one_of(node, fields, "dst", "ports")
     protocol = fields["proto"].text if "proto" in fields else ""
     if protocol:
-        guarded(fields["proto"], lambda: selectors.protocol_numbers(protocol))
+        guarded(fields["proto"], selectors.protocol_numbers)
+    if not extensions and protocol.lower() == "any":
+        fields["proto"].refuse("the protocol any is an extension")
     return _rule(
         node,
         fields,
@@ -69,8 +71,8 @@ def read_grant(node: Node, index: int, extensions: Sequence[str]) -> Rule:
     )
     services = tuple(
         service
-        for item in (fields["ip"].texts() if "ip" in fields else ())
-        for service in _grant_services(item)
+        for item in texts(fields, "ip")
+        for service in _grant_services(item, is_native=bool(extensions))
     )
     apps = _apps(fields)
     if not services and not apps:
@@ -102,7 +104,7 @@ def one_of(
 
 def read_selector(node: Node) -> Selector:
     """Return the selector written at a node."""
-    return guarded(node, lambda: selectors.selector(node.text, node.position))
+    return guarded(node, lambda text: selectors.selector(text, node.position))
 
 
 def read_time(node: Node) -> datetime:
@@ -121,12 +123,11 @@ def texts(fields: Mapping[str, Node], name: str) -> Sequence[Node]:
     return fields[name].texts() if name in fields else ()
 
 
-def guarded(node: Node, read: Callable[[], T]) -> T:
-    """Return what `read` returns; its error gets the place of `node`."""
+def guarded(node: Node, read: Callable[[str], T]) -> T:
+    """Return what `read` makes of the text of `node`; its error gets the place."""
+    text = node.text
     try:
-        return read()
-    except PolicyError:
-        raise
+        return read(text)
     except DialectError as exc:
         raise PolicyError([problem(node.position, str(exc))]) from exc
 
@@ -181,8 +182,8 @@ def _identifier(fields: Mapping[str, Node]) -> str | None:
 def _acl_target(node: Node, protocol: str) -> Target:
     """Return one `host:ports`."""
 
-    def read() -> Target:
-        host, ports = selectors.split_ports(node.text)
+    def read(text: str) -> Target:
+        host, ports = selectors.split_ports(text)
         return Target(
             selector=selectors.selector(host, node.position),
             services=selectors.services(protocol, ports),
@@ -191,9 +192,11 @@ def _acl_target(node: Node, protocol: str) -> Target:
     return guarded(node, read)
 
 
-def _grant_services(node: Node) -> tuple[Service, ...]:
+def _grant_services(node: Node, *, is_native: bool) -> tuple[Service, ...]:
     """Return one entry of `ip`."""
-    return guarded(node, lambda: selectors.grant_services(node.text))
+    if not is_native and node.text.lower().startswith("any:"):
+        node.refuse("the protocol any is an extension")
+    return guarded(node, selectors.grant_services)
 
 
 def _via(node: Node) -> str:

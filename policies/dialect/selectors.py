@@ -36,8 +36,12 @@ PROTOCOLS: Final = {
     "ah": (51,),
     "ipv6-icmp": (ICMPV6,),
     "sctp": (SCTP,),
+    "any": tuple(range(1, 256)),
 }
-"""Names of IP protocols; `icmp` is that of both families."""
+"""Names of IP protocols; `icmp` is that of both families.
+
+`any` is ours: every protocol, said by name. The dialect's `*` is the default four.
+"""
 
 SELF: Final = "autogroup:self"
 INTERNET: Final = "autogroup:internet"

@@ -1,4 +1,4 @@
-"""Typed access to a parsed file; whatever has another shape is refused with its place."""
+"""Typed access to a parsed file; what has another shape is refused with its place."""
 
 from __future__ import annotations
 

@@ -180,11 +180,7 @@ def set_order(document: PolicyDocument) -> tuple[str, ...]:
         CycleError: a set contains itself.
     """
     parts = {
-        name: [
-            step.selector.text
-            for step in steps
-            if step.selector.text in document.ipsets
-        ]
+        name: [s.selector.text for s in steps if s.selector.text in document.ipsets]
         for name, steps in document.ipsets.items()
     }
     return tuple(TopologicalSorter(parts).static_order())
@@ -196,9 +192,13 @@ def _ids(document: PolicyDocument) -> Iterator[Problem]:
     Parts of one grant have different destinations; all else is the same.
     """
     first: dict[str, Rule] = {}
+    places = {rule.name for rule in document.rules if rule.id is None}
     for rule in document.rules:
         if rule.id is None:
             continue
+        if rule.id in places:
+            text = f'the id "{rule.id}" is the place of another rule'
+            yield problem(rule.position, text)
         other = first.setdefault(rule.id, rule)
         if _terms(other) != _terms(rule):
             text = f'the id "{rule.id}" stands for two different grants'

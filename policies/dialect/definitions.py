@@ -1,0 +1,286 @@
+"""A policy as the portal keeps one: named groups, applications and grants.
+
+The bridge between a policy file and the compiler's facts. Definitions hold names, so
+that two of them can be compared, whatever ids a database gives; `to_facts` and
+`from_facts` exchange names and ids by a directory of `Names`.
+
+This is where hub-and-spoke is insisted on: a source is a person or a group, a
+destination is an application. Devices as destinations, addresses as sources and
+protocols that the compiler does not know are refused, each with its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
+from policies.compiler.types import (
+    NEVER,
+    Destination,
+    IPNetwork,
+    PortRange,
+    Protocol,
+    SubjectKind,
+)
+from policies.dialect import selectors
+from policies.dialect.directory import Directory
+from policies.dialect.document import (
+    ALWAYS,
+    ANY_PORT,
+    PolicyDocument,
+    Rule,
+    Schedule,
+    Selector,
+    SelectorKind,
+    Service,
+    Target,
+)
+from policies.dialect.errors import Problem, UnsupportedError, problem
+from policies.dialect.naming import application_names, base_name
+from policies.dialect.postures import Posture
+from policies.dialect.resolve import destinations_of
+
+EVERY_APPLICATION = "*"
+"""What a grant names whose destination is `*`: all applications, said by name."""
+
+_ALL = frozenset(selectors.PROTOCOLS["any"])
+_KNOWN = frozenset({TCP, UDP, ICMP, ICMPV6})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class GroupDefinition:
+    """A group that the file defines, with the logins of its members."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationDefinition:
+    """Named destinations."""
+
+    name: str
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantDefinition:
+    """Subject → application, with everything that limits it.
+
+    `name` is the identity of the rule it comes from; a rule that makes several grants
+    numbers them (`acls[0]/2`). `sites` are the tags of the gateways it is for.
+    """
+
+    name: str
+    kind: SubjectKind
+    subject: str
+    application: str
+    not_before: datetime = ALWAYS
+    expires_at: datetime = NEVER
+    schedule: Schedule | None = None
+    requires_approval: bool = False
+    postures: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDefinition:
+    """A whole policy; each part sorted, each name once."""
+
+    groups: tuple[GroupDefinition, ...] = ()
+    applications: tuple[ApplicationDefinition, ...] = ()
+    grants: tuple[GrantDefinition, ...] = ()
+    postures: Mapping[str, Posture] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+
+
+def define(
+    document: PolicyDocument, directory: Directory | None = None
+) -> PolicyDefinition:
+    """Return the groups, applications and grants that a policy file makes.
+
+    Of the directory only `labels` are needed: what tags mean as destinations.
+
+    Raises:
+        UnsupportedError: with every rule that does not fit hub-and-spoke, and why.
+    """
+    found = directory or Directory()
+    problems = [
+        problem(rule.position, f"{rule.name}: {reason}")
+        for rule in document.rules
+        for reason in misfits(rule, found.labels)
+    ]
+    if problems:
+        raise UnsupportedError(problems)
+    served = {
+        key: _destinations(document, found, rules)
+        for key, rules in _served(document.rules).items()
+    }
+    names = application_names(served)
+    grants = tuple(_grants(document, served, names))
+    return PolicyDefinition(
+        groups=tuple(
+            GroupDefinition(name=name, members=tuple(sorted(set(members))))
+            for name, members in sorted(document.groups.items())
+        ),
+        applications=tuple(
+            ApplicationDefinition(name=name, destinations=destinations)
+            for name, destinations in sorted(
+                {names[key]: served[key] for key in served}.items()
+            )
+        ),
+        grants=tuple(sorted(grants, key=lambda grant: grant.name)),
+        postures=dict(sorted(document.postures.items())),
+        warnings=(*document.warnings, *_warnings(document.rules)),
+    )
+
+
+def misfits(rule: Rule, labels: Mapping[str, tuple[IPNetwork, ...]]) -> Iterator[str]:
+    """Yield why a rule is nothing that a gateway in front of applications enforces."""
+    for source in rule.sources:
+        is_address = source.kind in {
+            SelectorKind.PREFIX,
+            SelectorKind.HOST,
+            SelectorKind.IPSET,
+        }
+        if is_address or source.text == selectors.DANGER:
+            yield f"src {source.text!r} is an address, not a person or a group"
+    for target in rule.targets:
+        yield from _target_misfits(target, labels)
+
+
+def _target_misfits(
+    target: Target, labels: Mapping[str, tuple[IPNetwork, ...]]
+) -> Iterator[str]:
+    """Yield why a destination is not an application."""
+    text = target.selector.text
+    match target.selector.kind:
+        case SelectorKind.USER | SelectorKind.DOMAIN | SelectorKind.GROUP:
+            yield f"dst {text!r} is device to device, which gateways deny"
+        case SelectorKind.ROLE:
+            yield f"dst {text!r} is no application"
+        case SelectorKind.TAG if text not in labels:
+            yield f"dst {text!r} labels no application"
+        case SelectorKind.EVERYTHING if any(
+            service.ports != ANY_PORT or service.named for service in target.services
+        ):
+            yield "dst '*' is every application as it is; name one to choose ports"
+    for service in target.services:
+        odd = set(service.protocols) - _KNOWN
+        if odd and set(service.protocols) != _ALL:
+            yield f"protocol {min(odd)} cannot be granted; name tcp, udp, icmp or any"
+
+
+def _warnings(rules: Iterable[Rule]) -> Iterator[Problem]:
+    """Yield what an author may not have meant."""
+    for rule in rules:
+        if any(t.selector.kind is SelectorKind.EVERYTHING for t in rule.targets):
+            text = f"{rule.name}: dst '*' is every application, also later ones"
+            yield problem(rule.position, text)
+
+
+def _key(rule: Rule, target: Target) -> tuple[str, str]:
+    """Return what the destinations of one application in one grant have in common.
+
+    Rules with one id are parts of one grant (`validation` has seen to that).
+    """
+    return (rule.name, base_name(target.selector.text))
+
+
+def _served(rules: Iterable[Rule]) -> dict[tuple[str, str], list[Target]]:
+    """Return the targets of each application of each grant."""
+    found: dict[tuple[str, str], list[Target]] = {}
+    for rule in rules:
+        for target in rule.targets:
+            if target.selector.kind is not SelectorKind.EVERYTHING:
+                found.setdefault(_key(rule, target), []).append(target)
+    return found
+
+
+def _destinations(
+    document: PolicyDocument, directory: Directory, targets: Iterable[Target]
+) -> tuple[Destination, ...]:
+    """Return the destinations of one application, in order."""
+    found = {
+        destination
+        for target in targets
+        for prefix in _prefixes(document, directory, target.selector)
+        for service in target.services
+        for destination in _spoken(prefix, service)
+    }
+    return tuple(sorted(found, key=lambda destination: destination.sort_key))
+
+
+def _prefixes(
+    document: PolicyDocument, directory: Directory, selector: Selector
+) -> tuple[IPNetwork, ...]:
+    """Return the prefixes a destination stands for."""
+    if selector.kind is SelectorKind.TAG:
+        return directory.labels[selector.text]
+    return destinations_of(document, Directory(), selector).networks()
+
+
+def _spoken(prefix: IPNetwork, service: Service) -> Iterator[Destination]:
+    """Yield the destinations that one service makes of a prefix."""
+    if frozenset(service.protocols) == _ALL:
+        yield Destination(prefix=prefix, protocol=Protocol.ANY, ports=None)
+        return
+    first, last = service.ports
+    ports = (
+        ALL_PORTS if service.ports == ANY_PORT else PortRange(first=first, last=last)
+    )
+    for number, protocol in ((TCP, Protocol.TCP), (UDP, Protocol.UDP)):
+        if number in service.protocols:
+            yield Destination(prefix=prefix, protocol=protocol, ports=ports)
+    for number, protocol, version in (
+        (ICMP, Protocol.ICMP, 4),
+        (ICMPV6, Protocol.ICMPV6, 6),
+    ):
+        if number in service.protocols and prefix.version == version:
+            yield Destination(prefix=prefix, protocol=protocol, ports=None)
+
+
+def _grants(
+    document: PolicyDocument,
+    served: Mapping[tuple[str, str], tuple[Destination, ...]],
+    names: Mapping[tuple[str, str], str],
+) -> Iterator[GrantDefinition]:
+    """Yield the grants of every rule; parts of one grant together."""
+    rules = {rule.name: rule for rule in reversed(document.rules)}
+    applications: dict[str, set[str]] = {name: set() for name in rules}
+    for key in served:
+        applications[key[0]].add(names[key])
+    for rule in document.rules:
+        if any(t.selector.kind is SelectorKind.EVERYTHING for t in rule.targets):
+            applications[rule.name].add(EVERY_APPLICATION)
+    for name, rule in rules.items():
+        pairs = [
+            (subject, application)
+            for subject in sorted({_subject(source) for source in rule.sources})
+            for application in sorted(applications[name])
+        ]
+        for index, ((kind, subject), application) in enumerate(pairs, 1):
+            yield GrantDefinition(
+                name=name if len(pairs) == 1 else f"{name}/{index}",
+                kind=kind,
+                subject=subject,
+                application=application,
+                not_before=rule.not_before,
+                expires_at=rule.expires,
+                schedule=rule.schedule,
+                requires_approval=rule.requires_approval,
+                postures=rule.postures or document.default_postures,
+                sites=rule.via,
+                comment=rule.comment,
+            )
+
+
+def _subject(source: Selector) -> tuple[SubjectKind, str]:
+    """Return who a source is. `*` is everybody with a device of their own."""
+    if source.kind is SelectorKind.USER:
+        return (SubjectKind.USER, source.text)
+    is_everybody = source.kind is SelectorKind.EVERYTHING
+    return (SubjectKind.GROUP, selectors.MEMBER if is_everybody else source.text)
