@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from audit.events import EventCode
 from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import InvalidDestinationError, PolicyError
@@ -20,6 +21,7 @@ from portal.accounts.access import (
 from portal.console import selectors
 from portal.console.forms import ApplicationForm
 from portal.console.pages import page, paged, posted
+from portal.console.refusals import is_accepted
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -61,7 +63,9 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
 @recent_authentication_required()
 def add_application(request: PortalRequest) -> HttpResponse:
     form = ApplicationForm(posted(request))
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and is_accepted(
+        request, form, EventCode.APPLICATION_CREATE
+    ):
         try:
             made = policies_services.create_application(
                 **form.cleaned_data, actor=request.actor, now=request.received_at
@@ -88,7 +92,9 @@ def edit_application(request: PortalRequest, application_id: int) -> HttpRespons
         person(request), application_id
     )
     form = ApplicationForm(posted(request), initial=_initial(found))
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and is_accepted(
+        request, form, EventCode.APPLICATION_UPDATE, application=found.ref
+    ):
         try:
             policies_services.update_application(
                 application=found,

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from audit.events import EventCode
 from peers import selectors as peers_selectors
 from peers import services as peers_services
 from peers.errors import PeerError
@@ -16,6 +17,7 @@ from portal.accounts.access import person, reader_required, signed_in
 from portal.console import selectors
 from portal.console.forms import DeviceFilter, DeviceForm, NameForm, ReasonForm
 from portal.console.pages import page, paged, posted
+from portal.console.refusals import is_accepted
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -66,7 +68,9 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
 def rename_device(request: PortalRequest, device_id: int) -> HttpResponse:
     found = peers_selectors.get_device_to_change_for(person(request), device_id)
     form = NameForm(posted(request), initial={"name": found.name})
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and is_accepted(
+        request, form, EventCode.DEVICE_UPDATE, device=found.ref
+    ):
         try:
             peers_services.rename_device(
                 device=found,

@@ -14,6 +14,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
+from audit.events import EventCode
 from peers import selectors as peers_selectors
 from peers import services as peers_services
 from peers.errors import PeerError
@@ -26,6 +27,7 @@ from portal.accounts.access import (
 )
 from portal.console.forms import GatewayForm
 from portal.console.pages import page, paged, posted
+from portal.console.refusals import is_accepted
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
@@ -66,7 +68,9 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
 @recent_authentication_required()
 def add_gateway(request: PortalRequest) -> HttpResponse:
     form = GatewayForm(posted(request))
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and is_accepted(
+        request, form, EventCode.GATEWAY_CREATE
+    ):
         try:
             made = peers_services.create_gateway(
                 **form.cleaned_data, actor=request.actor, now=request.received_at
@@ -86,7 +90,9 @@ def edit_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
     fields = ("name", "endpoint_host", "endpoint_port")
     initial = {name: getattr(found, name) for name in fields}
     form = GatewayForm(posted(request), initial=initial)
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and is_accepted(
+        request, form, EventCode.GATEWAY_UPDATE, gateway=found.ref
+    ):
         try:
             peers_services.update_gateway(
                 gateway=found,

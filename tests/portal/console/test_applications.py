@@ -98,6 +98,42 @@ def test_overlapping_destinations_are_refused_beside_their_field(
     assert event.outcome == Outcome.REFUSED
 
 
+BAD_INPUT: dict[str, tuple[dict[str, str], str]] = {
+    "host bits": ({"destinations": "10.2.0.5/24 tcp/443"}, "10.2.0.0/24?"),
+    "overlap": (
+        {"destinations": "10.2.0.0/24 any\n10.2.0.5/32 tcp/443"},
+        "the first covers it",
+    ),
+    "port 0": ({"destinations": "10.2.0.0/24 tcp/0"}, "from 1 to 65535"),
+    "reversed range": ({"destinations": "10.2.0.0/24 tcp/90-80"}, "is reversed"),
+    "newline in the name": ({"name": "pay\nroll"}, "U+000A"),
+    "escape in the name": ({"name": "pay\x1b[2J"}, "U+001B"),
+    "nul in the name": ({"name": "pay\x00roll"}, "Null characters"),
+    "newline in the description": ({"description": "a\nb"}, "U+000A"),
+}
+
+
+@pytest.mark.parametrize(("changed", "says"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+@pytest.mark.parametrize("code", ["PL001", "PL002"], ids=["new", "changed"])
+def test_bad_input_is_explained_changes_nothing_and_is_one_event(
+    wiki: Application,
+    dave: User,
+    sign_in: SignIn,
+    changed: dict[str, str],
+    says: str,
+    code: str,
+) -> None:
+    edit = reverse("console:edit_application", args=(wiki.pk,))
+    before = [str(row) for row in wiki.destinations.all()]
+    answer = sign_in(dave).post(ADD if code == "PL001" else edit, described(**changed))
+    assert says in answer.content.decode()
+    assert Application.objects.get() == wiki
+    assert [str(row) for row in wiki.destinations.all()] == before
+    event = AuditEvent.objects.get(code=code, outcome=Outcome.REFUSED)
+    assert says.rstrip("?") in event.reason
+    assert event.actor_label == "Dave"
+
+
 def test_a_taken_name_is_refused(
     wiki: Application, dave: User, sign_in: SignIn
 ) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from audit.actor import SYSTEM
-from audit.events import EventCode
+from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers import services
 from peers.models import Device, DeviceState, KeyState
@@ -78,15 +78,27 @@ def test_an_owner_renames_a_device(
     assert AuditEvent.objects.get(code=EventCode.DEVICE_UPDATE).actor_label == "Alice"
 
 
-def test_a_name_with_control_characters_comes_back_with_a_reason(
-    alice: User, laptop: Device, sign_in: SignIn
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a\u202eb", "U+202E"),
+        ("a\nPostUp = touch x", "U+000A"),
+        ("a\x00b", "Null characters"),
+        ("a" * 65, "64"),
+    ],
+    ids=["bidi", "newline", "nul", "long"],
+)
+def test_a_bad_name_comes_back_with_a_reason_and_is_one_event(
+    alice: User, laptop: Device, sign_in: SignIn, name: str, says: str
 ) -> None:
     url = reverse("console:rename_device", args=(laptop.pk,))
-    response = sign_in(alice).post(url, {"name": "a\u202eb"})
+    response = sign_in(alice).post(url, {"name": name})
     assert response.status_code == 200
-    assert "U+202E" in response.content.decode()
+    assert says in response.content.decode()
     laptop.refresh_from_db()
     assert laptop.name == "laptop"
+    event = AuditEvent.objects.get(code=EventCode.DEVICE_UPDATE)
+    assert (event.outcome, event.device_id) == (Outcome.REFUSED, laptop.ref.id)
 
 
 def test_the_confirm_page_names_what_stops_working(

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from audit.events import EventCode
+from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers.models import Gateway, GatewayEnrolmentToken, GatewayState
 from policies.models import Application, Publication
@@ -56,6 +56,8 @@ def test_the_token_is_not_shown_again(dave: User, sign_in: SignIn) -> None:
         ({"endpoint_port": "65536"}, "less than or equal to 65535"),
         ({"name": "gw1"}, "another gateway has this name"),
         ({"name": "a\u200bb"}, "U+200B"),
+        ({"name": "a\nb"}, "U+000A"),
+        ({"name": "a\x00b"}, "Null characters"),
     ],
 )
 def test_a_wrong_gateway_is_refused(
@@ -64,6 +66,9 @@ def test_a_wrong_gateway_is_refused(
     page = sign_in(dave).post(ADD, {**BERLIN, **changed}).content.decode()
     assert says in page
     assert list(Gateway.objects.all()) == [gw1]
+    event = AuditEvent.objects.get(outcome=Outcome.REFUSED)
+    assert event.code == EventCode.GATEWAY_CREATE
+    assert says in event.reason
 
 
 def test_another_token_ends_the_one_before(dave: User, sign_in: SignIn) -> None:
