@@ -229,9 +229,7 @@ def _spoken(prefix: IPNetwork, service: Service) -> Iterator[Destination]:
         yield Destination(prefix=prefix, protocol=Protocol.ANY, ports=None)
         return
     first, last = service.ports
-    ports = (
-        ALL_PORTS if service.ports == ANY_PORT else PortRange(first=first, last=last)
-    )
+    ports = PortRange(first=first, last=last)
     for number, protocol in ((TCP, Protocol.TCP), (UDP, Protocol.UDP)):
         if number in service.protocols:
             yield Destination(prefix=prefix, protocol=protocol, ports=ports)

@@ -8,9 +8,11 @@ refused as a whole rather than applied in part.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
+from policies.compiler.types import NEVER
 from policies.dialect import selectors
 from policies.dialect.document import (
     PolicyDocument,
@@ -19,11 +21,15 @@ from policies.dialect.document import (
     SelectorKind,
 )
 from policies.dialect.errors import (
+    PolicyError,
     Position,
     Problem,
     UnsupportedError,
     problem,
 )
+
+LONGEST: Final = timedelta(days=3653)
+"""Ten years."""
 
 _OWNED: Final = frozenset({SelectorKind.USER, SelectorKind.DOMAIN, SelectorKind.GROUP})
 _SELF: Final = (
@@ -60,6 +66,27 @@ def check_supported(document: PolicyDocument, *, egress: bool) -> None:
     ]
     if problems:
         raise UnsupportedError(problems)
+
+
+def check_dates(document: PolicyDocument, *, now: datetime) -> tuple[Problem, ...]:
+    """Return warnings about rules that have ended.
+
+    Raises:
+        PolicyError: a rule ends more than `LONGEST` ahead; such an end is a slip, and
+            what is meant to last is written without one.
+    """
+    far = [
+        problem(rule.position, f"{rule.name}: expires more than 10 years ahead")
+        for rule in document.rules
+        if rule.expires != NEVER and rule.expires - now > LONGEST
+    ]
+    if far:
+        raise PolicyError(far)
+    return tuple(
+        problem(rule.position, f"{rule.name}: has ended, it allows nothing")
+        for rule in document.rules
+        if rule.expires <= now
+    )
 
 
 def _unsupported(rule: Rule, *, egress: bool) -> Iterator[str]:
