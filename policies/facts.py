@@ -56,7 +56,7 @@ class Rows:
         """
         served = self.applications.get(gateway.pk, ())
         grants = sorted(
-            (_grant(row) for number in served for row in self.grants.get(number, ())),
+            (grant_of(row) for number in served for row in self.grants.get(number, ())),
             key=lambda grant: grant.id,
         )
         subjects = {grant.subject for grant in grants}
@@ -141,6 +141,23 @@ def destination_of(row: ApplicationDestination) -> types.Destination:
     )
 
 
+def grant_of(row: Grant) -> types.Grant:
+    """Return a stored grant as the compiler's value."""
+    # A check constraint says that there is exactly one subject.
+    subject = (
+        types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
+        if row.group_id is not None
+        else types.Subject(kind=types.SubjectKind.USER, id=row.user_id or 0)
+    )
+    return types.Grant(
+        id=row.pk,
+        subject=subject,
+        application_id=row.application_id,
+        not_before=row.not_before,
+        expires_at=row.expires_at or types.NEVER,
+    )
+
+
 def _people(grants: QuerySet[Grant]) -> QuerySet[User]:
     # Subqueries, not lists of ids: SQLite limits the parameters of a statement.
     named = grants.order_by().filter(user__isnull=False).values("user")
@@ -194,19 +211,3 @@ def _grouped(pairs: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return groups
-
-
-def _grant(row: Grant) -> types.Grant:
-    # A check constraint says that there is exactly one subject.
-    subject = (
-        types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
-        if row.group_id is not None
-        else types.Subject(kind=types.SubjectKind.USER, id=row.user_id or 0)
-    )
-    return types.Grant(
-        id=row.pk,
-        subject=subject,
-        application_id=row.application_id,
-        not_before=row.not_before,
-        expires_at=row.expires_at or types.NEVER,
-    )

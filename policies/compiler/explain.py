@@ -37,7 +37,6 @@ from policies.compiler.types import (
     Snapshot,
     SnapshotGrant,
     Subject,
-    SubjectKind,
 )
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -307,15 +306,16 @@ def policy_of_snapshot(snapshot: Snapshot, *, others: Iterable[Grant] = ()) -> P
 
 
 def holdings_in_snapshot(
-    snapshot: Snapshot, user_id: int, refusals: Mapping[int, Failure | None]
+    snapshot: Snapshot,
+    known: frozenset[Subject],
+    refusals: Mapping[int, Failure | None],
 ) -> tuple[Holding, ...]:
     """Return a person's devices as a snapshot lists them.
 
     `refusals` names the devices, each with the reason why it was no peer, where one
-    is known from elsewhere.
+    is known from elsewhere. So are the subjects of such a device: `known`.
     """
     peers = {peer.device_id: peer for peer in snapshot.peers}
-    own = Subject(kind=SubjectKind.USER, id=user_id)
     found = []
     for device_id, refusal in sorted(refusals.items()):
         peer = peers.get(device_id)
@@ -324,7 +324,7 @@ def holdings_in_snapshot(
             Holding(
                 device_id=device_id,
                 addresses=peer.addresses if peer else (),
-                subjects=frozenset({own, *subjects}),
+                subjects=frozenset(subjects) if peer else known,
                 expires_at=peer.expires_at if peer else BEGINNING,
                 refusal=(
                     None
@@ -397,6 +397,9 @@ def _presence(case: Case) -> Failure | None:
 def _membership(case: Case) -> Failure | None:
     """Ask whether the grant is for this device's owner."""
     held = case.holding.subjects if case.holding else case.asker.subjects
+    # A snapshot lists the members of what it grants, and no others.
+    if case.grant.id in case.policy.absent:
+        held |= case.asker.subjects
     if case.grant.subject not in held:
         return Failure(condition=Condition.NOT_MEMBER)
     return None

@@ -272,12 +272,12 @@ def past(
     refusals: dict[int, Failure | None],
     others: Iterable[Grant] = (),
 ) -> Explanation:
-    then = snapshot(company())
+    then, known = snapshot(company()), frozenset({subject(f"us_{user}")})
     who = Asker(
         user_id=user,
         is_enabled=True,
-        subjects=frozenset({subject(f"us_{user}")}),
-        holdings=holdings_in_snapshot(then, user, refusals),
+        subjects=known,
+        holdings=holdings_in_snapshot(then, known, refusals),
     )
     return explain(policy_of_snapshot(then, others=others), who, asked)
 
@@ -343,7 +343,7 @@ def test_the_verdict_is_that_of_the_compiled_snapshot(
             user_id=user,
             is_enabled=True,
             subjects=frozenset(),
-            holdings=holdings_in_snapshot(compiled, user, {number: None}),
+            holdings=holdings_in_snapshot(compiled, frozenset(), {number: None}),
         )
         then = explain(policy_of_snapshot(compiled), who, asked)
         assert [g.id for g in then.grants] == allowed

@@ -1,0 +1,194 @@
+"""Explanations in words and as JSON. Pure: what is said, not where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from policies.compiler.explain import NUMBERS, Condition
+from policies.compiler.types import NEVER, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from policies.compiler.explain import Candidate, Failure, Question
+    from policies.compiler.types import Destination, Grant
+    from policies.explanations import Answer, GatewayAnswer
+    from policies.history import Position
+
+SENTENCES: Final[Mapping[Condition, str]] = {
+    Condition.FORBIDDEN: "no grant can cover this destination and protocol",
+    Condition.LATERAL: "devices do not reach each other",
+    Condition.USER_DISABLED: "the person is disabled",
+    Condition.NO_DEVICE: "the person has no device",
+    Condition.DEVICE_REVOKED: "the device is revoked{since}",
+    Condition.DEVICE_NOT_ENROLLED: "the device is not enrolled{until}",
+    Condition.DEVICE_ABSENT: "the snapshot does not hold the device",
+    Condition.SESSION_ENDED: "the device's time here ended{at}",
+    Condition.NO_ADDRESS: "the device has no address of this IP version",
+    Condition.GRANT_ABSENT: "the snapshot does not hold the grant",
+    Condition.NOT_MEMBER: "it is for {subject}, who is somebody else",
+    Condition.NOT_BEGUN: "it begins{at}",
+    Condition.ENDED: "it ended{at}",
+    Condition.NOT_SERVED: "no application of this gateway: {application}",
+    Condition.WRONG_DESTINATION: "{application} is elsewhere{nearest}",
+    Condition.WRONG_PROTOCOL: "{application} takes another protocol{nearest}",
+    Condition.WRONG_PORT: "{application} listens on another port{nearest}",
+}
+"""What is said of each condition; a new one cannot be forgotten (a test looks)."""
+
+PROTOCOLS: Final = {number: protocol.value for protocol, number in NUMBERS.items()}
+
+
+def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -> str:
+    """Return in words what failed."""
+    subject, number = grant.subject.ref, f"ap_{grant.application_id}"
+    member = "not a member of the group {subject}" if subject.startswith("gr") else ""
+    template = SENTENCES[failure.condition]
+    if failure.condition is Condition.NOT_MEMBER and member:
+        template = member
+    return template.format(
+        subject=names.get(subject, subject),
+        application=names.get(number, number),
+        **_times(failure),
+        nearest=(
+            f"; the nearest is {destination_text(failure.nearest)}"
+            if failure.nearest
+            else ""
+        ),
+    )
+
+
+def general_sentence(failure: Failure) -> str:
+    """Return in words what failed whatever the grant."""
+    return SENTENCES[failure.condition].format(
+        subject="", application="", nearest="", **_times(failure)
+    )
+
+
+def destination_text(found: Destination) -> str:
+    """Return a destination as people write it."""
+    if found.ports is None:
+        what = "any protocol" if found.protocol is Protocol.ANY else found.protocol
+        return f"{found.prefix} {what}"
+    first, last = found.ports.first, found.ports.last
+    ports = f"{first}" if first == last else f"{first}-{last}"
+    return f"{found.prefix} {found.protocol}/{ports}"
+
+
+def question_text(question: Question) -> str:
+    """Return what is asked for: address, protocol and port."""
+    protocol = protocol_text(question.protocol)
+    port = "" if question.port is None else f"/{question.port}"
+    return f"{question.destination} {protocol}{port}"
+
+
+def protocol_text(number: int) -> str:
+    """Return the name of a protocol, or its number."""
+    return PROTOCOLS.get(number, str(number))
+
+
+def answer_output(found: Answer) -> dict[str, Any]:
+    """Return an answer as the API and the command say it."""
+    question = found.question
+    return {
+        "verdict": _verdict(is_allowed=found.is_allowed),
+        "person": {"id": found.person.ref.id, "name": str(found.person)},
+        "device": found.device
+        and {"id": found.device.ref.id, "name": found.device.name},
+        "destination": str(question.destination),
+        "protocol": protocol_text(question.protocol),
+        "port": question.port,
+        "at": question.at.isoformat(),
+        "source": "snapshots" if found.is_past else "policy",
+        "gateways": [_gateway_output(part, found.names) for part in found.gateways],
+    }
+
+
+def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, Any]:
+    told = part.explanation
+    gateway = part.gateway
+    enforces = part.enforces
+    return {
+        "gateway": gateway and {"id": gateway.ref.id, "name": gateway.name},
+        "verdict": _verdict(is_allowed=part.is_allowed) if told else "unknown",
+        "snapshot": _position_output(part.position),
+        "is_acknowledged": part.is_acknowledged,
+        "pending": _position_output(part.pending),
+        "enforces": None if enforces is None else _verdict(is_allowed=enforces),
+        "problem": part.problem,
+        "devices": [f"dv_{number}" for number in told.device_ids] if told else [],
+        "grants": [_grant_output(g, names) for g in told.grants] if told else [],
+        "failures": [
+            {**_failure_output(failure), "sentence": general_sentence(failure)}
+            for failure in (told.failures if told else ())
+        ],
+        "candidates": [
+            _candidate_output(candidate, names)
+            for candidate in (told.candidates if told else ())
+        ],
+    }
+
+
+def _candidate_output(candidate: Candidate, names: Mapping[str, str]) -> dict[str, Any]:
+    number = candidate.device_id
+    return {
+        **_grant_output(candidate.grant, names),
+        "device": None if number is None else f"dv_{number}",
+        "failures": [
+            {
+                **_failure_output(failure),
+                "sentence": failure_sentence(failure, candidate.grant, names),
+            }
+            for failure in candidate.failures
+        ],
+    }
+
+
+def _grant_output(grant: Grant, names: Mapping[str, str]) -> dict[str, Any]:
+    ref, subject, number = (
+        f"gt_{grant.id}",
+        grant.subject.ref,
+        f"ap_{grant.application_id}",
+    )
+    return {
+        "grant": {"id": ref, "name": names.get(ref, ref)},
+        "subject": {"id": subject, "name": names.get(subject, subject)},
+        "application": {"id": number, "name": names.get(number, number)},
+        "expires_at": None if grant.expires_at == NEVER else _moment(grant.expires_at),
+    }
+
+
+def _failure_output(failure: Failure) -> dict[str, Any]:
+    return {
+        "condition": failure.condition.value,
+        "at": failure.at and _moment(failure.at),
+        "nearest": failure.nearest and destination_text(failure.nearest),
+    }
+
+
+def _position_output(position: Position | None) -> dict[str, Any] | None:
+    return (
+        None
+        if position is None
+        else {
+            "epoch": position.epoch,
+            "generation": position.generation,
+            "since": _moment(position.since),
+        }
+    )
+
+
+def _times(failure: Failure) -> dict[str, str]:
+    if failure.at is None:
+        return {"at": "", "since": "", "until": ""}
+    said = f"{failure.at:%Y-%m-%d %H:%M:%S} UTC"
+    return {"at": f" at {said}", "since": f" since {said}", "until": f" before {said}"}
+
+
+def _verdict(*, is_allowed: bool) -> str:
+    return "allowed" if is_allowed else "denied"
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat()
