@@ -155,22 +155,22 @@ CATALOGUE: Final = {
         (EventCode.GRANT_END, "grant.end", "{target_label} ended"),
         (
             EventCode.ACCESS_REQUEST_CREATE,
-            "access_request.create",
+            "access.request.create",
             "{person_label} asked for {application_label}",
         ),
         (
             EventCode.ACCESS_REQUEST_REVIEW,
-            "access_request.review",
+            "access.request.review",
             "{actor_label} answered the request {target_label}",
         ),
         (
             EventCode.ACCESS_REQUEST_EXPIRE,
-            "access_request.expire",
+            "access.request.expire",
             "The request {target_label} ran out of time unanswered",
         ),
         (
             EventCode.ACCESS_REQUEST_CANCEL,
-            "access_request.cancel",
+            "access.request.cancel",
             "{actor_label} took back the request {target_label}",
         ),
         (

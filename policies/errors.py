@@ -37,3 +37,15 @@ class ApplicationInUseError(PolicyError):
 
 class SigningKeyError(SnapshotError):
     """The key that signs snapshots is absent, malformed, or readable by others."""
+
+
+class InvalidRequestError(PolicyError):
+    """What was asked for, or how it was answered, is out of its bounds."""
+
+
+class RequestConflictError(PolicyError):
+    """There is such a request already, or this one has been answered."""
+
+
+class ReviewRefusedError(PolicyError):
+    """Who answers may not: not an approver, or the requester."""

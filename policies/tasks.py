@@ -21,6 +21,16 @@ def report_lost_agents() -> None:
     services.report_lost_agents(now=_now())
 
 
+@shared_task(name="policies.tend_requests")
+def tend_requests() -> None:
+    """Let requests run out, and write to those who should know."""
+    now = _now()
+    services.expire_requests(now=now)
+    services.remind_approvers(now=now)
+    services.tell_requesters(now=now)
+    services.remind_of_ends(now=now)
+
+
 @shared_task(name="policies.clean_up")
 def clean_up() -> None:
     """Delete challenges and tokens past their use."""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off", ""})
@@ -55,8 +55,10 @@ def env_bool(name: str, *, default: bool = False) -> bool:
     raise ImproperlyConfigured(msg)
 
 
-def env_int(name: str, default: int, *, minimum: int = 0) -> int:
-    """Return a whole number of at least `minimum`."""
+def env_int(
+    name: str, default: int, *, minimum: int = 0, maximum: int | None = None
+) -> int:
+    """Return a whole number of at least `minimum`, and at most `maximum`."""
     value = os.environ.get(name)
     if value is None:
         return default
@@ -68,7 +70,19 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
     if number < minimum:
         msg = f"{name}={number} is below {minimum}"
         raise ImproperlyConfigured(msg)
+    if maximum is not None and number > maximum:
+        msg = f"{name}={number} is above {maximum}"
+        raise ImproperlyConfigured(msg)
     return number
+
+
+def env_choice(name: str, default: str, choices: Collection[str]) -> str:
+    """Return one of the words that are allowed."""
+    value = env_text(name, default)
+    if value not in choices:
+        msg = f"{name}={value!r} is not one of {', '.join(sorted(choices))}"
+        raise ImproperlyConfigured(msg)
+    return value
 
 
 def env_list(name: str, default: str = "") -> list[str]:

@@ -1,8 +1,8 @@
 """Revoking a person everywhere, in one transaction (DESIGN §3): never a queued task.
 
-In this order: the person is disabled; sessions, tokens, devices and keys end; every
-enrolled gateway gets a snapshot without them; what each gateway must then confirm is
-written down. When it commits, the gateways are woken before anything else happens.
+In this order: the person is disabled; sessions, tokens, devices, keys and requests end;
+every enrolled gateway gets a snapshot without them; what each gateway must then confirm
+is written down. When it commits, the gateways are woken before anything else happens.
 A gateway whose policy does not compile keeps nobody else waiting and still gets a
 snapshot without the person, reduced from its last; only one without any, or a portal
 without its signing key, leaves a part unconfirmed.
@@ -66,6 +66,9 @@ def revoke_user(
     tokens = accounts_services.revoke_tokens(user=user, now=now)
     devices = peers_services.revoke_devices_of(
         user=user, reason=EVERYWHERE, actor=actor, now=now
+    )
+    policies_services.cancel_requests_of(
+        user=user, reason="the person was revoked", actor=actor, now=now
     )
     policies_services.publish_snapshots(
         gateway_ids=[gateway.pk for gateway in gateways],

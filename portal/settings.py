@@ -16,6 +16,7 @@ from csp.constants import NONE, SELF
 from portal.env import (
     database,
     env_bool,
+    env_choice,
     env_int,
     env_list,
     env_secret,
@@ -53,6 +54,18 @@ PEERAGE_ENROLMENT_TOKEN_SECONDS = env_int(
 )
 PEERAGE_POOL_IPV4 = env_text("PEERAGE_POOL_IPV4", "100.64.0.0/16")
 PEERAGE_POOL_IPV6 = env_text("PEERAGE_POOL_IPV6", "fd5e:e4a6:e000::/64")
+PEERAGE_REQUEST_MAXIMUM_DAYS = env_int(
+    "PEERAGE_REQUEST_MAXIMUM_DAYS", 30, minimum=1, maximum=3650
+)
+PEERAGE_REQUEST_ANSWER_DAYS = env_int(
+    "PEERAGE_REQUEST_ANSWER_DAYS", 7, minimum=1, maximum=365
+)
+PEERAGE_REQUEST_REMINDER_HOURS = env_int(
+    "PEERAGE_REQUEST_REMINDER_HOURS", 24, minimum=1, maximum=8760
+)
+PEERAGE_REQUEST_END_NOTICE_HOURS = env_int(
+    "PEERAGE_REQUEST_END_NOTICE_HOURS", 24, minimum=1, maximum=8760
+)
 # What peers' API hands out but only the layer above it knows; names, because
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"
@@ -230,12 +243,43 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "tend-requests": {
+        "task": "policies.tend_requests",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "clean-up": {
         "task": "policies.clean_up",
         "schedule": 600.0,
         "options": {"expires": 600},
     },
 }
+
+# --- mail -------------------------------------------------------------------
+
+# Without a host nothing is sent; pages show everything that a mail would say.
+EMAIL_HOST = env_text("PEERAGE_MAIL_HOST", "")
+EMAIL_PORT = env_int("PEERAGE_MAIL_PORT", 587, minimum=1, maximum=65535)
+EMAIL_HOST_USER = env_text("PEERAGE_MAIL_USER", "")
+EMAIL_HOST_PASSWORD = env_secret("PEERAGE_MAIL_PASSWORD", "")
+PEERAGE_MAIL_SECURITY = env_choice(
+    "PEERAGE_MAIL_SECURITY", "starttls", {"starttls", "tls", "none"}
+)
+EMAIL_USE_TLS = PEERAGE_MAIL_SECURITY == "starttls"
+EMAIL_USE_SSL = PEERAGE_MAIL_SECURITY == "tls"
+# A mail server that hangs must not hold up the other jobs for long.
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_text(
+    "PEERAGE_MAIL_FROM", f"peerage@{urlsplit(PEERAGE_BASE_URL).hostname}"
+)
+EMAIL_SUBJECT_PREFIX = ""
+EMAIL_BACKEND = "django.core.mail.backends." + (
+    "smtp.EmailBackend"
+    if EMAIL_HOST
+    else "console.EmailBackend"
+    if env_bool("PEERAGE_MAIL_CONSOLE", default=DEBUG)
+    else "dummy.EmailBackend"
+)
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"

@@ -16,6 +16,24 @@ from policies.services.evidence import ingest_evidence
 from policies.services.grants import create_grant, end_grant
 from policies.services.publishing import publish_on_commit, publish_snapshots
 from policies.services.refusals import refuse_gateway_request
+from policies.services.reminders import (
+    remind_approvers,
+    remind_of_ends,
+    tell_requesters,
+)
+from policies.services.request_rules import update_request_rules
+from policies.services.requests import (
+    cancel_request,
+    cancel_requests_of,
+    end_requested_access,
+    expire_requests,
+    request_access,
+)
+from policies.services.reviews import (
+    approvals_needed,
+    approve_request,
+    refuse_request,
+)
 from policies.services.sweeps import (
     clean_up,
     report_lost_agents,
@@ -24,17 +42,29 @@ from policies.services.sweeps import (
 
 __all__ = [
     "DestinationInput",
+    "approvals_needed",
+    "approve_request",
+    "cancel_request",
+    "cancel_requests_of",
     "clean_up",
     "create_application",
     "create_grant",
     "delete_application",
     "end_grant",
+    "end_requested_access",
+    "expire_requests",
     "ingest_evidence",
     "publish_on_commit",
     "publish_snapshots",
     "record_acknowledgement",
     "refuse_gateway_request",
+    "refuse_request",
+    "remind_approvers",
+    "remind_of_ends",
     "report_lost_agents",
     "republish_due_snapshots",
+    "request_access",
+    "tell_requesters",
     "update_application",
+    "update_request_rules",
 ]

@@ -124,7 +124,7 @@ def delete_application(
     """Remove an application that was never granted to anybody.
 
     Raises:
-        ApplicationInUseError: a grant names it, even one that has ended.
+        ApplicationInUseError: a grant names it, even one that has ended, or a request.
     """
     ref = application.ref
     try:
@@ -133,6 +133,12 @@ def delete_application(
                 msg = (
                     f"{application} was granted, and the log speaks of it; end its"
                     " grants and take it off its gateways instead"
+                )
+                raise ApplicationInUseError(msg)
+            if application.requests.exists():
+                msg = (
+                    f"somebody asked for {application}, and the log speaks of it; take"
+                    " it off its gateways instead"
                 )
                 raise ApplicationInUseError(msg)
             affected = [*application.gateways.values_list("pk", flat=True)]

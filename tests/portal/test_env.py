@@ -37,6 +37,21 @@ def test_number_refuses_nonsense(monkeypatch: pytest.MonkeyPatch, text: str) -> 
         env.env_int("PEERAGE_X", 7)
 
 
+def test_number_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEERAGE_X", "9")
+    assert env.env_int("PEERAGE_X", 7, maximum=9) == 9
+    for bounds in ({"maximum": 8}, {"minimum": 10}):
+        with pytest.raises(ImproperlyConfigured):
+            env.env_int("PEERAGE_X", 7, **bounds)
+
+
+def test_choice_is_one_of_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEERAGE_X", "tls")
+    assert env.env_choice("PEERAGE_X", "none", {"tls", "none"}) == "tls"
+    with pytest.raises(ImproperlyConfigured, match="not one of none, ssl"):
+        env.env_choice("PEERAGE_X", "none", {"ssl", "none"})
+
+
 def test_missing_secret_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PEERAGE_X", raising=False)
     with pytest.raises(ImproperlyConfigured):
