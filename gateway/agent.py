@@ -3,6 +3,7 @@
 * poller: long poll → engine → acknowledgement queue
 * acknowledger: sends acknowledgements, oldest first, until they are taken
 * renewer: keeps the gate open every 15 seconds, and cuts flows when a grant ends
+* watcher: ends everything, closed, when the table or the interface is gone
 * collector: kernel events → spool, every 200 ms durable
 * uploader: spool → portal
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 RENEW_SECONDS: Final = 15.0
 UPLOAD_SECONDS: Final = 5.0
+WATCH_SECONDS: Final = 1.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 MAX_WAITING: Final = 1000
@@ -117,6 +119,7 @@ class Agent:
             self._poll,
             self._acknowledge,
             self._renew,
+            self._watch,
             self._upload,
         ):
             name = target.__name__.strip("_")
@@ -229,6 +232,10 @@ class Agent:
             self._wake_renewer.clear()
             if end is not None and end <= self._clock.now():
                 log.info("ended grants or sessions: flows_cut=%d", self._engine.sweep())
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self._engine.watch(WATCH_SECONDS)
 
     def _collect(self) -> None:
         while not self._stop.is_set():

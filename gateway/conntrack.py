@@ -110,8 +110,12 @@ def parse_tuple(data: bytes) -> FlowTuple | None:
     )
 
 
-def list_entries(marks: Collection[int] | None = None) -> list[Entry]:
+def list_entries(
+    marks: Collection[int] | None = None, *, unmarked: bool = False
+) -> list[Entry]:
     """Return the entries of these devices, or of all devices (any mark but 0).
+
+    `unmarked` adds what no rule of ours has seen begin.
 
     Raises:
         NetlinkError: the kernel refused the dump.
@@ -124,7 +128,7 @@ def list_entries(marks: Collection[int] | None = None) -> list[Entry]:
         return [
             entry
             for entry in _dump(netlink, b"")
-            if entry.mark and (marks is None or entry.mark in marks)
+            if (entry.mark or unmarked) and (marks is None or entry.mark in marks)
         ]
 
 

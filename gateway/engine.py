@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -37,40 +36,16 @@ from gateway.reconcile import (
 )
 from gateway.store import Store
 from gateway.trust import Held, Judge
-from gateway.types import FlowTuple, InterfaceState
+from gateway.types import FlowTuple, InterfaceState, Timings
 from gateway.view import View, view_of
 from policies.compiler.holdings import holdings_digest
-from policies.compiler.nftables import closed_text, live_text
+from policies.compiler.nftables import base_text, closed_text, live_text
 from policies.compiler.types import IPNetwork, Snapshot
 
 log = logging.getLogger(__name__)
 
 LIVE_SECONDS: Final = 60
 ERROR_LENGTH: Final = 250
-
-
-@dataclass(slots=True)
-class Timings:
-    """Milliseconds of each part of one application, and the flows it cut."""
-
-    verify_ms: float = 0.0
-    persist_ms: float = 0.0
-    nftables_ms: float = 0.0
-    wireguard_ms: float = 0.0
-    conntrack_ms: float = 0.0
-    total_ms: float = 0.0
-    flows_cut: int = field(default=0)
-
-    def document(self) -> dict[str, float]:
-        """Return the milliseconds as an acknowledgement carries them."""
-        return {
-            "verify_ms": round(self.verify_ms, 3),
-            "persist_ms": round(self.persist_ms, 3),
-            "nftables_ms": round(self.nftables_ms, 3),
-            "wireguard_ms": round(self.wireguard_ms, 3),
-            "conntrack_ms": round(self.conntrack_ms, 3),
-            "total_ms": round(self.total_ms, 3),
-        }
 
 
 class Observer(Protocol):
@@ -211,8 +186,7 @@ class Engine:
             KernelError: the interface or the table is gone; only a new start helps.
         """
         with self._lock:
-            if not self._kernel.is_present():
-                raise KernelError(f"the interface {self._kernel.interface} is gone")
+            self.check()
             left = self.seconds_left()
             may = (
                 is_healthy
@@ -228,6 +202,27 @@ class Engine:
                 seconds = min(LIVE_SECONDS, int(left))
                 self._kernel.run(live_text(self._kernel.interface, seconds))
             return may
+
+    def watch(self, seconds: float) -> None:
+        """Wait until the ruleset changes, `seconds` at most, then `check`."""
+        self._kernel.wait_for_change(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """Find that the interface and the table still stand.
+
+        Without a table everything passes: an empty one that is closed comes first.
+
+        Raises:
+            KernelError: the interface or the table is gone; only a new start helps.
+        """
+        with self._lock:
+            interface = self._kernel.interface
+            if not self._kernel.is_guarded():
+                self._kernel.run(base_text(interface))
+                raise KernelError(f"the table of {interface} was gone: is closed now")
+            if not self._kernel.is_present():
+                raise KernelError(f"the interface {interface} is gone")
 
     def next_end(self) -> datetime | None:
         """Return when the next grant or session ends, or None."""

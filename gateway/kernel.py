@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
 from gateway.errors import WireGuardError
-from gateway.netfilter import Nftables, set_switches
+from gateway.netfilter import Changes, Nftables, has_table, set_switches
 from gateway.types import Entry, InterfaceState, PeerMap
 from gateway.wireguard import WireGuard
 from policies.compiler.holdings import Holdings, holdings_from_nft
@@ -36,6 +36,12 @@ class Kernel(Protocol):
 
     def is_present(self) -> bool:
         """Return whether the interface still exists."""
+
+    def is_guarded(self) -> bool:
+        """Return whether the table still exists."""
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Return when somebody changed the ruleset, or after `seconds`."""
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""
@@ -62,7 +68,7 @@ class Kernel(Protocol):
         """Route these prefixes into the tunnel."""
 
     def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
-        """Return the flows of these devices, or of all."""
+        """Return the flows of these devices, or every flow of this machine."""
 
     def cut(self, entries: Sequence[Entry]) -> int:
         """Cut these flows; return how many there still were."""
@@ -79,6 +85,7 @@ class LinuxKernel:
         self._writer = Nftables()
         # Listing a large table takes long; changes must not wait for it.
         self._reader = Nftables()
+        self._changes = Changes()
 
     def prepare(self, *, private_key: str) -> None:
         """Load the closed table first; only then forward, and bring the tunnel up.
@@ -95,6 +102,14 @@ class LinuxKernel:
     def is_present(self) -> bool:
         """Return whether the interface still exists: wireguard-go may have died."""
         return links.exists(self.interface)
+
+    def is_guarded(self) -> bool:
+        """Return whether the table still exists: somebody may have flushed it."""
+        return has_table(table_name(self.interface))
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Return when somebody changed the ruleset, or after `seconds`."""
+        self._changes.wait(seconds)
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""
@@ -141,8 +156,8 @@ class LinuxKernel:
             links.add_route(self.interface, prefix)
 
     def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
-        """Return the flows of these devices, or of all."""
-        return conntrack.list_entries(devices)
+        """Return the flows of these devices, or every flow of this machine."""
+        return conntrack.list_entries(devices, unmarked=devices is None)
 
     def cut(self, entries: Sequence[Entry]) -> int:
         """Cut these flows; return how many there still were."""
@@ -152,6 +167,7 @@ class LinuxKernel:
         """Let go of libnftables; everything in the kernel stays as it is."""
         self._writer.close()
         self._reader.close()
+        self._changes.close()
 
     @property
     def _table(self) -> str:

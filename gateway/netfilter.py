@@ -2,6 +2,7 @@
 
 * One call of `Nftables.run` is one transaction: all of it, or nothing.
 * The text comes from `policies.compiler.nftables`; nothing is composed here.
+* Whoever changes the ruleset is noticed at once, by the kernel's own word.
 * libnftables is loaded by ctypes: a change of one device costs 0.4 ms, where
   starting the `nft` program costs 20.
 """
@@ -10,15 +11,22 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import json
+import select
 import threading
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.errors import KernelError, NftablesError
+from gateway.errors import KernelError, NetlinkError, NftablesError
+from gateway.netlink import NETLINK_NETFILTER, NFGENMSG, NetlinkSocket, attribute
 
 OUTPUT_JSON: Final = 1 << 4
 SONAME: Final = "libnftables.so.1"
+CHANGES_GROUP: Final = 7  # NFNLGRP_NFTABLES
+GET_TABLE: Final = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
+TABLE_NAME: Final = 1  # NFTA_TABLE_NAME
+INET: Final = 1  # NFPROTO_INET
 
 SWITCHES: Final = (
     # Counters and start times of a flow: both off by default, both evidence.
@@ -112,6 +120,51 @@ class Nftables:
             message = error.decode(errors="replace").strip() or f"error {code}"
             raise NftablesError(f"nftables refused the transaction: {message}")
         return output.decode()
+
+
+class Changes:
+    """The kernel's announcements that somebody changed the ruleset."""
+
+    def __init__(self) -> None:
+        """Subscribe."""
+        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+        self._socket.join(CHANGES_GROUP)
+        self._socket.set_blocking(blocking=False)
+
+    def wait(self, seconds: float) -> None:
+        """Return when something changed, or after `seconds`."""
+        if select.select([self._socket], [], [], seconds)[0]:
+            self._drain()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._socket.close()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._socket.receive()
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                # What was lost was a change, too.
+                if exc.errno != errno.ENOBUFS:
+                    raise
+
+
+def has_table(name: str) -> bool:
+    """Return whether the kernel has an `inet` table of that name.
+
+    Raises:
+        NetlinkError: it does not say.
+    """
+    payload = NFGENMSG.pack(INET, 0, 0)
+    payload += attribute(TABLE_NAME, name.encode("ascii") + b"\0")
+    with NetlinkSocket(NETLINK_NETFILTER) as netlink:
+        number = netlink.send(((GET_TABLE, 0, payload),))[0]
+    if number not in {0, errno.ENOENT}:
+        raise NetlinkError(number, f"table {name}")
+    return not number
 
 
 def set_switches(root: Path = Path("/proc/sys")) -> None:

@@ -158,12 +158,15 @@ def flows_to_cut(
 ) -> list[Entry]:
     """Return the flows from `pools` that `snapshot` would not let begin at `now`.
 
-    `pools` keeps foreign entries with a mark of their own out of it.
+    `pools` keeps foreign entries with a mark of their own out of it. Nothing begins
+    towards a device: what did, and what has no mark, began while no table stood.
     """
     ours, views = tuple(pools), dict[int, Snapshot]()
     found = []
     for entry in entries:
         if not any(entry.tuple.source in pool for pool in ours):
+            if any(entry.tuple.destination in pool for pool in ours):
+                found.append(entry)
             continue
         if entry.mark not in views:
             views[entry.mark] = view_of(snapshot, entry.mark)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -115,10 +116,19 @@ class FakeKernel:
     refuses_transactions: bool = False
     refuses_peers: bool = False
     is_gone: bool = False
+    is_flushed: bool = False
 
     def is_present(self) -> bool:
         """Return whether the interface exists."""
         return not self.is_gone
+
+    def is_guarded(self) -> bool:
+        """Return whether the table exists."""
+        return not self.is_flushed
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Let a moment pass."""
+        time.sleep(min(seconds, 0.01))
 
     def prepare(self, *, private_key: str) -> None:
         """Note it."""

@@ -10,12 +10,14 @@ import pytest
 
 from gateway.agent import Agent, Backoff, SystemClock
 from gateway.engine import Engine
+from gateway.errors import KernelError
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.spool import Spool
 from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import Entry, Logged, Overrun
+from policies.compiler.nftables import base_text
 from tests.gateway.fakes import (
     LEASE,
     FakeEvents,
@@ -150,6 +152,16 @@ def test_a_thread_that_fails_ends_the_agent_loudly(bench: Bench) -> None:
     bench.events.fails = True
     with pytest.raises(OSError, match="gone"):
         bench.agent.wait()
+
+
+def test_a_flushed_ruleset_is_closed_and_ends_the_agent_loudly(bench: Bench) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation)
+    bench.kernel.is_flushed = True
+    with pytest.raises(KernelError, match="closed now"):
+        bench.agent.wait()
+    assert base_text("wg0") in [text for _, text in bench.kernel.done]
 
 
 def test_stopping_leaves_the_gate_to_the_kernel(bench: Bench) -> None:

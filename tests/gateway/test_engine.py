@@ -16,6 +16,7 @@ from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import FlowTuple
 from gateway.view import View
+from policies.compiler.nftables import base_text
 from policies.compiler.types import Facts
 from tests.gateway.fakes import LEASE, FakeClock, FakeKernel, FakePortal, entry, tcp
 from tests.gateway.world import ALICE, BOB, NOW, facts, signer, snapshot, without
@@ -234,6 +235,14 @@ def test_an_interface_that_is_gone_needs_a_new_start(bench: Bench) -> None:
     bench.kernel.is_gone = True
     with pytest.raises(KernelError, match="wg0 is gone"):
         bench.engine.renew(is_healthy=True)
+
+
+def test_a_table_that_is_gone_is_closed_before_anything_else(bench: Bench) -> None:
+    bench.receive(1)
+    bench.kernel.is_flushed = True
+    with pytest.raises(KernelError, match="the table of wg0 was gone"):
+        bench.engine.check()
+    assert bench.kernel.done[-1] == ("nft", base_text("wg0"))
 
 
 def test_a_disk_that_refuses_the_snapshot_changes_nothing(

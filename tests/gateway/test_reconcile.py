@@ -203,6 +203,22 @@ def test_foreign_flows_with_a_mark_are_not_ours_to_cut() -> None:
     assert flows_to_cut([foreign], snapshot(), pools=facts().pools, now=NOW) == []
 
 
+def test_a_flow_that_no_rule_saw_begin_is_cut() -> None:
+    unmarked = entry(1, 0, tcp(ALICE))
+    cut = flows_to_cut([unmarked], snapshot(), pools=facts().pools, now=NOW)
+    assert cut == [unmarked]
+
+
+@pytest.mark.parametrize("mark", [0, ALICE])
+def test_a_flow_that_began_towards_a_device_is_cut(mark: int) -> None:
+    asked = tcp(ALICE)
+    back = replace(asked, source=asked.destination, destination=asked.source)
+    inbound = entry(1, mark, back)
+    assert flows_to_cut([inbound], snapshot(), pools=facts().pools, now=NOW) == [
+        inbound
+    ]
+
+
 def test_a_flow_outlives_its_grant_only_until_it_is_judged() -> None:
     ends = NOW + timedelta(seconds=5)
     short = changed(grants=(grant(9, facts().grants[0].subject, 3, end=ends),))

@@ -21,6 +21,7 @@ from typing import Final
 
 from gateway.agent import SystemClock
 from gateway.conntrack import list_entries
+from gateway.errors import KernelError
 from gateway.netfilter import Nftables
 from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.nftables import live_text
@@ -248,6 +249,39 @@ def session_end() -> Facts:
         }
 
 
+def flushed() -> Facts:
+    """Flush the ruleset by hand, and open what is forbidden while nobody guards."""
+    with world() as gateway:
+        alice = Stream("alice", "10.50.0.10")
+        before = fetch("alice", "10.50.0.11", 6, seconds=1)
+        begun = time.monotonic()
+        gateway.kernel.run("flush ruleset")
+        ended = ""
+        try:
+            gateway.agent.wait()
+        except KernelError as exc:
+            ended = str(exc)
+        closed_after_ms = (time.monotonic() - begun) * 1000
+        closed = fetch("alice", "10.50.0.11", 6, seconds=1)
+        gateway.stop()
+        # Without an agent nothing closes: what begins now must not live on.
+        gateway.kernel.run("flush ruleset")
+        smuggled = Stream("alice", "10.50.0.11")
+        gateway.kernel.prepare(private_key=gateway.private)
+        gateway.build()
+        gateway.agent.start()
+        until(lambda: fetch("bob", "10.50.0.10", 5), "the gate to open", 15)
+        return {
+            "before": before,
+            "ended": ended,
+            "closed_after_ms": closed_after_ms,
+            "closed": closed,
+            "smuggled_got": smuggled.got,
+            "smuggled_runs": smuggled.is_running(),
+            "alice_runs": alice.is_running(),
+        }
+
+
 def program() -> Facts:
     """Run the program itself: enroll, run, status, SIGTERM, over real HTTP."""
     lab.prepare()
@@ -342,6 +376,7 @@ SCENARIOS: Final[dict[str, Callable[[], Facts]]] = {
         closed,
         session_end,
         planted,
+        flushed,
         program,
     )
 }
