@@ -226,14 +226,16 @@ def _flow(
 
 def _plain(value: Mapping[str, object]) -> Mapping[str, object]:
     # Records are flat; anything nested would be an attack on whoever reads them.
+    flat: dict[str, str | int | None] = {}
     for name, item in value.items():
         if not isinstance(item, str | int | None):
             msg = f"{name} is neither text nor an integer"
             raise SnapshotFormatError(msg)
-    if len(canonical_json(value)) > MAX_RECORD_BYTES:
+        flat[name] = item
+    if len(canonical_json(flat)) > MAX_RECORD_BYTES:
         msg = f"longer than {MAX_RECORD_BYTES} bytes"
         raise SnapshotFormatError(msg)
-    return value
+    return flat
 
 
 def _excerpt(value: Mapping[str, object]) -> str:
