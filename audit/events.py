@@ -72,6 +72,7 @@ class EventCode(StrEnum):
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
     REFUSALS_SUPPRESSED = "AU010"
+    POLICY_QUERY = "AU011"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
     CLIENT_AUTHORIZE = "ID014"
@@ -234,6 +235,11 @@ CATALOGUE: Final = {
             EventCode.REFUSALS_SUPPRESSED,
             "audit.refusals.suppress",
             "So many were refused that the rest was only counted",
+        ),
+        (
+            EventCode.POLICY_QUERY,
+            "policy.query",
+            "{actor_label} asked who may reach what",
         ),
         (
             EventCode.REVOCATION_REQUEST,
