@@ -58,6 +58,8 @@ class FakePortal:
         self.records: list[dict[str, object]] = []
         self.is_reachable = True
         self.receipts_back = 0
+        self.forced: Snapshot | None = None
+        """Answered at once, whatever the gateway holds: a portal that lies."""
         self._wait = wait
         self._news = threading.Condition()
         self._snapshot: Snapshot | None = None
@@ -73,13 +75,13 @@ class FakePortal:
         del epoch
         with self._news:
             self._news.wait_for(lambda: self._generation() > after, self._wait)
-            snapshot = self._snapshot
+            snapshot = self.forced or self._snapshot
         if snapshot is None or not self.is_reachable:
             raise PortalUnreachableError("nobody answers")
         now = self.clock.now() if self.clock else snapshot.issued
         return Answer(
             snapshot=self.signer.snapshot(snapshot)
-            if snapshot.generation > after
+            if snapshot.generation > after or self.forced
             else None,
             lease=self.signer.lease(snapshot, issued=now, seconds=self.lease_seconds),
         )

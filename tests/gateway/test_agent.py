@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_a_revocation_reaches_the_kernel_and_its_flow_is_told_as_revoked(
     closed = [r for r in bench.portal.records if r["kind"] == "close"][-1]
     assert closed["reason"] == "revoked"
     assert bench.portal.acknowledgements[-1]["flows_cut"] == 1
+
+
+LIES: dict[str, tuple[dict[str, object], str]] = {
+    "another gateway": ({"audience": "gw_2"}, "it is for 'gw_2', not 'gw_1'"),
+    "older generation": ({"generation": 1}, "generation 1 is older than 2"),
+    "another deployment": ({"deployment": "elsewhere"}, "of deployment 'elsewhere'"),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), LIES.values(), ids=LIES.keys())
+def test_a_snapshot_not_for_here_and_now_changes_nothing_and_is_told_once(
+    bench: Bench, change: dict[str, object], says: str
+) -> None:
+    bench.portal.publish(snapshot(2, now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 2)
+    before = dict(bench.kernel.held)
+    lie = snapshot(3, of=without([ALICE], facts()), now=bench.clock.now())
+    bench.portal.forced = replace(lie, **change)  # type: ignore[arg-type]
+    until(lambda: any(a["error"] for a in bench.portal.acknowledgements))
+    time.sleep(0.6)
+    [error] = [str(a["error"]) for a in bench.portal.acknowledgements if a["error"]]
+    assert error.startswith("refused: ")
+    assert says in error
+    assert (bench.engine.generation, bench.kernel.held) == (2, before)
 
 
 def test_a_refused_snapshot_is_reported_once_and_recovery_too(bench: Bench) -> None:
