@@ -228,7 +228,7 @@ class _Parser:
                 value.comma = False
                 break
             self.expect(
-                ",", f"after {kind.value[3:]} value (expecting ',' or '{closing}')"
+                ",", f"after {kind.value.split()[-1]} value (expecting ',' or '{closing}')"
             )
             value.comma = True
             before = self.extra()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
 from pathlib import Path
@@ -69,7 +69,7 @@ def site(name: str, node: Mapping[str, Any]) -> Site:
     )
 
 
-def delivered(rules: Any) -> Meaning:
+def delivered(rules: Sequence[Mapping[str, Any]] | None) -> Meaning:
     """Return the meaning of a delivered packet filter."""
     boxes: defaultdict[tuple[Family, int], list[Box]] = defaultdict(list)
     for rule in rules or ():

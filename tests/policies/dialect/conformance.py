@@ -76,8 +76,13 @@ def outcome(capture: Capture) -> Outcome:
             return Outcome(capture, Result.WRONGLY_REFUSED, exc.message)
         same = exc.message == capture.message
         return Outcome(capture, Result.REJECTED, _reason(exc.message), same)
+    return _tried(capture, document)
+
+
+def _tried(capture: Capture, document: PolicyDocument) -> Outcome:
+    """Return what becomes of a policy that reads well: its tests, then its meaning."""
     reports = run_tests(document, capture.directory, now=NOW)
-    if any(report.problems for report in reports):
+    if any(found.problems for found in reports):
         if not capture.is_rejected:
             return Outcome(capture, Result.WRONGLY_REFUSED, FAILED)
         return Outcome(capture, Result.REJECTED, FAILED, capture.message == FAILED)
@@ -138,7 +143,9 @@ def report() -> tuple[str, bool]:
     ]
     for what in ("gateway", "other node", "snapshot"):
         good = parts[what, True]
-        lines.append(f"  {what + ' filters':18}{good + parts[what, False]:5}   equal {good}")
+        lines.append(
+            f"  {what + ' filters':18}{good + parts[what, False]:5}   equal {good}"
+        )
     for result in Result:
         reasons = Counter(o.reason for o in found if o.result is result)
         if result in {Result.PASSED, Result.FAILED}:

@@ -167,11 +167,12 @@ def _meaning(snapshot: Snapshot) -> Meaning:
                 ports = (first % 65536, last % 65536)
                 protocol = first // 65536 if axis is Axis.PORT else first
                 boxes[family, protocol] += (
-                    Box((int(a), int(a)), span, ports if axis is Axis.PORT else ANY_PORT)
+                    Box(
+                        (int(a), int(a)), span, ports if axis is Axis.PORT else ANY_PORT
+                    )
                     for a in holders[grant.subject]
                     if address_family(a) == family
                     for found in destination_ranges(destination)
                     for span in _allowed(family, found)
                 )
     return canonical(boxes)
-
