@@ -9,8 +9,10 @@ it even when nobody else acts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
+from typing import TypeAlias
 
 from policies.compiler.errors import UnknownReferenceError
 from policies.compiler.types import (
@@ -19,6 +21,7 @@ from policies.compiler.types import (
     Device,
     Facts,
     Grant,
+    IPAddress,
     Peer,
     Snapshot,
     SnapshotGrant,
@@ -29,6 +32,9 @@ from policies.compiler.types import (
     sorted_networks,
 )
 from policies.compiler.validate import check_snapshot
+
+_Held: TypeAlias = Mapping[int, Sequence[int]]
+"""The granted subjects that each person is, by their place among all of them."""
 
 
 def compile_snapshot(
@@ -43,9 +49,10 @@ def compile_snapshot(
     """
     grants = live_grants(facts, now=now)
     applications = {application.id: application for application in facts.applications}
-    subjects_of = _subjects_of_users(facts)
-    ends = _ends(grants)
-    devices = tuple(_live_devices(facts, subjects_of, ends, now=now))
+    ends = ends_of_subjects(grants)
+    granted = sorted(ends)
+    held = _held(facts, granted)
+    devices = _live_devices(facts, held, now=now)
     snapshot = Snapshot(
         deployment=facts.deployment,
         audience=f"gw_{facts.gateway_id}",
@@ -54,13 +61,13 @@ def compile_snapshot(
         issued=now,
         listen_port=facts.listen_port,
         pools=sorted_networks(facts.pools),
-        peers=tuple(_peer(device, subjects_of, ends) for device in devices),
-        subjects=_subjects(devices, subjects_of, ends),
+        peers=_peers(devices, held, [ends[subject] for subject in granted]),
+        subjects=_members(devices, held, granted),
         applications=tuple(
-            _application(applications, identifier)
+            application_of(applications, identifier)
             for identifier in sorted({grant.application_id for grant in grants})
         ),
-        grants=tuple(_snapshot_grant(grant) for grant in grants),
+        grants=tuple(map(snapshot_grant, grants)),
         revoked_keys=tuple(sorted(set(facts.revoked_keys))),
     )
     check_snapshot(snapshot)
@@ -75,11 +82,8 @@ def next_change(facts: Facts, *, now: datetime) -> datetime | None:
         if grant.not_before < grant.expires_at
         for moment in (grant.not_before, grant.expires_at)
     }
-    subjects_of = _subjects_of_users(facts)
-    ends = _ends(live_grants(facts, now=now))
-    moments.update(
-        device.expires_at for device in _live_devices(facts, subjects_of, ends, now=now)
-    )
+    held = _held(facts, sorted(ends_of_subjects(live_grants(facts, now=now))))
+    moments.update(d.expires_at for d in _live_devices(facts, held, now=now))
     return min((m for m in moments if now < m < NEVER), default=None)
 
 
@@ -104,18 +108,7 @@ def subjects_of_user(facts: Facts, user_id: int) -> frozenset[Subject]:
     )
 
 
-def _subjects_of_users(facts: Facts) -> Mapping[int, frozenset[Subject]]:
-    """Return, for each owner of a device, the subjects it is."""
-    found: defaultdict[int, set[Subject]] = defaultdict(set)
-    for device in facts.devices:
-        found[device.user_id].add(Subject(kind=SubjectKind.USER, id=device.user_id))
-    for user, group in facts.memberships:
-        if user in found:
-            found[user].add(Subject(kind=SubjectKind.GROUP, id=group))
-    return {user: frozenset(subjects) for user, subjects in found.items()}
-
-
-def _ends(grants: Iterable[Grant]) -> Mapping[Subject, datetime]:
+def ends_of_subjects(grants: Iterable[Grant]) -> Mapping[Subject, datetime]:
     """Return, for each granted subject, when the last of its grants ends."""
     ends: dict[Subject, datetime] = {}
     for grant in grants:
@@ -125,58 +118,31 @@ def _ends(grants: Iterable[Grant]) -> Mapping[Subject, datetime]:
     return ends
 
 
-def _live_devices(
-    facts: Facts,
-    subjects_of: Mapping[int, frozenset[Subject]],
-    ends: Mapping[Subject, datetime],
-    *,
-    now: datetime,
-) -> Iterable[Device]:
-    """Return the devices that become peers, by id."""
-    revoked = frozenset(facts.revoked_keys)
-    for device in sorted(facts.devices, key=lambda device: device.id):
-        if device.public_key in revoked or device.expires_at <= now:
-            continue
-        if not ends.keys().isdisjoint(subjects_of[device.user_id]):
-            yield device
-
-
-def _peer(
-    device: Device,
-    subjects_of: Mapping[int, frozenset[Subject]],
-    ends: Mapping[Subject, datetime],
-) -> Peer:
-    """Return a device as the gateway sees it."""
-    last = max(ends[s] for s in subjects_of[device.user_id] if s in ends)
+def peer_of(device: Device, last: datetime) -> Peer:
+    """Return a device as the gateway sees it, its last grant ending at `last`."""
     return Peer(
         device_id=device.id,
         public_key=device.public_key,
-        addresses=tuple(sorted(device.addresses, key=lambda a: (a.version, int(a)))),
+        addresses=sorted_addresses(device.addresses),
         expires_at=min(device.expires_at, last),
     )
 
 
-def _subjects(
-    devices: Iterable[Device],
-    subjects_of: Mapping[int, frozenset[Subject]],
-    granted: Iterable[Subject],
-) -> tuple[SubjectMembers, ...]:
-    """Return every granted subject with its devices; a group may have none."""
-    members: dict[Subject, list[int]] = {subject: [] for subject in sorted(granted)}
-    for device in devices:
-        for subject in subjects_of[device.user_id]:
-            if subject in members:
-                members[subject].append(device.id)
-    return tuple(
-        SubjectMembers(subject=subject, device_ids=tuple(sorted(ids)))
-        for subject, ids in members.items()
-    )
+def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    """Return addresses in order, IPv4 first."""
+    if len(addresses) == 1:
+        return addresses
+    return tuple(sorted(addresses, key=lambda a: (a.version, int(a))))
 
 
-def _application(
+def application_of(
     applications: Mapping[int, Application], identifier: int
 ) -> Application:
-    """Return a granted application with its destinations in order."""
+    """Return a granted application with its destinations in order.
+
+    Raises:
+        UnknownReferenceError: this gateway does not serve it.
+    """
     if identifier not in applications:
         msg = f"ap_{identifier} is granted but not served by this gateway"
         raise UnknownReferenceError(msg)
@@ -186,11 +152,64 @@ def _application(
     return Application(id=identifier, destinations=tuple(ordered))
 
 
-def _snapshot_grant(grant: Grant) -> SnapshotGrant:
+def snapshot_grant(grant: Grant) -> SnapshotGrant:
     """Return a live grant as the snapshot lists it."""
     return SnapshotGrant(
         id=grant.id,
         subject=grant.subject,
         application_id=grant.application_id,
         expires_at=grant.expires_at,
+    )
+
+
+def _held(facts: Facts, granted: Sequence[Subject]) -> _Held:
+    """Return who is at least one of the granted subjects, and which, by place."""
+    places = {(subject.kind, subject.id): n for n, subject in enumerate(granted)}
+    held: defaultdict[int, list[int]] = defaultdict(list)
+    groups: dict[int, int] = {}
+    for (kind, number), place in places.items():
+        if kind is SubjectKind.USER:
+            held[number].append(place)
+        else:
+            groups[number] = place
+    for user, group in set(facts.memberships):
+        if group in groups:
+            held[user].append(groups[group])
+    return held
+
+
+def _live_devices(facts: Facts, held: _Held, *, now: datetime) -> Sequence[Device]:
+    """Return the devices that become peers, by id."""
+    revoked = frozenset(facts.revoked_keys)
+    return sorted(
+        (
+            device
+            for device in facts.devices
+            if device.user_id in held
+            and device.public_key not in revoked
+            and now < device.expires_at
+        ),
+        key=attrgetter("id"),
+    )
+
+
+def _peers(
+    devices: Iterable[Device], held: _Held, ends: Sequence[datetime]
+) -> tuple[Peer, ...]:
+    """Return devices as the gateway sees them."""
+    last = {user: max(ends[n] for n in places) for user, places in held.items()}
+    return tuple(peer_of(device, last[device.user_id]) for device in devices)
+
+
+def _members(
+    devices: Iterable[Device], held: _Held, granted: Sequence[Subject]
+) -> tuple[SubjectMembers, ...]:
+    """Return every granted subject with its devices; a group may have none."""
+    members: list[list[int]] = [[] for _ in granted]
+    for device in devices:
+        for place in held[device.user_id]:
+            members[place].append(device.id)
+    return tuple(
+        SubjectMembers(subject=subject, device_ids=tuple(ids))
+        for subject, ids in zip(granted, members, strict=True)
     )

@@ -1,7 +1,9 @@
 """The ruleset of one gateway: destination first, then subject (DESIGN §7).
 
 The kernel holds the policy in its normal form: memberships, destinations, grants.
-The rule that accepts *is* the grant, so the log names it. Rules this module keeps:
+The rule that accepts *is* the grant, so the log names it. Subjects hold devices by
+their mark, not by address: one element a membership, one rule a grant, whichever IP
+family the packet is of (ADR-0008). Rules this module keeps:
 
 * Every path ends in a drop; the base chain's policy is drop as well.
 * Both gates (lease, device) stand before `established accept`, in both directions.
@@ -14,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import Final, TypeAlias
+from datetime import datetime, timedelta
+from itertools import chain as joined
+from typing import Final
 
 from policies.compiler.delta import transaction
 from policies.compiler.fixed import ACCEPT_GROUP, DENY_GROUP, fixed_chains
@@ -65,10 +68,6 @@ _LONGEST_CHAIN: Final = 63
 _CENTURY: Final = timedelta(days=36_525)
 
 _ADDRESS: Final[Mapping[Family, str]] = {4: "ipv4_addr", 6: "ipv6_addr"}
-_HEADER: Final[Mapping[Family, str]] = {4: "ip", 6: "ip6"}
-
-_Addresses: TypeAlias = Mapping[Family, Mapping[int, tuple[str, ...]]]
-"""The addresses of each device, as text: written once, listed in many sets."""
 
 
 def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
@@ -83,26 +82,18 @@ def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
     for grant in snapshot.grants:
         grants_of[grant.application_id].append(grant)
     cut = regions(a for a in snapshot.applications if a.id in grants_of)
-    reached: defaultdict[Label, set[Family]] = defaultdict(set)
-    for region in cut:
-        reached[region.applications].add(region.family)
-    chains = [
-        _application_chain(label, families, grants_of)
-        for label, families in reached.items()
-    ]
-    families_of: defaultdict[int, set[Family]] = defaultdict(set)
-    for label, families in reached.items():
-        for application in label:
-            families_of[application] |= families
-    addresses = _addresses(snapshot.peers)
+    labels = {region.applications for region in cut}
     return _sorted(
         interface,
         (
-            *_gates(snapshot.peers, addresses),
+            *_gates(snapshot.peers),
             *_destinations(cut),
-            *_subjects(snapshot, addresses, families_of),
+            *_subjects(snapshot, frozenset(joined.from_iterable(labels))),
         ),
-        (*fixed_chains(interface), *chains),
+        (
+            *fixed_chains(interface),
+            *(_application_chain(label, grants_of) for label in labels),
+        ),
     )
 
 
@@ -114,7 +105,7 @@ def base_text(interface: str) -> str:
     nothing that the lease does not close anyway.
     """
     closed = _sorted(
-        interface, (*_gates((), {}), *_destinations(())), fixed_chains(interface)
+        interface, (*_gates(()), *_destinations(())), fixed_chains(interface)
     )
     table = f"inet {table_name(interface)}"
     lines = [f"add table {table}"]
@@ -153,14 +144,14 @@ def closed_text(interface: str) -> str:
     )
 
 
-def set_name(grant: SnapshotGrant, family: Family) -> str:
-    """Return the set of addresses a grant's rule asks for.
+def set_name(grant: SnapshotGrant) -> str:
+    """Return the set of device marks a grant's rule asks for.
 
     A grant without end shares its subject's set. One with an end has a set of its
     own, whose elements the kernel ends.
     """
     owner = grant.subject.ref if grant.expires_at == NEVER else f"gt_{grant.id}"
-    return f"who_{owner}_{family}"
+    return f"who_{owner}"
 
 
 def chain_name(label: Label) -> str:
@@ -181,11 +172,11 @@ def _within_reach(snapshot: Snapshot) -> Snapshot:
     return replace(
         snapshot,
         peers=tuple(
-            replace(p, expires_at=NEVER) if p.expires_at > far else p
+            replace(p, expires_at=NEVER) if far < p.expires_at < NEVER else p
             for p in snapshot.peers
         ),
         grants=tuple(
-            replace(g, expires_at=NEVER) if g.expires_at > far else g
+            replace(g, expires_at=NEVER) if far < g.expires_at < NEVER else g
             for g in snapshot.grants
         ),
     )
@@ -202,20 +193,14 @@ def _sorted(
     )
 
 
-def _addresses(peers: Iterable[Peer]) -> _Addresses:
-    """Return the addresses of each device by family."""
-    found: dict[Family, dict[int, tuple[str, ...]]] = {
-        family: {} for family in FAMILIES
-    }
-    for peer in peers:
-        for address in peer.addresses:
-            held = found[address_family(address)]
-            held[peer.device_id] = (*held.get(peer.device_id, ()), str(address))
-    return found
-
-
-def _gates(peers: tuple[Peer, ...], addresses: _Addresses) -> Iterable[NamedSet]:
+def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
     """Return the lease and the maps from address to device mark."""
+    held: dict[Family, list[Element]] = {family: [] for family in FAMILIES}
+    for peer in peers:
+        mark = str(peer.device_id)
+        for address in peer.addresses:
+            element = Element(str(address), mark, peer.expires_at)
+            held[address_family(address)].append(element)
     yield named_set("live", "ifname", "timeout")
     for family in FAMILIES:
         yield named_set(
@@ -223,11 +208,7 @@ def _gates(peers: tuple[Peer, ...], addresses: _Addresses) -> Iterable[NamedSet]
             _ADDRESS[family],
             "timeout",
             data_type="mark",
-            elements=(
-                Element(address, str(peer.device_id), peer.expires_at)
-                for peer in peers
-                for address in addresses[family].get(peer.device_id, ())
-            ),
+            elements=held[family],
         )
 
 
@@ -271,43 +252,32 @@ def _span(numbers: Range) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _subjects(
-    snapshot: Snapshot,
-    addresses: _Addresses,
-    families_of: Mapping[int, set[Family]],
-) -> Iterable[NamedSet]:
-    """Return one set for each subject or time-bound grant and family in use."""
+def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet]:
+    """Return one set for each subject or time-bound grant in use."""
     members = {m.subject: m.device_ids for m in snapshot.subjects}
+    forever = {p.device_id: _member(p.device_id, NEVER) for p in snapshot.peers}
     done: set[str] = set()
     for grant in snapshot.grants:
-        for family in sorted(families_of.get(grant.application_id, ())):
-            name = set_name(grant, family)
-            if name not in done:
-                done.add(name)
-                yield _subject(grant, members[grant.subject], addresses, family)
+        name = set_name(grant)
+        if name in done or grant.application_id not in reached:
+            continue
+        done.add(name)
+        devices, end = members[grant.subject], grant.expires_at
+        if end == NEVER:
+            elements = [forever[device] for device in devices]
+            yield named_set(name, "mark", elements=elements)
+        else:
+            timed = (_member(device, end) for device in devices)
+            yield named_set(name, "mark", "timeout", elements=timed)
 
 
-def _subject(
-    grant: SnapshotGrant, devices: Iterable[int], addresses: _Addresses, family: Family
-) -> NamedSet:
-    """Return the addresses a grant admits; with an end, if the grant has one."""
-    timed = () if grant.expires_at == NEVER else ("timeout",)
-    return named_set(
-        set_name(grant, family),
-        _ADDRESS[family],
-        *timed,
-        elements=(
-            Element(address, "", grant.expires_at)
-            for device in devices
-            for address in addresses[family].get(device, ())
-        ),
-    )
+def _member(device: int, end: datetime) -> Element:
+    """Return a device as a subject's set holds it: by its mark."""
+    return Element(str(device), "", end)
 
 
 def _application_chain(
-    label: Label,
-    families: set[Family],
-    grants_of: Mapping[int, Iterable[SnapshotGrant]],
+    label: Label, grants_of: Mapping[int, Iterable[SnapshotGrant]]
 ) -> Chain:
     """Return the chain of a region: one rule for each grant, lowest id first."""
     concerned = sorted(
@@ -315,10 +285,9 @@ def _application_chain(
         key=lambda grant: grant.id,
     )
     rules = [
-        f"{_HEADER[family]} saddr @{set_name(grant, family)} counter"
+        f"ct mark @{set_name(grant)} counter"
         f' log prefix "gt_{grant.id}/ap_{grant.application_id}"'
         f" group {ACCEPT_GROUP} accept"
-        for family in sorted(families)
         for grant in concerned
     ]
     return Chain(name=chain_name(label), hook="", rules=(*rules, "goto deny_no_grant"))
