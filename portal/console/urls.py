@@ -13,6 +13,7 @@ from portal.console import (
     events,
     gateways,
     grants,
+    requests,
     revocations,
     users,
 )
@@ -31,6 +32,35 @@ OWN = [
         "devices/<int:device_id>/revoke/", devices.revoke_device, name="revoke_device"
     ),
     path("access/", access.my_access, name="access"),
+]
+REQUESTS = [
+    path("requests/", requests.my_requests, name="requests"),
+    path("requests/new/", requests.requestable, name="requestable"),
+    path("requests/new/<int:application_id>/", requests.ask, name="ask"),
+    path("requests/inbox/", requests.inbox, name="inbox"),
+    path("requests/<int:request_id>/", requests.access_request, name="request"),
+    path(
+        "requests/<int:request_id>/cancel/",
+        requests.cancel_request,
+        name="cancel_request",
+    ),
+    path(
+        "requests/<int:request_id>/approve/",
+        requests.approve_request,
+        name="approve_request",
+    ),
+    path(
+        "requests/<int:request_id>/refuse/",
+        requests.refuse_request,
+        name="refuse_request",
+    ),
+    path("requests/<int:request_id>/end/", requests.end_request, name="end_request"),
+    path("manage/requests/", requests.manage_requests, name="manage_requests"),
+    path(
+        "manage/applications/<int:application_id>/requests/",
+        requests.edit_request_rules,
+        name="edit_request_rules",
+    ),
 ]
 PEOPLE = [
     path("manage/devices/", devices.manage_devices, name="manage_devices"),
@@ -112,4 +142,4 @@ AUDIT = [
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
 
-urlpatterns = [*OWN, *PEOPLE, *POLICY, *GATEWAYS, *AUDIT]
+urlpatterns = [*OWN, *REQUESTS, *PEOPLE, *POLICY, *GATEWAYS, *AUDIT]

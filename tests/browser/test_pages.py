@@ -46,6 +46,25 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         enforced_at=now + timedelta(milliseconds=70),
         flows_cut=2,
     )
+    granted, waiting = world.requests["granted"], world.requests["waiting"]
+    asked = (
+        "/requests/",
+        "/requests/new/",
+        f"/requests/new/{wiki.pk}/",
+        f"/requests/{granted.pk}/",
+        f"/requests/{granted.pk}/end/",
+        f"/requests/{waiting.pk}/cancel/",
+        "/requests/inbox/",
+    )
+    answers = (
+        "/requests/",
+        "/requests/inbox/",
+        f"/requests/{waiting.pk}/",
+        f"/requests/{waiting.pk}/approve/",
+        f"/requests/{waiting.pk}/refuse/",
+        "/manage/requests/",
+        f"/manage/applications/{wiki.pk}/requests/",
+    )
     own = ("/devices/", "/devices/add/", "/access/", "/accounts/sessions/")
     detail = (f"/devices/{laptop.pk}/", f"/devices/{laptop.pk}/revoke/")
     manage = (
@@ -74,8 +93,8 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )
     return [
-        *(("alice", path) for path in (*own, *detail)),
-        *(("dave", path) for path in manage),
+        *(("alice", path) for path in (*own, *asked, *detail)),
+        *(("dave", path) for path in (*manage, *answers)),
         *(("carol", path) for path in audit),
     ]
 

@@ -19,7 +19,7 @@ from peers.keys import fingerprint
 from peers.models import Device, Gateway
 from policies import services as policies_services
 from policies.destinations import DestinationInput
-from policies.models import Application, Grant
+from policies.models import AccessRequest, Application, Grant
 from policies.reports import parse_report
 from policies.selectors import current_snapshot
 from portal.accounts.models import Role, User
@@ -40,6 +40,7 @@ class World:
     applications: dict[str, Application]
     grants: dict[str, Grant]
     devices: dict[str, Device]
+    requests: dict[str, AccessRequest]
 
 
 def make_world(now: datetime) -> World:
@@ -68,6 +69,7 @@ def make_world(now: datetime) -> World:
         applications=applications,
         grants=grants,
         devices=devices,
+        requests=_requests(people, applications, now),
     )
     _morning(world, now)
     return world
@@ -161,6 +163,55 @@ def _grants(
             reason="on call in December",
         ),
         "payroll": grant("payroll", user=people["bob"], reason="runs the payroll"),
+    }
+
+
+def _requests(
+    people: dict[str, User], applications: dict[str, Application], now: datetime
+) -> dict[str, AccessRequest]:
+    """Let some of what alice and bob asked for be answered, and some wait."""
+    for name in ("payroll", "wiki", "database"):
+        policies_services.update_request_rules(
+            application=applications[name],
+            is_requestable=True,
+            owner=people["bob"] if name == "payroll" else None,
+            approver_group=people["dave"].groups.get() if name == "payroll" else None,
+            needs_two_approvals=name == "payroll",
+            actor=SYSTEM,
+            now=now,
+        )
+
+    def ask(who: str, name: str, hours: int, reason: str) -> AccessRequest:
+        return policies_services.request_access(
+            application=applications[name],
+            requester=people[who],
+            reason=reason,
+            duration=timedelta(hours=hours),
+            actor=SYSTEM,
+            now=now - timedelta(hours=3),
+        )
+
+    answer: dict[str, Any] = {"actor": SYSTEM, "now": now - timedelta(hours=2)}
+    answered = ask("alice", "database", 30, "slow query after the release")
+    policies_services.approve_request(
+        request=answered, reviewer=people["dave"], note="read only, please", **answer
+    )
+    refused = ask("alice", "wiki", 720, "to look around")
+    policies_services.refuse_request(
+        request=refused,
+        reviewer=people["dave"],
+        note="you are in engineering",
+        **answer,
+    )
+    waiting = ask("alice", "payroll", 4, "pay slips of November are missing for three")
+    policies_services.approve_request(
+        request=waiting, reviewer=people["bob"], note="", **answer
+    )
+    return {
+        "granted": answered,
+        "refused": refused,
+        "waiting": waiting,
+        "second": ask("bob", "database", 24, "restore test"),
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django import template
 from django.urls import reverse
 
 from audit.events import Outcome
+from policies.durations import in_words
 from portal.console.reasons import explained
 
 register = template.Library()
@@ -60,6 +61,12 @@ def size(value: int | None) -> str:
     while amount >= KIBI and unit < len(UNITS) - 1:
         amount, unit = amount / KIBI, unit + 1
     return f"{value} B" if unit == 0 else f"{amount:.1f} {UNITS[unit]}"
+
+
+@register.filter
+def span(value: timedelta) -> str:
+    """Return how long something is to last, as people say it."""
+    return in_words(value)
 
 
 @register.simple_tag

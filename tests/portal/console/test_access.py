@@ -38,7 +38,7 @@ def test_without_a_grant_the_page_says_whom_to_ask(
     mallory: User, wiki: Application, sign_in: SignIn
 ) -> None:
     page = sign_in(mallory).get("/access/").content.decode()
-    assert "Ask an administrator" in page
+    assert "Ask for the application you need" in page
     assert "wiki" not in page
 
 

@@ -18,12 +18,25 @@ from policies.models import Application, Grant, Revocation
 from portal.accounts.models import User
 from portal.console.urls import urlpatterns
 from tests.conftest import SignIn
+from tests.policies.requests import ask, open_for_requests
 
 pytestmark = pytest.mark.django_db
 Address = Callable[[str], str]
 
-OWN: Final = ("home", "devices", "add_device", "device", "access")
-OWN_ACTS: Final = ("rename_device", "revoke_device")
+OWN: Final = (
+    "home",
+    "devices",
+    "add_device",
+    "device",
+    "access",
+    "requests",
+    "requestable",
+    "inbox",
+    "request",
+)
+OWN_ACTS: Final = ("rename_device", "revoke_device", "cancel_request")
+# Who may do these is each request's own affair: tests/portal/console/test_requests.py.
+ASKED: Final = ("ask", "approve_request", "refuse_request", "end_request")
 READ: Final = (
     "manage_devices",
     "manage_users",
@@ -35,6 +48,7 @@ READ: Final = (
     "applications",
     "application",
     "grants",
+    "manage_requests",
     "gateways",
     "gateway",
     "connections",
@@ -50,6 +64,7 @@ ACTS: Final = (
     "add_application",
     "edit_application",
     "delete_application",
+    "edit_request_rules",
     "add_grant",
     "end_grant",
     "add_gateway",
@@ -74,6 +89,7 @@ def address(
         "grant_id": alices_grant.pk,
         "gateway_id": gw1.pk,
         "revocation_id": revocation.pk,
+        "request_id": ask(open_for_requests(wiki), alice, now=laptop.created_at).pk,
         "connection_id": 1,
         "uid": uuid.UUID(int=0),
     }
@@ -88,10 +104,10 @@ def address(
 
 def test_every_page_is_in_the_matrix() -> None:
     names = {str(route.name) for route in urlpatterns}
-    assert names == {*OWN, *OWN_ACTS, *READ, *ACTS}
+    assert names == {*OWN, *OWN_ACTS, *ASKED, *READ, *ACTS}
 
 
-@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *READ, *ACTS])
+@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *ASKED, *READ, *ACTS])
 def test_strangers_are_sent_to_sign_in(name: str, address: Address) -> None:
     method = "post" if name == "issue_token" else "get"
     response = getattr(Client(), method)(address(name))
@@ -110,14 +126,14 @@ def test_employees_may_not_manage(
     assert (refused.person_label, refused.target_label) == ("Mallory", url)
 
 
-@pytest.mark.parametrize("name", ["device", *OWN_ACTS])
-def test_other_peoples_devices_do_not_exist(
+@pytest.mark.parametrize("name", ["device", "request", *OWN_ACTS, *ASKED[1:]])
+def test_what_is_other_peoples_does_not_exist(
     name: str, address: Address, mallory: User, sign_in: SignIn
 ) -> None:
     assert sign_in(mallory).get(address(name)).status_code == 404
 
 
-@pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
+@pytest.mark.parametrize("name", [*OWN_ACTS, *ASKED[1:], *ACTS])
 def test_auditors_change_nothing(
     name: str, address: Address, carol: User, sign_in: SignIn
 ) -> None:
@@ -136,7 +152,7 @@ def test_pages_that_show_take_no_post(
     assert sign_in(dave).post(address(name)).status_code == 405
 
 
-@pytest.mark.parametrize("name", [*OWN_ACTS, *ACTS])
+@pytest.mark.parametrize("name", [*OWN_ACTS, *ASKED, *ACTS])
 def test_acts_demand_the_forms_token(name: str, address: Address, dave: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(dave)
@@ -154,7 +170,7 @@ def test_readers_open_every_list_and_detail(
     assert response.status_code == expected
 
 
-@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS])
+@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, "ask"])
 def test_pages_about_people_are_stored_nowhere(
     name: str, address: Address, alice: User, sign_in: SignIn
 ) -> None:
