@@ -172,12 +172,8 @@ def _fact(grant: GrantDefinition, application: str, name: str, names: Names) -> 
         msg = f"{grant.name}: {', '.join(refused)} cannot be compiled"
         raise DialectError(msg)
     known = names.users if grant.kind is SubjectKind.USER else names.groups
-    identifier = _grant_id(name, names)
-    if identifier is None:
-        msg = f"unknown: {name}"
-        raise UnknownNameError(msg)
     return Grant(
-        id=identifier,
+        id=names.grants.get(name) or int(name.removeprefix("gt_")),
         subject=Subject(kind=grant.kind, id=known[grant.subject]),
         application_id=names.applications[application],
         not_before=grant.not_before,

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from policies.compiler.types import NEVER, IPNetwork
 from policies.dialect import selectors
@@ -27,6 +28,8 @@ from policies.dialect.formatting import fmt
 from policies.dialect.naming import is_part, part_names, service_text
 from policies.dialect.postures import assertion_text
 from policies.dialect.schedules import window_text
+
+Section: TypeAlias = "Mapping[str, object] | Sequence[object]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
     ):
         msg = "the protocol any cannot be said in this dialect"
         raise DialectError(msg)
-    sections: dict[str, object] = {
+    sections: dict[str, Section] = {
         "groups": {group.name: list(group.members) for group in policy.groups},
         "hosts": hosts,
         "ipsets": ipsets,
@@ -183,7 +186,7 @@ def _tags(policy: PolicyDefinition) -> set[str]:
     return subjects.union(*(grant.sites for grant in policy.grants))
 
 
-def _text(sections: Mapping[str, object], left_out: Sequence[str]) -> str:
+def _text(sections: Mapping[str, Section], left_out: Sequence[str]) -> str:
     """Return the sections as a file, with a remark about what is not in it."""
     remarks = "".join(
         f"// Left out, this dialect cannot say its limits: {name}\n"
@@ -192,17 +195,16 @@ def _text(sections: Mapping[str, object], left_out: Sequence[str]) -> str:
     return fmt(remarks + _spread(sections))
 
 
-def _spread(sections: Mapping[str, object]) -> str:
+def _spread(sections: Mapping[str, Section]) -> str:
     """Return the file with one line for each name or grant."""
     lines = ["{"]
     for name, section in sections.items():
-        opening, closing = ("[", "]") if isinstance(section, list) else ("{", "}")
-        lines.append(f"{json.dumps(name)}: {opening}")
         if isinstance(section, Mapping):
+            lines.append(f"{_json(name)}: {{")
             lines += (f"{_json(key)}: {_json(item)}," for key, item in section.items())
-        elif isinstance(section, list):
-            lines += (f"{_json(item)}," for item in section)
-        lines.append(f"{closing},")
+            lines.append("},")
+        else:
+            lines += (f"{_json(name)}: [", *(f"{_json(i)}," for i in section), "],")
     return "\n".join([*lines, "}\n"])
 
 

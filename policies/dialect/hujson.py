@@ -123,7 +123,7 @@ def plain(value: Value) -> object:
             return value.number
         case Kind.BOOLEAN:
             return value.raw == "true"
-        case Kind.NULL:
+        case _:
             return None
 
 
@@ -228,7 +228,8 @@ class _Parser:
                 value.comma = False
                 break
             self.expect(
-                ",", f"after {kind.value.split()[-1]} value (expecting ',' or '{closing}')"
+                ",",
+                f"after {kind.value.split()[-1]} value (expecting ',' or '{closing}')",
             )
             value.comma = True
             before = self.extra()

@@ -251,9 +251,10 @@ class _Resolver:
             found = AddressSet()
             for step in self.document.ipsets[name]:
                 text, prefix = step.selector.text, step.selector.prefix
-                part = done.get(text) or of_networks(
-                    (self.document.hosts[text] if prefix is None else prefix,)
-                )
+                if step.selector.kind is SelectorKind.IPSET:
+                    part = done[text]
+                else:
+                    part = of_networks([prefix or self.document.hosts[text]])
                 found = found | part if step.adds else found - part
             done[name] = found
         return done

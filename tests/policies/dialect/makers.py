@@ -70,7 +70,7 @@ def source(**sections: object) -> str:
     return json.dumps({**DEFINITIONS, **sections}, default=_number)
 
 
-def policy(options: Options = STANDARD, **sections: object) -> PolicyDocument:
+def policy(options: Options = STANDARD, /, **sections: object) -> PolicyDocument:
     """A policy with the company's definitions, read."""
     return read_policy(source(**sections), options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from decimal import Decimal
 
@@ -111,17 +110,21 @@ def test_numbers_are_limited() -> None:
     "text",
     [
         pytest.param("[" * 10_000 + "]" * 10_000, id="depth 10,000"),
+        pytest.param('{"a":' * 10_000, id="depth 10,000, objects"),
         pytest.param(" " * 10_000_000 + "{}", id="10 MB"),
-        pytest.param('{"a":' * 10_000, id="objects"),
         pytest.param("[" + "0," * (MAX_BYTES // 2 - 2) + "]", id="many values"),
         pytest.param('"' + "\\n" * (MAX_BYTES // 2 - 2), id="long string"),
-        pytest.param("/*" * (MAX_BYTES // 2), id="long comment"),
+        pytest.param("/*" + "*" * (MAX_BYTES - 2), id="long comment"),
     ],
 )
-def test_what_is_too_much_is_refused_in_bounded_time_and_memory(text: str) -> None:
+def test_what_is_too_much_is_refused_in_bounded_memory(text: str) -> None:
     tracemalloc.start()
-    before = time.process_time()
-    refused(text)
-    assert time.process_time() - before < 10
-    assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
-    tracemalloc.stop()
+    try:
+        refused(text)
+        assert tracemalloc.get_traced_memory()[1] < 150 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_too_long_is_refused_before_it_is_read() -> None:
+    assert refused(b"\xff" * (MAX_BYTES + 1)).endswith(f"than {MAX_BYTES} bytes")

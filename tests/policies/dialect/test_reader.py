@@ -1,4 +1,4 @@
-"""Rules of reading: what is listed is read, everything else is an error with a place."""
+"""Rules of reading: what is listed is read, the rest is an error with a place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from policies.compiler.types import NEVER, network
 from policies.dialect.document import (
     ALWAYS,
-    ANY_PORT,
     PolicyDocument,
     Schedule,
     Service,
@@ -129,7 +128,7 @@ def test_sections_without_meaning_are_ignored_with_a_warning(name: str) -> None:
 
 
 def test_app_beside_ip_is_ignored_with_a_warning() -> None:
-    app = {"example.com/cap/x": [{}]}
+    app = {"example.com/cap/x": [1]}
     document = policy(grants=[grant("*", "gitlab", "22", app=app)])
     assert "app has no effect" in document.warnings[0].text
 

@@ -66,7 +66,7 @@ def test_a_bare_protocol_is_refused(protocol: str) -> None:
 
 
 def test_internet_takes_no_apps() -> None:
-    app = {"example.com/cap/x": [{}]}
+    app = {"example.com/cap/x": [1]}
     entry = grant("*", "autogroup:internet", app=app)
     reason = "cannot use app grants with autogroup:internet"
     assert why({"grants": [entry]}, Options(egress=True)) == reason
