@@ -33,7 +33,8 @@ class AskForm(ConsoleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Say what the bounds are today."""
         super().__init__(*args, **kwargs)
-        self.fields["count"].help_text = (
+        # On the bound field, which was made when the form was dressed.
+        self["count"].help_text = (
             f"The time begins when somebody approves: at least {in_words(SHORTEST)},"
             f" at most {in_words(longest_duration())}."
         )

@@ -51,7 +51,7 @@ def standing(request: AccessRequest, now: datetime) -> Standing:
     state = RequestState(request.state)
     match state:
         case RequestState.PENDING if request.answer_by > now:
-            return Standing(text="waiting", colour="blue", moment=request.answer_by)
+            return Standing(text="waiting", colour="azure", moment=request.answer_by)
         case RequestState.PENDING | RequestState.EXPIRED:
             return Standing(text="expired", colour="orange", moment=request.answer_by)
         case RequestState.APPROVED:

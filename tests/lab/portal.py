@@ -122,6 +122,7 @@ class Portal:
             "PEERAGE_BASE_URL": self.url,
             "PEERAGE_ALLOWED_HOSTS": f"{LOOPBACK},localhost,{PORTAL_ADDRESS}",
             "PEERAGE_INSECURE_HTTP": "1",
+            "PEERAGE_MAIL_CONSOLE": "1",
             "PEERAGE_OIDC_ISSUER": self.issuer,
             "PEERAGE_OIDC_CLIENT_ID": "portal",
             "PEERAGE_OIDC_CLIENT_SECRET": secrets.token_urlsafe(24),

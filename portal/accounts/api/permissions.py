@@ -45,6 +45,14 @@ class HasRecentProof(BasePermission):
         return is_recent(http, seconds=limit, now=http.received_at)
 
 
+class InBrowser(BasePermission):
+    """A person in their browser: no token has a scope for this."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 -- the framework's signature
+        """Return whether the caller signed in here."""
+        return request.auth is None and isinstance(request.user, User)
+
+
 class IsAdministrator(BasePermission):
     """An administrator in their browser: no token has a scope for this."""
 

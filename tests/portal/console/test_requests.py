@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from audit.models import AuditEvent
 from policies.models import AccessRequest, Application, Grant
@@ -65,8 +65,16 @@ def test_the_choice_says_what_one_has_and_waits_for(
     make_grant(vault, user=alice)
     page = sign_in(alice).get("/requests/new/").content.decode()
     assert "can reach it" in page
-    assert "wait for an answer" in page
+    assert "waiting for an answer" in page
     assert f"/requests/new/{vault.pk}/" not in page
+
+
+def test_the_form_says_what_the_bounds_are(
+    vault: Application, alice: User, settings: Settings, sign_in: SignIn
+) -> None:
+    settings.PEERAGE_REQUEST_MAXIMUM_DAYS = 3
+    page = sign_in(alice).get(f"/requests/new/{vault.pk}/").content.decode()
+    assert "at least 5 minutes, at most 3 days" in page
 
 
 def test_an_employee_asks_and_sees_the_request(
