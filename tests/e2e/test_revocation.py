@@ -105,6 +105,22 @@ def test_cut_connection_is_on_record_as_revoked(doomed: Lab) -> None:
 
 
 @pytest.mark.usefixtures("outcome")
+def test_late_packets_around_the_cut_are_never_nobodys(doomed: Lab) -> None:
+    carol = doomed.visitor("carol")
+    address = doomed.devices["alice"].address(4)
+    wait_until(
+        lambda: any(
+            row["end_reason"] == "inbound_no_device"
+            for row in carol.connections(verdict="denied", address=address)
+        ),
+        what="a late answer of the application reaching the log",
+    )
+    rows = carol.connections(verdict="denied", address=address)
+    assert {row["person_label"] for row in rows} == {"Alice Archer"}
+    assert carol.events(code="FL004") == []
+
+
+@pytest.mark.usefixtures("outcome")
 def test_peer_of_the_revoked_device_is_gone(doomed: Lab) -> None:
     shown = doomed.network.run("gateway", "wg", "show", "wg0", "allowed-ips")
     assert doomed.devices["alice"].address(4) not in shown.stdout
