@@ -121,6 +121,7 @@ def define(
     }
     names = application_names(served)
     grants = tuple(_grants(document, served, names))
+    _check_names(document, grants)
     return PolicyDefinition(
         groups=tuple(
             GroupDefinition(name=name, members=tuple(sorted(set(members))))
@@ -150,6 +151,17 @@ def misfits(rule: Rule, labels: Mapping[str, tuple[IPNetwork, ...]]) -> Iterator
             yield f"src {source.text!r} is an address, not a person or a group"
     for target in rule.targets:
         yield from _target_misfits(target, labels)
+
+
+def _check_names(document: PolicyDocument, grants: Iterable[GrantDefinition]) -> None:
+    """Refuse two grants of one name: `a/1`, and the first of several that `a` makes."""
+    seen: set[str] = set()
+    for grant in grants:
+        if grant.name in seen:
+            rule = next(r for r in document.rules if grant.name.startswith(r.name))
+            text = f'two grants would be called "{grant.name}"; change an id'
+            raise UnsupportedError([problem(rule.position, text)])
+        seen.add(grant.name)
 
 
 def _target_misfits(

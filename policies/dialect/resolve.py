@@ -117,6 +117,18 @@ def destinations_of(
     return _Resolver(document, directory).destination(selector)
 
 
+def unknown_people(document: PolicyDocument, directory: Directory) -> tuple[str, ...]:
+    """Return the logins that a policy names and nobody has, in order, each once."""
+    named = {login for members in document.groups.values() for login in members}
+    named.update(
+        selector.text
+        for rule in document.rules
+        for selector in rule.sources
+        if selector.kind is SelectorKind.USER
+    )
+    return tuple(sorted(named - {person.login for person in directory.people}))
+
+
 def _touches(reach: Reach, mine: AddressSet) -> bool:
     """Return whether a destination concerns a gateway."""
     first, last = reach.addresses

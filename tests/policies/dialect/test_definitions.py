@@ -164,6 +164,12 @@ def test_what_does_not_fit_hub_and_spoke_is_refused(entry: object, reason: str) 
         defined(entry)
 
 
+def test_two_grants_of_one_name_are_refused() -> None:
+    several = grant("*", ["gitlab", "lab"], id="a")
+    with pytest.raises(UnsupportedError, match='two grants would be called "a/1"'):
+        defined(several, grant("*", "six", id="a/1"))
+
+
 def test_overlapping_prefixes_stay_two_destinations() -> None:
     hosts = {"a": "10.0.0.0/8", "b": "10.20.0.0/16"}
     found = defined(grant("*", ["a", "b"], "tcp:1"), hosts=hosts)

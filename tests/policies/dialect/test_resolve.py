@@ -15,7 +15,7 @@ from policies.dialect.document import PolicyDocument
 from policies.dialect.errors import UnknownNameError
 from policies.dialect.meaning import meaning
 from policies.dialect.reader import Options
-from policies.dialect.resolve import for_site, resolve
+from policies.dialect.resolve import for_site, resolve, unknown_people
 from tests.policies.dialect.makers import COMPANY, NOW, acl, grant, policy
 
 OPTIONS = Options(groups={"group:idp"}, egress=True)
@@ -220,6 +220,15 @@ def test_the_same_packets_have_the_same_meaning() -> None:
     assert meaning(resolve(policy(grants=split), COMPANY, at=NOW)) == meaning(
         resolve(policy(grants=halves), COMPANY, at=NOW)
     )
+
+
+def test_people_whom_nobody_knows_are_listed() -> None:
+    document = policy(
+        groups={"group:eng": ["bob@example.com", "typo@example.com"]},
+        grants=[grant(["group:eng", "other@example.com"], "gitlab")],
+    )
+    unknown = unknown_people(document, COMPANY)
+    assert unknown == ("other@example.com", "typo@example.com")
 
 
 def test_an_empty_directory_resolves_to_nothing() -> None:
