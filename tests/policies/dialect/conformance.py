@@ -6,9 +6,9 @@ Each capture is a policy, the service's answer, and the packet filter it deliver
 every node. In the subset, the meaning of our filter must equal the delivered one; out
 of it, the policy must be refused with a reason; what the service rejects, we reject,
 in its words. Our gateways are the nodes that route subnets; the other nodes are
-compared too, and counted apart: one of them differs, in a capture whose policy names
-an address that the collection's rewritten topology gives to a node, and the service's
-own did not. Where the policy fits the portal (sources are people,
+compared too, and counted apart. One of them differs: the policy names the IPv6 address
+that the capture gives a node, and nothing was delivered there; probably the addresses
+of that capture were rewritten, not the policy's. Where the policy fits the portal (sources are people,
 destinations are applications), it is also compiled to a snapshot, and the snapshot's
 meaning is compared for people's devices.
 """
