@@ -8,9 +8,10 @@ of it, the policy must be refused with a reason; what the service rejects, we re
 in its words. Our gateways are the nodes that route subnets; the other nodes are
 compared too, and counted apart. One of them differs: the policy names the IPv6 address
 that the capture gives a node, and nothing was delivered there; probably the addresses
-of that capture were rewritten, not the policy's. Where the policy fits the portal (sources are people,
-destinations are applications), it is also compiled to a snapshot, and the snapshot's
-meaning is compared for people's devices.
+of that capture were rewritten, not the policy's.
+
+Where the policy fits the portal (sources are people, destinations are applications), it
+is also compiled to a snapshot, and that is compared for people's devices.
 """
 
 from __future__ import annotations
