@@ -48,15 +48,22 @@ class World:
     serving: Mapping[int, frozenset[int]]
     groups: frozenset[int]
     devices: Sequence[Device]
+    with_others: bool
 
 
-def read_world(person: User, device: Device | None, question: Question) -> World:
-    """Return everything that an answer about this person and question needs."""
+def read_world(
+    person: User, device: Device | None, question: Question, *, with_others: bool
+) -> World:
+    """Return everything that an answer about this person and question needs.
+
+    Without others there is nothing in it of applications that this person was never
+    granted, nor of who was.
+    """
     applications, serving = _applications()
     near = [
         number
         for number, application in applications.items()
-        if reaches_address(application, question.destination)
+        if with_others and reaches_address(application, question.destination)
     ]
     memberships = Membership.objects.filter(user=person, since__lte=question.at)
     groups = frozenset(memberships.values_list("group_id", flat=True))
@@ -78,6 +85,7 @@ def read_world(person: User, device: Device | None, question: Question) -> World
         serving=serving,
         groups=groups,
         devices=list(devices),
+        with_others=with_others,
     )
 
 

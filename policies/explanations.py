@@ -97,15 +97,21 @@ class Answer:
 
 
 def answer(
-    person: User, device: Device | None, question: Question, *, now: datetime
+    person: User,
+    device: Device | None,
+    question: Question,
+    *,
+    now: datetime,
+    with_others: bool,
 ) -> Answer:
     """Answer from the tables, or for a past moment from what was stored then.
 
     The best gateway comes first: one that allows, then one whose applications hold
-    the address. Where any does, the others are left out.
+    the address. Where any does, the others are left out. `with_others` is for those
+    who may read all policy: it tells also of the grants of other people.
     """
     is_past = question.at < now
-    world = read_world(person, device, question)
+    world = read_world(person, device, question, with_others=with_others)
     answers = (
         _answers_then(person, world, question)
         if is_past
@@ -231,6 +237,8 @@ def _answers_then(
         )
         for standing in standings_at(question.at)
     ]
+    if not world.with_others:
+        answers = [found for found in answers if _is_told(found.explanation)]
     near = [
         found
         for found in answers
@@ -242,6 +250,13 @@ def _answers_then(
         )
     ]
     return _ordered(near or answers) or [_nowhere(None)]
+
+
+def _is_told(explanation: Explanation | None) -> bool:
+    """Return whether a gateway's answer has anything of the person's own."""
+    return explanation is not None and bool(
+        explanation.grants or explanation.candidates
+    )
 
 
 def _past(
@@ -278,16 +293,16 @@ def _past(
         subjects=subjects,
         holdings=holdings,
     )
-    return explain(_narrowed(policy, asker, question), asker, question)
+    return explain(_narrowed(policy, asker, question, world), asker, question)
 
 
-def _narrowed(policy: Policy, asker: Asker, question: Question) -> Policy:
+def _narrowed(policy: Policy, asker: Asker, question: Question, world: World) -> Policy:
     """Leave out the grants of others on what is somewhere else."""
     own = asker.subjects.union(*(holding.subjects for holding in asker.holdings))
     near = {
         application.id
         for application in policy.applications
-        if reaches_address(application, question.destination)
+        if world.with_others and reaches_address(application, question.destination)
     }
     return replace(
         policy,

@@ -1,10 +1,10 @@
-"""Routes of the administrators' API."""
+"""Routes of the API of administrators and readers."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from portal import api
+from portal import api, api_questions
 
 urlpatterns = [
     path(
@@ -16,5 +16,21 @@ urlpatterns = [
         "revocations/<int:revocation_id>/",
         api.RevocationView.as_view(),
         name="api-revocation",
+    ),
+    path("explain/", api_questions.ExplainView.as_view(), name="api-explain"),
+    path(
+        "reach/applications/<int:application_id>/",
+        api_questions.WhoReachesView.as_view(),
+        name="api-reach-application",
+    ),
+    path(
+        "reach/people/<int:user_id>/",
+        api_questions.WhatReachesView.as_view(),
+        name="api-reach-person",
+    ),
+    path(
+        "reach/changes/",
+        api_questions.ReachChangesView.as_view(),
+        name="api-reach-changes",
     ),
 ]

@@ -11,8 +11,10 @@ from portal.console import (
     connections,
     devices,
     events,
+    explain,
     gateways,
     grants,
+    reachability,
     requests,
     revocations,
     users,
@@ -32,6 +34,7 @@ OWN = [
         "devices/<int:device_id>/revoke/", devices.revoke_device, name="revoke_device"
     ),
     path("access/", access.my_access, name="access"),
+    path("access/explain/", explain.explain_mine, name="explain_mine"),
 ]
 REQUESTS = [
     path("requests/", requests.my_requests, name="requests"),
@@ -109,6 +112,12 @@ POLICY = [
     path("manage/grants/add/", grants.add_grant, name="add_grant"),
     path("manage/grants/<int:grant_id>/end/", grants.end_grant, name="end_grant"),
 ]
+QUESTIONS = [
+    path("manage/explain/", explain.explain, name="explain"),
+    path("manage/reach/applications/", reachability.who, name="reach"),
+    path("manage/reach/people/", reachability.what, name="reach_what"),
+    path("manage/reach/changes/", reachability.changes, name="reach_changes"),
+]
 GATEWAYS = [
     path("manage/gateways/", gateways.gateways, name="gateways"),
     path("manage/gateways/add/", gateways.add_gateway, name="add_gateway"),
@@ -142,4 +151,4 @@ AUDIT = [
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
 
-urlpatterns = [*OWN, *REQUESTS, *PEOPLE, *POLICY, *GATEWAYS, *AUDIT]
+urlpatterns = [*OWN, *REQUESTS, *PEOPLE, *POLICY, *QUESTIONS, *GATEWAYS, *AUDIT]

@@ -86,6 +86,16 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/revocations/",
         f"/manage/revocations/{revocation.pk}/",
     )
+    asked = "destination=10.20.1.8&port=443"
+    questions = (
+        "/manage/explain/",
+        f"/manage/explain/?person={alice.ref.id}&{asked}",
+        f"/manage/explain/?person={alice.ref.id}&{asked}&protocol=udp",
+        "/manage/reach/applications/",
+        f"/manage/reach/applications/?application={wiki.pk}",
+        f"/manage/reach/people/?person={alice.ref.id}",
+        f"/manage/reach/changes/?since={now - timedelta(hours=9):%Y-%m-%dT%H:%M:%S}",
+    )
     audit = (
         "/audit/connections/",
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/",
@@ -95,7 +105,8 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     return [
         *(("alice", path) for path in (*own, *asked, *detail)),
         *(("dave", path) for path in (*manage, *answers)),
-        *(("carol", path) for path in audit),
+        *(("carol", path) for path in (*audit, *questions)),
+        ("alice", f"/access/explain/?{asked}"),
     ]
 
 

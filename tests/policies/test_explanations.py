@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -64,8 +65,15 @@ def ask(
     question: Question = NOON,
     *,
     now: datetime | None = None,
+    with_others: bool = True,
 ) -> Answer:
-    return answer(person, device, question, now=now or question.at)
+    return answer(
+        person,
+        device,
+        question,
+        now=now or question.at,
+        with_others=with_others,
+    )
 
 
 def then(person: User, *, seconds: int) -> Answer:
@@ -239,6 +247,23 @@ def test_a_device_that_came_later_was_not_enrolled_then(alice: User) -> None:
     asked = replace(NOON, at=NOW + timedelta(seconds=10))
     [part] = ask(alice, new, asked, now=NOW + 2 * HOUR).gateways
     assert conditions(part)[0][0] is Condition.DEVICE_NOT_ENROLLED
+
+
+def test_without_others_nothing_is_told_of_their_access(
+    alice: User, bob: User, alices_grant: Grant, laptop: Device, gw1: Gateway
+) -> None:
+    Machine().enroll(bob)
+    publish()
+    past = replace(NOON, at=NOW + timedelta(seconds=10))
+    for found in (
+        ask(bob, with_others=False),
+        ask(bob, question=past, now=NOW + HOUR, with_others=False),
+    ):
+        told = json.dumps(answer_output(found))
+        assert not found.is_allowed
+        assert [name for name in ("wiki", "Alice", "gw1") if name in told] == []
+    mine = ask(alice, question=past, now=NOW + HOUR, with_others=False)
+    assert mine.is_allowed
 
 
 def test_the_past_uses_the_names_of_then(
