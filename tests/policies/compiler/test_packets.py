@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
 from policies.compiler.evaluate import Packet, verdict
-from policies.compiler.nftables import closed_text, live_text, ruleset, transaction
+from policies.compiler.nftables import closed_text, ruleset, transaction
 from policies.compiler.types import Snapshot
-from tests.policies.compiler import frames, injector
 from tests.policies.compiler.build import NOW, application, grant, snapshot
 from tests.policies.compiler.examples import company
 from tests.policies.compiler.kernel import Kernel
 from tests.policies.compiler.strategies import edge_packets
+from tests.policies.compiler.wire import install, sent, wired_kernel
 
 pytestmark = pytest.mark.netns
 
@@ -28,51 +25,18 @@ CONTROL = Packet(
     protocol=6,
     port=443,
 )
-WIRES = """
-ip link set lo up
-ip link add wg0 address 02:00:00:00:aa:01 type veth peer name tun
-ip link add lan address 02:00:00:00:aa:03 type veth peer name net
-sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.wg0.rp_filter=0
-sysctl -qw net.ipv6.conf.tun.disable_ipv6=1 net.ipv6.conf.net.disable_ipv6=1
-for each in wg0 tun lan net; do ip link set $each up; done
-ip address add 192.0.2.1/24 dev lan
-ip -6 address add fd99::1/64 dev lan nodad
-ip neigh add 192.0.2.9 lladdr 02:00:00:00:aa:09 dev lan
-ip -6 neigh add fd99::9 lladdr 02:00:00:00:aa:09 dev lan
-ip route add default via 192.0.2.9
-ip -6 route add default via fd99::9
-ip route add 100.64.0.0/16 dev wg0
-ip -6 route add fd5e:e4a6:e000::/64 dev wg0
-"""
-QUIET = "sysctl -qw net.netfilter.nf_conntrack_checksum=0"
 
 
 @pytest.fixture(scope="module")
 def wired() -> Iterator[Kernel]:
     """Lend a gateway between two wires: `tun` leads to devices, `net` elsewhere."""
-    with Kernel() as lent:
-        lent.run("sh", "-e", given=WIRES)
-        lent.load(
-            transaction(None, ruleset(snapshot(company()), interface="wg0"), now=NOW)
-        )
-        lent.run("sh", "-ec", QUIET)
+    with wired_kernel() as lent:
         yield lent
-
-
-def install(kernel: Kernel, policy: Snapshot) -> None:
-    """Replace everything by a policy and open the lease."""
-    want = ruleset(policy, interface="wg0")
-    kernel.load("flush ruleset\n" + transaction(None, want, now=NOW))
-    kernel.load(live_text("wg0", 600))
-    kernel.run("conntrack", "-F")
 
 
 def passed(kernel: Kernel, packets: Sequence[Packet]) -> set[int]:
     """Return which packets came out, by their place."""
-    sent = [frames.frame(packet, name).hex() for name, packet in enumerate(packets)]
-    path = str(Path(injector.__file__))
-    return set(json.loads(kernel.run(sys.executable, path, given=json.dumps(sent))))
+    return sent(kernel, packets).passed
 
 
 def overlapping() -> Snapshot:

@@ -1,0 +1,245 @@
+"""Bugs to plant in the compiler, each of a kind that has been somebody's.
+
+Every plant wraps the real function it stands in for, so it goes stale loudly: a name
+that no longer exists fails the test that plants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from policies.compiler import compile as compiling
+from policies.compiler import fixed, nftables, ranges, regions, sweep
+from policies.compiler.tables import Chain, NamedSet
+from policies.compiler.types import (
+    MAX_PORT,
+    NEVER,
+    Destination,
+    Facts,
+    IPNetwork,
+    Peer,
+)
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+Range = tuple[int, int]
+
+
+def _ends_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def endless(facts: Facts) -> Facts:
+        grants = (replace(grant, expires_at=NEVER) for grant in facts.grants)
+        return replace(facts, grants=tuple(grants))
+
+    _change_facts(patch, "live_grants", endless)
+
+
+def _coming_grants_count(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(compiling, "is_live", lambda _, ends, *, now: now < ends)
+
+
+def _revoked_keys_stay(patch: pytest.MonkeyPatch) -> None:
+    _change_facts(patch, "_live_devices", lambda f: replace(f, revoked_keys=()))
+    patch.setattr(compiling, "check_snapshot", lambda _: None)
+
+
+def _members_of_the_next_group(patch: pytest.MonkeyPatch) -> None:
+    _change_facts(
+        patch,
+        "_held",
+        lambda f: replace(f, memberships=tuple((u, g + 1) for u, g in f.memberships)),
+    )
+
+
+def _one_membership_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    _change_facts(
+        patch, "_held", lambda f: replace(f, memberships=tuple(f.memberships)[1:])
+    )
+
+
+def _last_port_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    _change_services(patch, lambda first, last: (first, max(first, last - 1)))
+
+
+def _one_port_too_many(patch: pytest.MonkeyPatch) -> None:
+    _change_services(patch, lambda first, last: (first, last + 1))
+
+
+def _ports_begin_at_zero(patch: pytest.MonkeyPatch) -> None:
+    _change_services(
+        patch,
+        lambda first, last: (first - first % (MAX_PORT + 1), last),
+        only=lambda first, last: last - first == MAX_PORT - 1,
+    )
+
+
+def _udp_is_taken_for_tcp(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(regions, "UDP", regions.TCP)
+
+
+def _any_is_tcp_and_udp(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(regions, "HOLES", {4: ((1, 255),), 6: ((1, 255),)})
+
+
+def _everything_can_be_granted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(regions, "FORBIDDEN", {4: (), 6: ()})
+
+
+def _last_address_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    real = ranges.network_range
+
+    def short(network: IPNetwork) -> Range:
+        first, last = real(network)
+        return first, max(first, last - 1)
+
+    patch.setattr(regions, "network_range", short)
+
+
+def _gaps_of_one_are_closed(patch: pytest.MonkeyPatch) -> None:
+    real = ranges.merged
+
+    def wide(ranges: Iterable[Range]) -> Sequence[Range]:
+        return [
+            (first, last - 1) for first, last in real((f, e + 1) for f, e in ranges)
+        ]
+
+    patch.setattr(sweep, "merged", wide)
+
+
+def _nothing_behind_a_hole(patch: pytest.MonkeyPatch) -> None:
+    real = ranges.without
+    patch.setattr(regions, "without", lambda wanted, holes: real(wanted, holes)[:1])
+
+
+def _second_application_is_lost(patch: pytest.MonkeyPatch) -> None:
+    real = sweep.overlay
+
+    def first_only(
+        layers: Mapping[int, Iterable[sweep.Box]],
+    ) -> Iterator[tuple[Range, sweep.Cell]]:
+        for addresses, (low, high, owners) in real(layers):
+            yield addresses, (low, high, frozenset({min(owners)}))
+
+    patch.setattr(regions, "overlay", first_only)
+
+
+def _chains_share_a_name(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nftables, "chain_name", lambda label: f"app_{label[0]}")
+
+
+def _highest_grant_first(patch: pytest.MonkeyPatch) -> None:
+    real = nftables._application_chain  # noqa: SLF001 - planted from inside
+
+    def turned(*given: object) -> Chain:
+        chain = real(*given)  # type: ignore[arg-type]
+        return replace(chain, rules=(*chain.rules[-2::-1], chain.rules[-1]))
+
+    patch.setattr(nftables, "_application_chain", turned)
+
+
+def _users_and_groups_share_a_set(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nftables, "set_name", lambda grant: f"who_{grant.subject.id}")
+
+
+def _ipv6_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = regions.regions
+    patch.setattr(
+        nftables, "regions", lambda given: [r for r in real(given) if r.family == 4]
+    )
+
+
+def _only_the_first_address_is_known(patch: pytest.MonkeyPatch) -> None:
+    real = nftables._gates  # noqa: SLF001 - planted from inside
+
+    def first(peers: Iterable[Peer]) -> Iterable[NamedSet]:
+        return real(replace(peer, addresses=peer.addresses[:1]) for peer in peers)
+
+    patch.setattr(nftables, "_gates", first)
+
+
+def _devices_carry_the_next_mark(patch: pytest.MonkeyPatch) -> None:
+    real = nftables._gates  # noqa: SLF001 - planted from inside
+
+    def shifted(peers: Iterable[Peer]) -> Iterable[NamedSet]:
+        return real(replace(peer, device_id=peer.device_id + 1) for peer in peers)
+
+    patch.setattr(nftables, "_gates", shifted)
+
+
+def _devices_reach_each_other(patch: pytest.MonkeyPatch) -> None:
+    real = fixed.fixed_chains
+
+    def without_lateral(interface: str) -> Iterable[Chain]:
+        for chain in real(interface):
+            kept = tuple(r for r in chain.rules if not r.endswith("deny_lateral"))
+            yield replace(chain, rules=kept)
+
+    patch.setattr(nftables, "fixed_chains", without_lateral)
+
+
+def _protocols_without_ports_are_not_looked_up(patch: pytest.MonkeyPatch) -> None:
+    rules = tuple(
+        rule
+        for rule in fixed._from_device()  # noqa: SLF001 - planted from inside
+        if "@proto" not in rule
+    )
+    patch.setattr(fixed, "_from_device", lambda: rules)
+
+
+def _change_facts(
+    patch: pytest.MonkeyPatch, name: str, change: Callable[[Facts], Facts]
+) -> None:
+    real = getattr(compiling, name)
+    patch.setattr(
+        compiling,
+        name,
+        lambda facts, *rest, **named: real(change(facts), *rest, **named),
+    )
+
+
+def _change_services(
+    patch: pytest.MonkeyPatch,
+    change: Callable[[int, int], Range],
+    only: Callable[[int, int], bool] = lambda first, last: first < last,
+) -> None:
+    real = regions.destination_services
+
+    def changed(
+        destination: Destination,
+    ) -> Iterator[tuple[regions.Axis, Range]]:
+        for axis, (first, last) in real(destination):
+            ported = axis is regions.Axis.PORT and only(first, last)
+            yield axis, change(first, last) if ported else (first, last)
+
+    patch.setattr(regions, "destination_services", changed)
+
+
+PLANTS: Final[Mapping[str, Plant]] = {
+    "ends of grants are forgotten": _ends_are_forgotten,
+    "grants to come count already": _coming_grants_count,
+    "revoked keys stay": _revoked_keys_stay,
+    "members of the next group": _members_of_the_next_group,
+    "one membership is forgotten": _one_membership_is_forgotten,
+    "the last port is left out": _last_port_is_left_out,
+    "one port too many": _one_port_too_many,
+    "ports begin at zero": _ports_begin_at_zero,
+    "UDP is taken for TCP": _udp_is_taken_for_tcp,
+    "any is TCP and UDP": _any_is_tcp_and_udp,
+    "everything can be granted": _everything_can_be_granted,
+    "the last address is left out": _last_address_is_left_out,
+    "gaps of one are closed": _gaps_of_one_are_closed,
+    "nothing behind a hole": _nothing_behind_a_hole,
+    "the second application is lost": _second_application_is_lost,
+    "chains share a name": _chains_share_a_name,
+    "the highest grant comes first": _highest_grant_first,
+    "users and groups share a set": _users_and_groups_share_a_set,
+    "IPv6 is forgotten": _ipv6_is_forgotten,
+    "only the first address is known": _only_the_first_address_is_known,
+    "devices carry the next mark": _devices_carry_the_next_mark,
+    "devices reach each other": _devices_reach_each_other,
+    "protocols without ports are not looked up": (
+        _protocols_without_ports_are_not_looked_up
+    ),
+}

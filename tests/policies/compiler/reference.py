@@ -1,0 +1,108 @@
+"""What a gateway must do with the first packet of a flow, said as plainly as can be.
+
+Reads facts and nothing else; shares no arithmetic with the compiler. The answer is
+what the gateway's log must say: `gt_<grant>/ap_<application>` or the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_network
+
+from policies.compiler.evaluate import Packet
+from policies.compiler.types import Application, Destination, Device, Facts, Grant
+
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+NUMBERS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
+
+NOBODYS = (
+    *map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")),
+    *map(ip_network, ("240.0.0.0/4", "::/128", "::1/128", "::ffff:0:0/96")),
+    *map(ip_network, ("fe80::/10", "ff00::/8")),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the log says, and every grant that allows, lowest id first."""
+
+    said: str
+    grants: tuple[int, ...] = ()
+
+
+def answer(facts: Facts, packet: Packet, *, now: datetime) -> Answer:
+    """Return the only right answer."""
+    if any(packet.destination in pool for pool in facts.pools):
+        return Answer("lateral")
+    device = _device(facts, packet, now)
+    if device is None:
+        return Answer("no_device")
+    if packet.protocol == (ICMPV6 if packet.source.version == 4 else ICMP):
+        return Answer("invalid")
+    allowing = sorted(
+        (
+            grant
+            for grant in _grants_of(facts, device.user_id, now)
+            if _covers(_application(facts, grant), packet)
+        ),
+        key=lambda grant: grant.id,
+    )
+    if not allowing:
+        return Answer("no_grant")
+    first = allowing[0]
+    said = f"gt_{first.id}/ap_{first.application_id}"
+    return Answer(said, tuple(grant.id for grant in allowing))
+
+
+def _device(facts: Facts, packet: Packet, now: datetime) -> Device | None:
+    """Return the device that may speak for the source: live, and of use to someone."""
+    for device in facts.devices:
+        if (
+            packet.source in device.addresses
+            and device.public_key not in facts.revoked_keys
+            and now < device.expires_at
+            and any(_grants_of(facts, device.user_id, now))
+        ):
+            return device
+    return None
+
+
+def _grants_of(facts: Facts, user: int, now: datetime) -> Iterator[Grant]:
+    """Yield the grants a person holds now, their own and those of their groups."""
+    for grant in facts.grants:
+        if not grant.not_before <= now < grant.expires_at:
+            continue
+        if grant.subject.kind == "us":
+            if grant.subject.id == user:
+                yield grant
+        elif (user, grant.subject.id) in facts.memberships:
+            yield grant
+
+
+def _application(facts: Facts, grant: Grant) -> Application:
+    """Return what is granted."""
+    (found,) = (a for a in facts.applications if a.id == grant.application_id)
+    return found
+
+
+def _covers(application: Application, packet: Packet) -> bool:
+    """Return whether an application is what the packet asks for."""
+    if any(packet.destination in network for network in NOBODYS):
+        return False
+    return any(_reaches(d, packet) for d in application.destinations)
+
+
+def _reaches(destination: Destination, packet: Packet) -> bool:
+    """Return whether address, protocol and port are a destination's."""
+    if packet.destination not in destination.prefix:
+        return False
+    if packet.protocol in {TCP, UDP} and packet.port == 0:
+        return False
+    if destination.protocol == "any":
+        return packet.protocol > 0
+    if packet.protocol != NUMBERS[destination.protocol]:
+        return False
+    ports = destination.ports
+    return ports is None or ports.first <= (packet.port or 0) <= ports.last

@@ -1,0 +1,83 @@
+"""The reference, the snapshot, the ruleset's texts and a real kernel agree."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import pytest
+
+from policies.compiler.evaluate import Packet
+from policies.compiler.types import Facts
+from tests.policies.compiler.build import NOW
+from tests.policies.compiler.differential import (
+    judged,
+    kernel_judged,
+    random_facts,
+    random_packets,
+)
+from tests.policies.compiler.kernel import Kernel
+from tests.policies.compiler.plants import PLANTS
+from tests.policies.compiler.reference import answer
+from tests.policies.compiler.wire import wired_kernel
+
+POLICIES = 25
+PACKETS = int(os.environ.get("PEERAGE_DIFFERENTIAL_VERDICTS", "50000")) // POLICIES
+"""The variable makes the run longer: `script/bench differential` sets it."""
+
+
+@pytest.fixture(scope="module")
+def wired() -> Iterator[Kernel]:
+    """Lend a gateway between two wires."""
+    with wired_kernel() as lent:
+        yield lent
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("seed", range(POLICIES))
+def test_every_way_of_judging_gives_the_same_answer(wired: Kernel, seed: int) -> None:
+    random = Random(seed)  # noqa: S311 - reproducible, not secret
+    given = random_facts(random)
+    packets = random_packets(given, random, PACKETS)
+    assert judged(given, packets) == []
+    assert kernel_judged(wired, given, packets) == []
+
+
+def test_packets_are_of_every_kind() -> None:
+    answers: Counter[str] = Counter()
+    for seed in range(POLICIES):
+        random = Random(seed)  # noqa: S311 - reproducible, not secret
+        given = random_facts(random)
+        for packet in random_packets(given, random, 400):
+            said = answer(given, packet, now=NOW).said
+            answers[said.partition("_")[0] if said.startswith("gt_") else said] += 1
+    assert answers.keys() == {"gt", "no_grant", "no_device", "lateral", "invalid"}
+    assert min(answers.values()) > 100
+    assert answers["gt"] > 1200
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_bug_is_caught_by_the_texts_and_by_the_kernel(
+    wired: Kernel, monkeypatch: pytest.MonkeyPatch, plant: str
+) -> None:
+    PLANTS[plant](monkeypatch)
+    for seed in range(POLICIES):
+        random = Random(seed)  # noqa: S311 - reproducible, not secret
+        given = random_facts(random)
+        packets = random_packets(given, random, 400)
+        if judged(given, packets):
+            break
+    else:
+        pytest.fail("the ruleset's texts did not show it")
+    assert is_caught(wired, given, packets)
+
+
+def is_caught(kernel: Kernel, given: Facts, packets: Sequence[Packet]) -> bool:
+    """Return whether the kernel disagrees, or does not even load the ruleset."""
+    try:
+        return bool(kernel_judged(kernel, given, packets))
+    except AssertionError as refusal:
+        return "nft" in str(refusal)
