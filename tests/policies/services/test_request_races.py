@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from audit.actor import SYSTEM
-from policies import services
+from policies import request_selectors, services
 from policies.errors import PolicyError, RequestConflictError
 from policies.models import AccessRequest, Application, Grant, RequestState
+from policies.services import reviews
 from portal import revocation
 from portal.accounts.models import User
 from tests.conftest import MakeUser
@@ -17,6 +20,17 @@ from tests.policies.requests import DAY, approve, ask, group_of, open_for_reques
 from tests.policies.services.test_publishing_races import THREADS, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def slow_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave time between reading and deciding; without locks these tests then fail."""
+
+    def may_review(user: User, request: AccessRequest) -> bool:
+        time.sleep(0.02)
+        return request_selectors.may_review(user, request)
+
+    monkeypatch.setattr(reviews, "may_review", may_review)
 
 
 @pytest.fixture
