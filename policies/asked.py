@@ -122,8 +122,6 @@ def stored_grant(row: GrantRow) -> Grant:
 def holding_of(row: Device, subjects: frozenset[Subject], at: datetime) -> Holding:
     """Return a device as it stands in the tables."""
     refusal = refusal_of(row, at)
-    if refusal is None and not row.is_active:
-        refusal = Failure(condition=Condition.DEVICE_REVOKED, at=row.revoked_at)
     if refusal is None and not row.keys.all():
         refusal = Failure(condition=Condition.DEVICE_NOT_ENROLLED)
     return Holding(

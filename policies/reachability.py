@@ -155,8 +155,8 @@ def _rows_of_ways(ways: Iterable[Way], at: datetime) -> tuple[ReachRow, ...]:
     owners = dict(Device.objects.order_by().values_list("pk", "owner_id"))
     by_person: defaultdict[tuple[int, int], list[Way]] = defaultdict(list)
     for way in found:
-        if way.device_id in owners:
-            by_person[owners[way.device_id], way.application_id].append(way)
+        # A device is never deleted (DESIGN §2), so its owner is known.
+        by_person[owners[way.device_id], way.application_id].append(way)
     people = names_at("person", (person for person, _ in by_person), at)
     applications = names_at("application", (number for _, number in by_person), at)
     devices = names_at("device", (way.device_id for way in found), at)

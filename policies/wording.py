@@ -37,16 +37,17 @@ SENTENCES: Final[Mapping[Condition, str]] = {
 }
 """What is said of each condition; a new one cannot be forgotten (a test looks)."""
 
+NO_MEMBER: Final = "not a member of the group {subject}"
+
 PROTOCOLS: Final = {number: protocol.value for protocol, number in NUMBERS.items()}
 
 
 def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -> str:
     """Return in words what failed."""
     subject, number = grant.subject.ref, f"ap_{grant.application_id}"
-    member = "not a member of the group {subject}" if subject.startswith("gr") else ""
     template = SENTENCES[failure.condition]
-    if failure.condition is Condition.NOT_MEMBER and member:
-        template = member
+    if failure.condition is Condition.NOT_MEMBER and subject.startswith("gr_"):
+        template = NO_MEMBER
     return template.format(
         subject=names.get(subject, subject),
         application=names.get(number, number),

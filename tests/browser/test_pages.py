@@ -86,11 +86,11 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/revocations/",
         f"/manage/revocations/{revocation.pk}/",
     )
-    asked = "destination=10.20.1.8&port=443"
+    target = "destination=10.20.1.8&port=443"
     questions = (
         "/manage/explain/",
-        f"/manage/explain/?person={alice.ref.id}&{asked}",
-        f"/manage/explain/?person={alice.ref.id}&{asked}&protocol=udp",
+        f"/manage/explain/?person={alice.ref.id}&{target}",
+        f"/manage/explain/?person={alice.ref.id}&{target}&protocol=udp",
         "/manage/reach/applications/",
         f"/manage/reach/applications/?application={wiki.pk}",
         f"/manage/reach/people/?person={alice.ref.id}",
@@ -106,7 +106,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         *(("alice", path) for path in (*own, *asked, *detail)),
         *(("dave", path) for path in (*manage, *answers)),
         *(("carol", path) for path in (*audit, *questions)),
-        ("alice", f"/access/explain/?{asked}"),
+        ("alice", f"/access/explain/?{target}"),
     ]
 
 

@@ -153,6 +153,12 @@ def test_a_revoked_device_is_told_and_another_one_is_tried(
     assert not ask(alice, laptop).is_allowed
 
 
+@pytest.mark.usefixtures("alices_grant")
+def test_a_device_without_a_key_in_force_is_told(alice: User, laptop: Device) -> None:
+    laptop.keys.update(state="pending")
+    assert conditions(ask(alice).gateways[0]) == [[Condition.DEVICE_NOT_ENROLLED]]
+
+
 def test_an_application_that_no_gateway_serves_says_so(
     alice: User, laptop: Device
 ) -> None:
