@@ -56,6 +56,8 @@ class EventCode(StrEnum):
     ACCESS_REQUEST_REVIEW = "RQ002"
     ACCESS_REQUEST_EXPIRE = "RQ003"
     ACCESS_REQUEST_CANCEL = "RQ004"
+    LOCK_CREATE = "RQ009"
+    LOCK_DELETE = "RQ010"
     GATEWAY_CREATE = "GW009"
     GATEWAY_TOKEN_ISSUED = "GW010"  # noqa: S105 -- an event code
     GATEWAY_RETIRE = "GW011"
@@ -173,6 +175,12 @@ CATALOGUE: Final = {
             EventCode.ACCESS_REQUEST_CANCEL,
             "access.request.cancel",
             "{actor_label} took back the request {target_label}",
+        ),
+        (EventCode.LOCK_CREATE, "lock.create", "{actor_label} locked {target_label}"),
+        (
+            EventCode.LOCK_DELETE,
+            "lock.delete",
+            "{actor_label} lifted the lock on {target_label}",
         ),
         (
             EventCode.POLICY_COMPILE_FAILED,

@@ -15,6 +15,10 @@ class InvalidGrantError(PolicyError):
     """A grant has no subject, two subjects, or an impossible time."""
 
 
+class InvalidLockError(PolicyError):
+    """A lock has no message, or an impossible time."""
+
+
 class SnapshotError(PolicyError):
     """A snapshot could not be compiled, signed or published."""
 

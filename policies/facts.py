@@ -1,6 +1,6 @@
 """The one bridge: rows → the compiler's facts. Only file that knows both worlds.
 
-Eight queries however many gateways and devices there are. Users who are disabled and
+Ten queries however many gateways and devices there are. Users who are disabled and
 devices that are revoked do not cross.
 """
 
@@ -23,7 +23,9 @@ from peers.models import (
     KeyState,
 )
 from policies.compiler import types
+from policies.compiler.locks import Lock, LockKind
 from policies.models import Application, ApplicationDestination, Grant
+from policies.models import Lock as LockRow
 from portal.accounts.models import Membership, User
 
 if TYPE_CHECKING:
@@ -47,12 +49,13 @@ class Rows:
     destinations: Mapping[int, Sequence[ApplicationDestination]]
     grants: Mapping[int, Sequence[Grant]]
     revoked_keys: tuple[str, ...]
+    locks: tuple[Lock, ...]
 
     def facts(self, gateway: Gateway) -> types.Facts:
         """Return everything that one gateway's snapshot is compiled from.
 
         Grants that have not begun, or whose time is over, are among them: judging
-        time is the compiler's part.
+        time is the compiler's part. So is what `locks` take away from them.
         """
         served = self.applications.get(gateway.pk, ())
         grants = sorted(
@@ -98,7 +101,7 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
     people = _people(grants)
     return Rows(
         pools=[*AddressPool.objects.values_list("prefix", flat=True)],
-        devices=_devices(people),
+        devices=devices_of(people),
         members=_grouped(
             Membership.objects.filter(
                 user__is_active=True, group__in=_groups(grants)
@@ -121,6 +124,7 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
             .order_by("public_key")
             .values_list("public_key", flat=True)
         ),
+        locks=_locks(),
     )
 
 
@@ -158,6 +162,26 @@ def grant_of(row: Grant) -> types.Grant:
     )
 
 
+def lock_of(row: LockRow, members: Iterable[int] = ()) -> Lock:
+    """Return a stored lock as the compiler's value, with the members of its group."""
+    return Lock(
+        kind=LockKind[row.kind.upper()],
+        id=getattr(row, f"{row.kind}_id"),
+        expires_at=row.expires_at or types.NEVER,
+        members=frozenset(members),
+    )
+
+
+def _locks() -> tuple[Lock, ...]:
+    rows = LockRow.objects.filter(lifted_at__isnull=True).order_by("pk")
+    members = _grouped(
+        Membership.objects.filter(
+            group__in=rows.order_by().filter(group__isnull=False).values("group")
+        ).values_list("group_id", "user_id")
+    )
+    return tuple(lock_of(row, members.get(row.group_id or 0, ())) for row in rows)
+
+
 def _people(grants: QuerySet[Grant]) -> QuerySet[User]:
     # Subqueries, not lists of ids: SQLite limits the parameters of a statement.
     named = grants.order_by().filter(user__isnull=False).values("user")
@@ -171,7 +195,8 @@ def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, Any]:
     return grants.order_by().filter(group__isnull=False).values("group")
 
 
-def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
+def devices_of(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
+    """Return the devices of some people that may carry something, by owner."""
     leases = AddressLease.objects.filter(
         released_at__isnull=True,
         device__state=DeviceState.ACTIVE,

@@ -8,6 +8,7 @@ from policies.models.applications import (
     ProtocolChoice,
 )
 from policies.models.grants import Grant
+from policies.models.locks import Lock, Lockable
 from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.revocations import Revocation, RevocationTarget
 from policies.models.snapshots import (
@@ -24,6 +25,8 @@ __all__ = [
     "Application",
     "ApplicationDestination",
     "Grant",
+    "Lock",
+    "Lockable",
     "ProtocolChoice",
     "Publication",
     "RequestReview",

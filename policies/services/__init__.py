@@ -14,6 +14,7 @@ from policies.services.applications import (
 )
 from policies.services.evidence import ingest_evidence
 from policies.services.grants import create_grant, end_grant
+from policies.services.locks import create_lock, lift_lock
 from policies.services.publishing import publish_on_commit, publish_snapshots
 from policies.services.refusals import refuse_gateway_request
 from policies.services.reminders import (
@@ -49,11 +50,13 @@ __all__ = [
     "clean_up",
     "create_application",
     "create_grant",
+    "create_lock",
     "delete_application",
     "end_grant",
     "end_requested_access",
     "expire_requests",
     "ingest_evidence",
+    "lift_lock",
     "publish_on_commit",
     "publish_snapshots",
     "record_acknowledgement",

@@ -124,7 +124,8 @@ def delete_application(
     """Remove an application that was never granted to anybody.
 
     Raises:
-        ApplicationInUseError: a grant names it, even one that has ended, or a request.
+        ApplicationInUseError: a grant names it, even one that has ended, a request or a
+            lock.
     """
     ref = application.ref
     try:
@@ -139,6 +140,12 @@ def delete_application(
                 msg = (
                     f"somebody asked for {application}, and the log speaks of it; take"
                     " it off its gateways instead"
+                )
+                raise ApplicationInUseError(msg)
+            if application.locks.exists():
+                msg = (
+                    f"{application} was locked, and the log speaks of it; take it off"
+                    " its gateways instead"
                 )
                 raise ApplicationInUseError(msg)
             affected = [*application.gateways.values_list("pk", flat=True)]

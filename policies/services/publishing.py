@@ -22,10 +22,11 @@ from audit.events import EventCode, Outcome
 from audit.services import record
 from peers.models import Gateway, GatewayState
 from policies import notifier, signing
-from policies.compiler.compile import compile_snapshot, next_change
+from policies.compiler.compile import compile_snapshot
 from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.errors import CompilerError
 from policies.compiler.holdings import holdings, holdings_digest
+from policies.compiler.locks import next_change, without_locked
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.errors import SnapshotError
 from policies.facts import Rows, load_rows
@@ -166,7 +167,8 @@ def _attempt(
     """Publish what `make` makes, or change nothing and say why."""
     try:
         with transaction.atomic():
-            facts = rows.facts(publication.gateway)
+            # Here, so that what is reduced is without what is locked, too.
+            facts = without_locked(rows.facts(publication.gateway), rows.locks, now=now)
             content = make(publication, facts, now)
             snapshot = None
             if not _is_current(publication, content):
@@ -176,7 +178,7 @@ def _attempt(
                 publication,
                 snapshot,
                 is_whole=make is _compiled,
-                next_change_at=next_change(facts, now=now),
+                next_change_at=next_change(facts, rows.locks, now=now),
             )
             return snapshot
     except CompilerError as exc:
