@@ -47,8 +47,7 @@ def check_snapshot(snapshot: Snapshot) -> None:
             id stands twice.
         UnknownReferenceError: a grant, a subject or a member has no referent.
     """
-    _check_names(snapshot)
-    check_pools(snapshot.pools)
+    check_frame(snapshot)
     _check_peers(snapshot.peers, snapshot.pools)
     _check_references(snapshot)
     for key in snapshot.revoked_keys:
@@ -56,6 +55,31 @@ def check_snapshot(snapshot: Snapshot) -> None:
     if revoked := {p.public_key for p in snapshot.peers} & set(snapshot.revoked_keys):
         msg = f"a revoked key is a peer: {min(revoked)}"
         raise InvalidValueError(msg)
+
+
+def check_frame(snapshot: Snapshot) -> None:
+    """Refuse what concerns no peer: names, pools, ids of the policy.
+
+    Raises:
+        InvalidValueError: an id, a name or a port is out of its bounds.
+        OverlapError: pools overlap, or an id stands twice.
+    """
+    _check_names(snapshot)
+    check_pools(snapshot.pools)
+    _check_unique("subject", (members.subject for members in snapshot.subjects))
+    _check_ids("subject", {members.subject.id for members in snapshot.subjects})
+    _check_ids("application", [a.id for a in snapshot.applications])
+    _check_ids("grant", [grant.id for grant in snapshot.grants])
+
+
+def check_peer(peer: Peer, pools: tuple[IPNetwork, ...]) -> None:
+    """Refuse a peer that is wrong by itself.
+
+    Raises:
+        InvalidValueError: its id, its key or an address is out of bounds.
+        OverlapError: it has an address twice.
+    """
+    _check_peers((peer,), pools)
 
 
 def check_key(key: str) -> None:
@@ -121,10 +145,6 @@ def _check_references(snapshot: Snapshot) -> None:
     devices = {peer.device_id for peer in snapshot.peers}
     subjects = {members.subject for members in snapshot.subjects}
     applications = {application.id for application in snapshot.applications}
-    _check_unique("subject", (members.subject for members in snapshot.subjects))
-    _check_ids("subject", {subject.id for subject in subjects})
-    _check_ids("application", [a.id for a in snapshot.applications])
-    _check_ids("grant", [grant.id for grant in snapshot.grants])
     for members in snapshot.subjects:
         _check_unique("member", members.device_ids)
         if unknown := set(members.device_ids) - devices:

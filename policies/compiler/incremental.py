@@ -1,0 +1,399 @@
+"""Facts that stay compiled: one changed user, device or grant costs what it concerns.
+
+Rules this module keeps:
+
+* The result is the one `compile_snapshot` gives for the same facts at the same time,
+  value for value. Where anything is out of order (an address twice, a key that is
+  none, a grant for an unserved application) it *is* compiled from scratch, which
+  raises the error that says why.
+* An edit names the whole of what it replaces: a person's devices and groups, a grant,
+  an application. There is nothing to get out of step.
+* Time only moves what it concerns: grants that begin or end, sessions that end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+
+from policies.compiler.compile import (
+    application_of,
+    compile_snapshot,
+    ends_of_subjects,
+    peer_of,
+    snapshot_grant,
+)
+from policies.compiler.errors import InvalidValueError, OverlapError
+from policies.compiler.roster import Roster
+from policies.compiler.types import (
+    NEVER,
+    Application,
+    Device,
+    Facts,
+    Grant,
+    Peer,
+    Snapshot,
+    SnapshotGrant,
+    Subject,
+    SubjectKind,
+    SubjectMembers,
+    is_live,
+    sorted_networks,
+)
+from policies.compiler.validate import check_frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What a person has in the snapshot: peers, and the granted subjects it is."""
+
+    peers: Mapping[int, Peer]
+    subjects: frozenset[Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """The part of a snapshot that no person changes."""
+
+    applications: tuple[Application, ...]
+    grants: tuple[SnapshotGrant, ...]
+
+
+_NOTHING = _Placed({}, frozenset())
+
+
+class Compilation:
+    """The facts of one gateway, indexed. Not safe to share between threads.
+
+    Raises:
+        OverlapError: a device, a grant or an application stands twice in the facts.
+    """
+
+    def __init__(self, facts: Facts, *, now: datetime) -> None:
+        """Index and compile everything once."""
+        self._frame = replace(
+            facts, devices=(), memberships=(), applications=(), grants=()
+        )
+        self._pools = sorted_networks(facts.pools)
+        self._revoked = set(facts.revoked_keys)
+        self._revoked_keys = sorted(self._revoked)
+        self._applications = {a.id: a for a in facts.applications}
+        self._ordered: dict[int, Application] = {}
+        self._grants = {grant.id: grant for grant in facts.grants}
+        self._devices: dict[int, tuple[Device, ...]] = {}
+        self._groups: dict[int, frozenset[int]] = {}
+        self._members: defaultdict[int, set[int]] = defaultdict(set)
+        self._owner: dict[int, int] = {}
+        self._index(facts)
+        self._parts: _Policy | None = None
+        self._now = now
+        self._compile()
+
+    def put_user(
+        self, user_id: int, *, devices: Iterable[Device], groups: Iterable[int]
+    ) -> None:
+        """Replace a person's devices and memberships; without any, it is gone.
+
+        Raises:
+            InvalidValueError: a device names another owner.
+            OverlapError: a device is another person's already, or stands twice.
+        """
+        owned, joined = tuple(devices), frozenset(groups)
+        ids = [device.id for device in owned]
+        taken = any(self._owner.get(number, user_id) != user_id for number in ids)
+        if any(device.user_id != user_id for device in owned):
+            msg = f"a device is not us_{user_id}'s"
+            raise InvalidValueError(msg)
+        if taken or len(set(ids)) != len(ids):
+            msg = f"a device of us_{user_id} stands twice"
+            raise OverlapError(msg)
+        for device in self._devices.pop(user_id, ()):
+            del self._owner[device.id]
+        for group in self._groups.pop(user_id, frozenset()):
+            self._members[group].discard(user_id)
+        self._keep_user(user_id, owned, joined)
+        for device in owned:
+            self._watch(device.expires_at, device.id, is_grant=False)
+        self._place(user_id)
+
+    def put_grant(self, grant: Grant) -> None:
+        """Add a grant, or replace the one of its id."""
+        self._grants[grant.id] = grant
+        self._watch(grant.not_before, grant.id, is_grant=True)
+        self._watch(grant.expires_at, grant.id, is_grant=True)
+        self._judge(grant.id)
+
+    def remove_grant(self, grant_id: int) -> None:
+        """Remove a grant, if there is one of this id."""
+        self._grants.pop(grant_id, None)
+        self._judge(grant_id)
+
+    def put_application(self, application: Application) -> None:
+        """Add an application, or replace the one of its id."""
+        self._applications[application.id] = application
+        self._forget(application.id)
+
+    def remove_application(self, application_id: int) -> None:
+        """Serve an application no longer. Its live grants are then an error."""
+        self._applications.pop(application_id, None)
+        self._forget(application_id)
+
+    def revoke_key(self, key: str) -> None:
+        """Never let a key be a peer again."""
+        if key in self._revoked:
+            return
+        self._revoked.add(key)
+        insort(self._revoked_keys, key)
+        self._roster.refuse(key)
+        for device_id in self._roster.holders(key):
+            self._place(self._owner[device_id])
+
+    def facts(self) -> Facts:
+        """Return the facts as they stand, in an order that means nothing."""
+        return replace(
+            self._frame,
+            devices=tuple(d for owned in self._devices.values() for d in owned),
+            memberships=tuple(
+                (user, group)
+                for user, groups in self._groups.items()
+                for group in groups
+            ),
+            applications=tuple(self._applications.values()),
+            grants=tuple(self._grants.values()),
+            revoked_keys=tuple(self._revoked_keys),
+        )
+
+    def snapshot(self, *, epoch: int, generation: int, now: datetime) -> Snapshot:
+        """Return what `compile_snapshot` returns for these facts.
+
+        Raises:
+            CompilerError: what `compile_snapshot` raises for these facts.
+        """
+        self._advance(now)
+        parts = self._parts or self._policy()
+        if parts is None or self._roster.is_odd:
+            return compile_snapshot(
+                self.facts(), epoch=epoch, generation=generation, now=now
+            )
+        snapshot = Snapshot(
+            deployment=self._frame.deployment,
+            audience=f"gw_{self._frame.gateway_id}",
+            epoch=epoch,
+            generation=generation,
+            issued=now,
+            listen_port=self._frame.listen_port,
+            pools=self._pools,
+            peers=self._roster.peers,
+            subjects=tuple(self._subject(subject) for subject in self._sorted),
+            applications=parts.applications,
+            grants=parts.grants,
+            revoked_keys=tuple(self._revoked_keys),
+        )
+        if parts is self._parts:
+            # What a policy holds was checked when it was made.
+            check_frame(replace(snapshot, subjects=(), applications=(), grants=()))
+        else:
+            check_frame(snapshot)
+            self._parts = parts
+        return snapshot
+
+    def _policy(self) -> _Policy | None:
+        """Return what concerns no person, or None if an application is not served."""
+        granted = {grant.application_id for grant in self._live.values()}
+        if not granted <= self._applications.keys():
+            return None
+        for number in granted - self._ordered.keys():
+            self._ordered[number] = application_of(self._applications, number)
+        return _Policy(
+            tuple(self._ordered[number] for number in sorted(granted)),
+            tuple(snapshot_grant(self._live[number]) for number in sorted(self._live)),
+        )
+
+    def _forget(self, application_id: int) -> None:
+        """Put an application in order anew when it is asked for."""
+        self._ordered.pop(application_id, None)
+        self._parts = None
+
+    def _index(self, facts: Facts) -> None:
+        """Sort devices and memberships by person."""
+        owned: defaultdict[int, list[Device]] = defaultdict(list)
+        joined: defaultdict[int, set[int]] = defaultdict(set)
+        for device in facts.devices:
+            owned[device.user_id].append(device)
+        for user, group in facts.memberships:
+            joined[user].add(group)
+        for user in owned.keys() | joined.keys():
+            self._keep_user(user, tuple(owned[user]), frozenset(joined[user]))
+        if (
+            len(self._owner) != len(facts.devices)
+            or len(self._grants) != len(facts.grants)
+            or len(self._applications) != len(facts.applications)
+        ):
+            msg = "a device, a grant or an application stands twice"
+            raise OverlapError(msg)
+
+    def _keep_user(
+        self, user: int, owned: tuple[Device, ...], joined: frozenset[int]
+    ) -> None:
+        """Remember a person's devices and groups."""
+        if owned:
+            self._devices[user] = owned
+        if joined:
+            self._groups[user] = joined
+        for device in owned:
+            self._owner[device.id] = user
+        for group in joined:
+            self._members[group].add(user)
+
+    def _compile(self) -> None:
+        """Compute everything from the facts at the present time."""
+        self._live: dict[int, Grant] = {
+            number: grant
+            for number, grant in self._grants.items()
+            if is_live(grant.not_before, grant.expires_at, now=self._now)
+        }
+        self._of_subject: defaultdict[Subject, dict[int, Grant]] = defaultdict(dict)
+        for number, grant in self._live.items():
+            self._of_subject[grant.subject][number] = grant
+        self._ends = dict(ends_of_subjects(self._live.values()))
+        self._sorted = sorted(self._ends)
+        self._parts = None
+        self._roster = Roster(self._pools, self._revoked)
+        self._held: dict[Subject, list[int]] = {s: [] for s in self._sorted}
+        self._tuples: dict[Subject, SubjectMembers] = {}
+        self._placed: dict[int, _Placed] = {}
+        self._place_all()
+        moments = [
+            (moment, True, number)
+            for number, grant in self._grants.items()
+            for moment in (grant.not_before, grant.expires_at)
+        ]
+        owned = (device for held in self._devices.values() for device in held)
+        moments += [(device.expires_at, False, device.id) for device in owned]
+        self._moments = [m for m in moments if self._now < m[0] < NEVER]
+        heapify(self._moments)
+
+    def _place_all(self) -> None:
+        """Give everybody what they are due: `_place` for all, but sorted once."""
+        peers: list[Peer] = []
+        for user in self._devices:
+            due = self._due(user)
+            if due.peers:
+                self._placed[user] = due
+                peers.extend(due.peers.values())
+                for subject in due.subjects:
+                    self._held[subject].extend(due.peers)
+        self._roster.fill(peers)
+        for held in self._held.values():
+            held.sort()
+
+    def _watch(self, moment: datetime, number: int, *, is_grant: bool) -> None:
+        """Look again at a grant or a device when its moment comes."""
+        if self._now < moment < NEVER:
+            heappush(self._moments, (moment, is_grant, number))
+
+    def _advance(self, now: datetime) -> None:
+        """Go to another time. Back is unusual, and compiles everything anew."""
+        back, self._now = now < self._now, now
+        if back:
+            self._compile()
+        while self._moments and self._moments[0][0] <= now:
+            _, is_grant, number = heappop(self._moments)
+            if is_grant:
+                self._judge(number)
+            elif number in self._owner:
+                self._place(self._owner[number])
+
+    def _judge(self, number: int) -> None:
+        """Let a grant count or not, as it stands now; nothing happens twice."""
+        self._parts = None
+        old, new = self._live.pop(number, None), self._grants.get(number)
+        if old:
+            del self._of_subject[old.subject][number]
+        if new and is_live(new.not_before, new.expires_at, now=self._now):
+            self._live[number] = new
+            self._of_subject[new.subject][number] = new
+        for subject in {grant.subject for grant in (old, new) if grant}:
+            self._judge_subject(subject)
+
+    def _judge_subject(self, subject: Subject) -> None:
+        """Place the people anew whose last grant ends at another time now."""
+        end = ends_of_subjects(self._of_subject[subject].values()).get(subject)
+        before = self._ends.pop(subject, None)
+        if end is not None:
+            self._ends[subject] = end
+        if end == before:
+            return
+        if before is None:
+            insort(self._sorted, subject)
+            self._held[subject] = []
+        for user in self._people(subject):
+            self._place(user)
+        if end is None:
+            self._sorted.remove(subject)
+            del self._held[subject]
+        self._tuples.pop(subject, None)
+
+    def _people(self, subject: Subject) -> Collection[int]:
+        """Return the people that a subject is."""
+        if subject.kind is SubjectKind.USER:
+            return (subject.id,)
+        return self._members[subject.id]
+
+    def _place(self, user: int) -> None:
+        """Give a person the peers and memberships it is due, and no others."""
+        old, new = self._placed.get(user, _NOTHING), self._due(user)
+        if new.peers:
+            self._placed[user] = new
+        else:
+            self._placed.pop(user, None)
+        for number, peer in old.peers.items():
+            if new.peers.get(number) != peer:
+                self._roster.take_out(peer)
+        for number, peer in new.peers.items():
+            if old.peers.get(number) != peer:
+                self._roster.put_in(peer)
+        for subject in old.subjects | new.subjects:
+            before = set(old.peers) if subject in old.subjects else set()
+            after = set(new.peers) if subject in new.subjects else set()
+            if before != after:
+                self._hold(subject, gone=before - after, come=after - before)
+
+    def _due(self, user: int) -> _Placed:
+        """Return what a person is due now."""
+        subjects = {Subject(kind=SubjectKind.USER, id=user)}
+        for group in self._groups.get(user, ()):
+            subjects.add(Subject(kind=SubjectKind.GROUP, id=group))
+        granted = frozenset(subjects & self._ends.keys())
+        if not granted:
+            return _NOTHING
+        last = max(self._ends[subject] for subject in granted)
+        return _Placed(
+            {
+                device.id: peer_of(device, last)
+                for device in self._devices.get(user, ())
+                if device.public_key not in self._revoked
+                and self._now < device.expires_at
+            },
+            granted,
+        )
+
+    def _hold(self, subject: Subject, *, gone: set[int], come: set[int]) -> None:
+        """Take devices out of a subject and put others in."""
+        held = self._held[subject]
+        for number in gone:
+            del held[bisect_left(held, number)]
+        for number in come:
+            insort(held, number)
+        self._tuples.pop(subject, None)
+
+    def _subject(self, subject: Subject) -> SubjectMembers:
+        """Return a subject with its devices."""
+        if subject not in self._tuples:
+            ids = tuple(self._held[subject])
+            self._tuples[subject] = SubjectMembers(subject=subject, device_ids=ids)
+        return self._tuples[subject]
