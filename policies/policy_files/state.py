@@ -1,0 +1,245 @@
+"""The portal's policy as a policy file sees it: read once, names instead of rows.
+
+A fixed number of queries, however many people. What a name stands for:
+
+* A person is their e-mail address; where several share one, or there is none, the
+  subject at the provider if it looks like an address, else `us_7@DEPLOYMENT`.
+* A group is `group:NAME`; where several share a name, `group:gr_7`.
+* Grants that answer an access request are nobody's to manage by file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from peers.models import (
+    AddressLease,
+    AddressPool,
+    DeviceKey,
+    DeviceState,
+    Gateway,
+    GatewayState,
+    KeyState,
+)
+from policies.compiler import types
+from policies.dialect.bridge import FactsPolicy
+from policies.dialect.directory import Directory, Machine, Person, Site
+from policies.dialect.document import SelectorKind
+from policies.dialect.selectors import selector
+from policies.facts import destination_of, grant_of, load_rows
+from policies.models import Application, Grant
+from portal.accounts.models import Group, Membership, Role, User
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_ROLES = {
+    Role.OWNER: "autogroup:owner",
+    Role.ADMINISTRATOR: "autogroup:admin",
+    Role.AUDITOR: "autogroup:auditor",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """An enrolled gateway, what is behind it by id, and what it is compiled from."""
+
+    id: int
+    name: str
+    applications: frozenset[int]
+    facts: types.Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that a file is compared with.
+
+    `people` and `groups` are names → ids; the disabled are among them, because grants
+    may still name them. `policy` holds the open grants that are not over; `requested`
+    are the ids of those that answer an access request. `reasons` are by grant.
+    """
+
+    people: Mapping[str, int]
+    disabled: frozenset[int]
+    groups: Mapping[str, int]
+    applications: Mapping[str, int]
+    policy: FactsPolicy
+    requested: frozenset[int]
+    reasons: Mapping[int, str]
+    gateways: tuple[Served, ...]
+    devices: tuple[types.Device, ...]
+    memberships: tuple[tuple[int, int], ...]
+    directory: Directory
+
+
+def read_state(*, now: datetime) -> State:
+    """Read the portal's policy, its people and its gateways."""
+    users = [*User.objects.order_by("pk")]
+    logins = _logins(users)
+    groups = _group_names([*Group.objects.order_by("pk")])
+    devices = _devices()
+    memberships = tuple(
+        Membership.objects.filter(user__is_active=True)
+        .order_by("user_id", "group_id")
+        .values_list("user_id", "group_id")
+    )
+    applications = [*Application.objects.prefetch_related("destinations", "gateways")]
+    grants = [
+        row
+        for row in Grant.objects.filter(ended_at__isnull=True)
+        .select_related("request")
+        .order_by("pk")
+        if row.expires_at is None or now < row.expires_at
+    ]
+    pools = tuple(
+        types.network(text)
+        for text in AddressPool.objects.values_list("prefix", flat=True)
+    )
+    return State(
+        people={login: pk for pk, login in logins.items()},
+        disabled=frozenset(user.pk for user in users if not user.is_active),
+        groups={name: pk for pk, name in groups.items()},
+        applications={row.name: row.pk for row in applications},
+        policy=FactsPolicy(
+            applications=tuple(_application(row) for row in applications),
+            grants=tuple(map(grant_of, grants)),
+        ),
+        requested=frozenset(row.pk for row in grants if hasattr(row, "request")),
+        reasons={row.pk: row.reason for row in grants},
+        gateways=_served(applications),
+        devices=devices,
+        memberships=memberships,
+        directory=Directory(
+            people=tuple(_person(u, logins[u.pk]) for u in users if u.is_active),
+            machines=tuple(
+                Machine(addresses=d.addresses, owner=logins[d.user_id]) for d in devices
+            ),
+            sites=_sites(applications),
+            groups=_members(groups, memberships, logins),
+            overlay=pools,
+        ),
+    )
+
+
+def _devices() -> tuple[types.Device, ...]:
+    """Return every device that could carry something if its owner were granted it."""
+    addresses: dict[int, list[types.IPAddress]] = {}
+    leases = AddressLease.objects.filter(released_at__isnull=True)
+    for device, address in leases.values_list("device_id", "address"):
+        addresses.setdefault(device, []).append(types.address(address))
+    keys = DeviceKey.objects.filter(
+        state=KeyState.ACTIVE,
+        device__state=DeviceState.ACTIVE,
+        device__owner__is_active=True,
+    ).order_by("device_id")
+    return tuple(
+        types.Device(
+            id=device,
+            user_id=owner,
+            public_key=public_key,
+            addresses=tuple(addresses[device]),
+            expires_at=types.NEVER,
+        )
+        for device, owner, public_key in keys.values_list(
+            "device_id", "device__owner_id", "public_key"
+        )
+        if device in addresses
+    )
+
+
+def _logins(users: Iterable[User]) -> dict[int, str]:
+    """Return the one name of each person; who is active goes first."""
+    kept = f"@{settings.PEERAGE_DEPLOYMENT}"
+    found: dict[int, str] = {}
+    listed = [*users]
+    for is_active in (True, False):
+        some = [user for user in listed if user.is_active is is_active]
+        held = Counter(text for user in some for text in {user.email, user.subject})
+        taken = {*found.values()}
+        for user in some:
+            fit = (
+                text
+                for text in (user.email, user.subject)
+                if "@" in text
+                and selector(text).kind is SelectorKind.USER
+                and held[text] == 1
+                and text not in taken
+                and not text.endswith(kept)
+            )
+            found[user.pk] = next(fit, f"{user.ref.id}{kept}")
+    return found
+
+
+def _group_names(groups: Sequence[Group]) -> dict[int, str]:
+    """Return the one name of each group."""
+    held = Counter(group.name for group in groups)
+    return {
+        group.pk: f"group:{group.name}"
+        if held[group.name] == 1 and not group.name.startswith("gr_")
+        else f"group:{group.ref.id}"
+        for group in groups
+    }
+
+
+def _members(
+    groups: Mapping[int, str],
+    memberships: Iterable[tuple[int, int]],
+    logins: Mapping[int, str],
+) -> Mapping[str, frozenset[str]]:
+    """Return the members of each group, by name; a group may have none."""
+    found: dict[str, set[str]] = {name: set() for name in groups.values()}
+    for user, group in memberships:
+        found[groups[group]].add(logins[user])
+    return {name: frozenset(members) for name, members in found.items()}
+
+
+def _person(user: User, login: str) -> Person:
+    """Return somebody with the roles a policy may name."""
+    role = _ROLES.get(Role(user.role))
+    roles = {"autogroup:member", *([role] if role else [])}
+    return Person(login=login, roles=frozenset(roles))
+
+
+def _application(row: Application) -> types.Application:
+    """Return a stored application as the compiler's value."""
+    found = map(destination_of, row.destinations.all())
+    return types.Application(
+        id=row.pk, destinations=tuple(sorted(found, key=lambda d: d.sort_key))
+    )
+
+
+def _served(applications: Iterable[Application]) -> tuple[Served, ...]:
+    """Return every enrolled gateway with what is behind it."""
+    behind: dict[int, set[int]] = {}
+    for row in applications:
+        for gateway in row.gateways.all():
+            behind.setdefault(gateway.pk, set()).add(row.pk)
+    gateways = [*Gateway.objects.filter(state=GatewayState.ENROLLED)]
+    rows = load_rows(gateways)
+    return tuple(
+        Served(
+            id=gateway.pk,
+            name=gateway.name,
+            applications=frozenset(behind.get(gateway.pk, ())),
+            facts=rows.facts(gateway),
+        )
+        for gateway in gateways
+    )
+
+
+def _sites(applications: Iterable[Application]) -> tuple[Site, ...]:
+    """Return the gateways with the prefixes of the applications behind them."""
+    routes: dict[str, set[types.IPNetwork]] = {}
+    for row in applications:
+        prefixes = {types.network(found.prefix) for found in row.destinations.all()}
+        for gateway in row.gateways.all():
+            routes.setdefault(gateway.name, set()).update(prefixes)
+    return tuple(
+        Site(name=name, routes=types.sorted_networks(found))
+        for name, found in sorted(routes.items())
+    )

@@ -1,0 +1,135 @@
+"""Policy as code: format, test, export, plan and apply a policy file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError
+
+from policies.dialect.errors import DialectError
+from policies.dialect.formatting import fmt
+from policies.dialect.hujson import MAX_BYTES
+from policies.errors import PolicyError
+from policies.policy_files.documents import export_policy, open_policy
+from policies.policy_files.state import read_state
+from policies.policy_files.wording import report_output
+
+OK: Final = 0
+REFUSED: Final = 1
+PENDING: Final = 2
+
+STDIN: Final = "-"
+
+
+class Command(BaseCommand):
+    """Exit status 0 ok, 1 failed or refused, 2 the file would change something."""
+
+    help = "Format, test, export, plan or apply a policy file (docs/policy.md)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what to do and with which file."""
+        actions = parser.add_subparsers(dest="action", required=True)
+        formatting = _action(actions, "fmt", "Put a file into canonical style.")
+        how = formatting.add_mutually_exclusive_group()
+        how.add_argument("--check", action="store_true", help="only say whether it is")
+        how.add_argument("--write", action="store_true", help="write it back")
+        _action(actions, "test", "Run the tests of a file.", has_json=True)
+        exporting = actions.add_parser("export", help="Print the policy as a file.")
+        exporting.add_argument("--tailscale", action="store_true")
+
+    def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
+        """Do it; the exit status says how it ended."""
+        now = datetime.now(UTC)  # noqa: TID251 -- a command is an edge
+        actions: dict[str, Callable[..., int]] = {
+            "fmt": self.fmt,
+            "test": self.test,
+            "export": self.export,
+        }
+        try:
+            status = actions[options["action"]](options, now=now)
+        except (DialectError, PolicyError) as exc:
+            raise CommandError(str(exc), returncode=REFUSED) from exc
+        if status != OK:
+            sys.exit(status)
+
+    def fmt(self, options: dict[str, Any], *, now: datetime) -> int:  # noqa: ARG002 -- as all actions
+        """Print the file in canonical style, or check it, or write it back."""
+        source = _source(options["file"])
+        wanted = fmt(source)
+        is_same = wanted.encode() == source
+        if options["check"]:
+            return OK if is_same else PENDING
+        if not options["write"] or options["file"] == STDIN:
+            self.stdout.write(wanted, ending="")
+        elif not is_same:
+            Path(options["file"]).write_text(wanted, encoding="utf-8")
+        return OK
+
+    def test(self, options: dict[str, Any], *, now: datetime) -> int:
+        """Run the tests of a file against the portal's people and devices."""
+        found = open_policy(_source(options["file"]), read_state(now=now), now=now)
+        self.tell(report_output(found), options)
+        return REFUSED if found.failed else OK
+
+    def export(self, options: dict[str, Any], *, now: datetime) -> int:
+        """Print the portal's policy as a file."""
+        text = export_policy(
+            read_state(now=now), now=now, tailscale=options["tailscale"]
+        )
+        self.stdout.write(text, ending="")
+        return OK
+
+    def tell(self, output: dict[str, Any], options: dict[str, Any]) -> None:
+        """Print an answer as JSON or in lines."""
+        if options["as_json"]:
+            self.stdout.write(json.dumps(output, indent=2, ensure_ascii=False))
+        else:
+            self.stdout.writelines(f"{line}\n" for line in _lines(output))
+
+
+def _action(
+    actions: Any,  # noqa: ANN401 -- argparse does not export its type
+    name: str,
+    text: str,
+    *,
+    has_json: bool = False,
+) -> ArgumentParser:
+    """Add an action that takes a file."""
+    parser: ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.add_argument("file", help="a path, or - for standard input")
+    if has_json:
+        parser.add_argument("--json", action="store_true", dest="as_json")
+    return parser
+
+
+def _source(path: str) -> bytes:
+    """Return the bytes of a file; a huge one is refused before it is read whole."""
+    try:
+        if path == STDIN:
+            source = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                source = file.read(MAX_BYTES + 1)
+    except OSError as exc:
+        msg = f"{path}: {exc.strerror}"
+        raise CommandError(msg, returncode=REFUSED) from exc
+    # Here, because blanks alone would be read as the empty policy: deny all.
+    if len(source) > MAX_BYTES:
+        msg = f"{path}: longer than {MAX_BYTES} bytes"
+        raise CommandError(msg, returncode=REFUSED)
+    return source
+
+
+def _lines(output: dict[str, Any]) -> Iterable[str]:
+    """Return an answer as a person at a terminal reads it."""
+    yield from (f"warning: {text}" for text in output["warnings"])
+    for test in output["failed"]:
+        yield f"failed: test of {test['src']}"
+        yield from (f"  {text}" for text in test["problems"])
+    yield f"{output['tests']} tests, {len(output['failed'])} failed"

@@ -1,0 +1,18 @@
+"""A policy file for the cast: engineering reaches the wiki."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+HOSTS: Final = {"wiki": "10.1.0.0/24", "git": "10.2.0.5"}
+
+
+def grant(src: str, dst: str, ip: str = "tcp:443", **more: object) -> dict[str, object]:
+    """Return one entry of `grants`."""
+    return {"src": [src], "dst": [dst], "ip": [ip], **more}
+
+
+def source(*grants: dict[str, object], **sections: object) -> str:
+    """Return the text of a policy file."""
+    return json.dumps({"hosts": HOSTS, "grants": list(grants), **sections})

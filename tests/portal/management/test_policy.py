@@ -1,0 +1,100 @@
+"""`manage.py policy`: what it prints, and the exit statuses that CI relies on."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from policies.models import Grant
+from portal.accounts.models import User
+from tests.policies.policy_files.makers import grant, source
+
+pytestmark = pytest.mark.django_db
+
+ALICE = "alice@example.test"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the policy file is."""
+    return tmp_path / "policy.hujson"
+
+
+def run(*words: object) -> tuple[int, str]:
+    """Return the exit status and what was printed."""
+    out = io.StringIO()
+    try:
+        call_command("policy", *map(str, words), stdout=out)
+    except SystemExit as exc:
+        return int(exc.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+def refused(*words: object) -> str:
+    """Return why a command was refused; the status is 1."""
+    with pytest.raises(CommandError) as caught:
+        run(*words)
+    assert caught.value.returncode == 1
+    return str(caught.value)
+
+
+def test_fmt_prints_checks_and_writes(file: Path) -> None:
+    file.write_text('{"hosts":{"a":"10.0.0.1"}, // why\n}')
+    assert run("fmt", file, "--check") == (2, "")
+    status, text = run("fmt", file)
+    assert (status, "// why" in text) == (0, True)
+    assert run("fmt", file, "--write") == (0, "")
+    assert file.read_text() == text
+    assert run("fmt", file, "--check") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1, column 2"),
+        ('{"acl": []}', "line 1, column 2"),
+        ("[" * 10_000, "line 1, column"),
+    ],
+    ids=["syntax", "unknown key", "depth"],
+)
+def test_a_broken_file_is_refused_with_its_place(
+    file: Path, text: str, message: str
+) -> None:
+    file.write_text(text)
+    assert message in refused("test", file)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused("test", tmp_path / "none")
+
+
+def test_a_huge_file_is_refused_unread(file: Path) -> None:
+    file.write_bytes(b" " * (10 * 2**20))
+    for action in ("fmt", "test"):
+        assert "longer than 4194304 bytes" in refused(action, file)
+
+
+def test_a_failing_test_is_status_1(file: Path, alice: User) -> None:
+    claims = [{"src": ALICE, "accept": ["git:443"]}]
+    file.write_text(source(grant(ALICE, "git"), tests=claims))
+    status, text = run("test", file)
+    assert (status, f"failed: test of {ALICE}" in text) == (1, True)
+    status, text = run("test", file, "--json")
+    assert (status, json.loads(text)["failed"][0]["src"]) == (1, ALICE)
+
+
+def test_a_file_without_tests_passes(file: Path) -> None:
+    file.write_text("")
+    assert run("test", file) == (0, "0 tests, 0 failed\n")
+
+
+def test_export_is_in_canonical_style(file: Path, alices_grant: Grant) -> None:
+    status, text = run("export")
+    file.write_text(text)
+    assert (status, run("fmt", file, "--check")[0]) == (0, 0)
+    assert f'"id":  "{alices_grant.ref.id}"' in text
