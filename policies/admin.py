@@ -14,6 +14,7 @@ from policies.models import (
     Application,
     ApplicationDestination,
     Grant,
+    Lock,
     Publication,
     RequestReview,
     Revocation,
@@ -62,6 +63,20 @@ class GrantAdmin(ReadOnlyAdmin[Grant]):
     def end(self, request: HttpRequest, rows: QuerySet[Grant]) -> HttpResponse | None:
         """Ask on the console's page."""
         return self.confirm_elsewhere(request, rows, "console:end_grant")
+
+
+@admin.register(Lock)
+class LockAdmin(ReadOnlyAdmin[Lock]):
+    """Locks."""
+
+    list_display = ("id", "__str__", "message", "created_at", "expires_at", "lifted_at")
+    list_select_related = ("user", "device", "group", "application", "gateway")
+    actions = ("lift",)
+
+    @admin.action(description="Lift…")
+    def lift(self, request: HttpRequest, rows: QuerySet[Lock]) -> HttpResponse | None:
+        """Ask on the console's page."""
+        return self.confirm_elsewhere(request, rows, "console:lift_lock")
 
 
 @admin.register(AccessRequest)

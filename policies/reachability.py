@@ -20,6 +20,7 @@ from peers.selectors import enrolled_gateways
 from policies.compiler import reach
 from policies.compiler.types import NEVER
 from policies.history import Standing, contents, names_at, standings_at
+from policies.locked import live_locks, locked_applications, locked_people
 from policies.models import Application, Grant
 from policies.selectors import my_access
 from policies.wording import destination_text
@@ -27,6 +28,8 @@ from portal.accounts.models import Membership, User
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from policies.compiler.reach import Way
     from policies.compiler.types import Destination
@@ -103,7 +106,8 @@ def what_reaches(person: User, at: datetime, *, now: datetime) -> Reach:
         ways = reach.ways_of(contents(standings), devices, at=at)
         return Reach(rows=_rows_of_ways(ways, at), notes=_notes(standings))
     names = tuple(
-        Device.objects.filter(owner=person, state=DeviceState.ACTIVE)
+        _open_devices(at)
+        .filter(owner=person)
         .order_by("name")
         .values_list("name", flat=True)
     )
@@ -184,6 +188,7 @@ def _rows_of_grants(application: Application, at: datetime) -> tuple[ReachRow, .
         Grant.objects.filter(
             application=application, ended_at__isnull=True, not_before__lte=at
         )
+        .exclude(application__in=locked_applications(at))
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
         .order_by("pk")
     )
@@ -192,7 +197,7 @@ def _rows_of_grants(application: Application, at: datetime) -> tuple[ReachRow, .
         Q(pk__in=live.order_by().filter(user__isnull=False).values("user"))
         | Q(pk__in=members.values("user")),
         is_active=True,
-    )
+    ).exclude(pk__in=locked_people(at))
     holders: defaultdict[int, list[Grant]] = defaultdict(list)
     in_group: defaultdict[int, list[int]] = defaultdict(list)
     for group_id, user_id in members.values_list("group_id", "user_id"):
@@ -202,12 +207,15 @@ def _rows_of_grants(application: Application, at: datetime) -> tuple[ReachRow, .
             holders[user_id].append(grant)
     devices: defaultdict[int, list[str]] = defaultdict(list)
     for owner_id, name in (
-        Device.objects.filter(owner__in=people.order_by(), state=DeviceState.ACTIVE)
+        _open_devices(at)
+        .filter(owner__in=people.order_by())
         .order_by("name")
         .values_list("owner_id", "name")
     ):
         devices[owner_id].append(name)
+    closed = live_locks(at).order_by().filter(gateway__isnull=False).values("gateway")
     gateways = enrolled_gateways().filter(applications=application)
+    gateways = gateways.exclude(pk__in=closed)
     served = tuple(gateways.values_list("name", flat=True))
     return tuple(
         ReachRow(
@@ -222,6 +230,12 @@ def _rows_of_grants(application: Application, at: datetime) -> tuple[ReachRow, .
         )
         for person in people
     )
+
+
+def _open_devices(at: datetime) -> QuerySet[Device]:
+    """Return the devices that connect: neither revoked nor locked."""
+    locked = live_locks(at).order_by().filter(device__isnull=False).values("device")
+    return Device.objects.filter(state=DeviceState.ACTIVE).exclude(pk__in=locked)
 
 
 def _change_rows(

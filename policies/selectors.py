@@ -22,6 +22,7 @@ from policies.compiler.ranges import collapsed
 from policies.compiler.types import network
 from policies.compiler.wireguard import ClientPeer
 from policies.compiler.wireguard import client_config as config_text
+from policies.locked import is_locked, live_locks, locked_applications
 from policies.models import (
     Acknowledgement,
     Application,
@@ -147,14 +148,15 @@ def live_grants_of(user: User, *, now: datetime) -> QuerySet[Grant]:
 
 
 def my_access(user: User, now: datetime) -> tuple[Access, ...]:
-    """Return what a person may reach now, by name of application."""
-    if not user.is_active:
+    """Return what a person may reach now, by name of application; no lock stops it."""
+    if not user.is_active or is_locked(user, at=now):
         return ()
     by_application: defaultdict[Application, list[Grant]] = defaultdict(list)
     for grant in (
         live_grants_of(user, now=now)
+        .exclude(application__in=locked_applications(now))
         .select_related("application", "group", "user")
-        .prefetch_related("application__destinations", _serving("application__"))
+        .prefetch_related("application__destinations", _serving("application__", now))
         .order_by("application__name", "pk")
     ):
         by_application[grant.application].append(grant)
@@ -278,8 +280,10 @@ def _ready_gateways() -> QuerySet[Gateway]:
     ).order_by("pk")
 
 
-def _serving(path: str) -> Prefetch[str, QuerySet[Gateway], str]:
-    return Prefetch(f"{path}gateways", queryset=_ready_gateways())
+def _serving(path: str, now: datetime) -> Prefetch[str, QuerySet[Gateway], str]:
+    locked = live_locks(now).order_by().filter(gateway__isnull=False).values("gateway")
+    ready = _ready_gateways().exclude(pk__in=locked)
+    return Prefetch(f"{path}gateways", queryset=ready)
 
 
 def _last_end(grants: Iterable[Grant]) -> datetime | None:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.events import EventCode
+from policies import lock_selectors
 from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import InvalidDestinationError, PolicyError
@@ -55,6 +56,7 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
         destinations=found.destinations.all(),
         gateways=found.gateways.all(),
         grants=_live_grants(request, found),
+        locks=lock_selectors.locks_on(found, now=request.received_at),
     )
 
 

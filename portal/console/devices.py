@@ -12,6 +12,7 @@ from audit.events import EventCode
 from peers import selectors as peers_selectors
 from peers import services as peers_services
 from peers.errors import PeerError
+from policies import lock_selectors
 from policies import selectors as policies_selectors
 from portal.accounts.access import person, reader_required, signed_in
 from portal.console import selectors
@@ -36,6 +37,7 @@ def my_devices(request: PortalRequest) -> HttpResponse:
         title="My devices",
         live=[row for row in rows if row.device.is_active],
         past=[row for row in rows if not row.device.is_active],
+        locks=lock_selectors.locks_told_to(person(request), now=request.received_at),
     )
 
 
@@ -59,6 +61,7 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
         keys=found.keys.all(),
         access=policies_selectors.my_access(found.owner, request.received_at),
         is_mine=is_mine,
+        locks=lock_selectors.locks_on(found, now=request.received_at),
         may_change=found.is_active and (is_mine or viewer.is_administrator),
     )
 

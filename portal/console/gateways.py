@@ -18,6 +18,7 @@ from audit.events import EventCode
 from peers import selectors as peers_selectors
 from peers import services as peers_services
 from peers.errors import PeerError
+from policies import lock_selectors
 from policies import selectors as policies_selectors
 from portal.accounts.access import (
     administrator_required,
@@ -60,6 +61,7 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         applications=found.applications.all(),
         snapshots=found.snapshots.defer("envelope")[:10],
         acknowledgements=found.acknowledgements.all()[:10],
+        locks=lock_selectors.locks_on(found, now=request.received_at),
     )
 
 

@@ -14,6 +14,7 @@ from portal.console import (
     explain,
     gateways,
     grants,
+    locks,
     reachability,
     requests,
     revocations,
@@ -111,6 +112,14 @@ POLICY = [
     path("manage/grants/", grants.grants, name="grants"),
     path("manage/grants/add/", grants.add_grant, name="add_grant"),
     path("manage/grants/<int:grant_id>/end/", grants.end_grant, name="end_grant"),
+    path("manage/locks/", locks.locks, name="locks"),
+    path("manage/locks/add/", locks.choose_lock, name="choose_lock"),
+    path(
+        "manage/locks/add/<slug:kind>/<int:target_id>/",
+        locks.add_lock,
+        name="add_lock",
+    ),
+    path("manage/locks/<int:lock_id>/lift/", locks.lift_lock, name="lift_lock"),
 ]
 QUESTIONS = [
     path("manage/explain/", explain.explain, name="explain"),

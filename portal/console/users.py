@@ -15,6 +15,7 @@ from audit.filters import Filter
 from audit.models import Log
 from audit.services import record_query
 from peers import selectors as peers_selectors
+from policies import lock_selectors
 from policies import selectors as policies_selectors
 from portal import revocation
 from portal.accounts import selectors as accounts_selectors
@@ -76,6 +77,7 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
         sessions=UserSession.objects.filter(user=found).order_by("-last_seen_at"),
         connections=selectors.connections_of(found.ref.id),
         revocations=found.revocations.all(),
+        locks=lock_selectors.locks_on(found, now=request.received_at),
     )
 
 

@@ -59,5 +59,5 @@ def test_the_page_costs_the_same_for_many_grants(
     for _ in range(5):
         make_grant(wiki, user=alice)
     browser = sign_in(alice)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         browser.get("/access/")

@@ -55,7 +55,7 @@ def test_the_list_costs_the_same_for_many_devices(
     for number in range(5):
         Machine().enroll(alice, name=f"machine {number}")
     browser = sign_in(alice)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         text(browser, "/devices/")
 
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 from audit.events import EventCode
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
-from policies.models import Application, Grant, Revocation
+from policies.models import Application, Grant, Lock, Revocation
 from portal.accounts.models import User
 from portal.console.urls import urlpatterns
 from tests.conftest import SignIn
@@ -49,6 +49,7 @@ READ: Final = (
     "applications",
     "application",
     "grants",
+    "locks",
     "manage_requests",
     "explain",
     "reach",
@@ -72,6 +73,9 @@ ACTS: Final = (
     "edit_request_rules",
     "add_grant",
     "end_grant",
+    "choose_lock",
+    "add_lock",
+    "lift_lock",
     "add_gateway",
     "edit_gateway",
     "issue_token",
@@ -95,6 +99,11 @@ def address(
         "gateway_id": gw1.pk,
         "revocation_id": revocation.pk,
         "request_id": ask(open_for_requests(wiki), alice, now=laptop.created_at).pk,
+        "kind": "user",
+        "target_id": alice.pk,
+        "lock_id": Lock.objects.create(
+            device=laptop, message="x", created_at=laptop.created_at
+        ).pk,
         "connection_id": 1,
         "uid": uuid.UUID(int=0),
     }
