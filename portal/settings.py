@@ -66,6 +66,9 @@ PEERAGE_REQUEST_REMINDER_HOURS = env_int(
 PEERAGE_REQUEST_END_NOTICE_HOURS = env_int(
     "PEERAGE_REQUEST_END_NOTICE_HOURS", 24, minimum=1, maximum=8760
 )
+PEERAGE_POLICY_BRAKE_PERCENT = env_int(
+    "PEERAGE_POLICY_BRAKE_PERCENT", 20, minimum=0, maximum=100
+)
 # What peers' API hands out but only the layer above it knows; names, because
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"

@@ -27,11 +27,12 @@ from peers.models import (
     KeyState,
 )
 from policies.compiler import types
+from policies.compiler.locks import Lock
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.directory import Directory, Machine, Person, Site
 from policies.dialect.document import SelectorKind
 from policies.dialect.selectors import selector
-from policies.facts import destination_of, grant_of, load_rows
+from policies.facts import Rows, destination_of, grant_of, load_rows
 from policies.models import Application, Grant
 from portal.accounts.models import Group, Membership, Role, User
 
@@ -74,6 +75,7 @@ class State:
     gateways: tuple[Served, ...]
     devices: tuple[types.Device, ...]
     memberships: tuple[tuple[int, int], ...]
+    locks: tuple[Lock, ...]
     directory: Directory
 
 
@@ -82,6 +84,8 @@ def read_state(*, now: datetime) -> State:
     users = [*User.objects.order_by("pk")]
     logins = _logins(users)
     groups = _group_names([*Group.objects.order_by("pk")])
+    gateways = [*Gateway.objects.filter(state=GatewayState.ENROLLED)]
+    rows = load_rows(gateways)
     devices = _devices()
     memberships = tuple(
         Membership.objects.filter(user__is_active=True)
@@ -111,9 +115,10 @@ def read_state(*, now: datetime) -> State:
         ),
         requested=frozenset(row.pk for row in grants if hasattr(row, "request")),
         reasons={row.pk: row.reason for row in grants},
-        gateways=_served(applications),
+        gateways=_served(applications, rows, gateways),
         devices=devices,
         memberships=memberships,
+        locks=rows.locks,
         directory=Directory(
             people=tuple(_person(u, logins[u.pk]) for u in users if u.is_active),
             machines=tuple(
@@ -213,14 +218,14 @@ def _application(row: Application) -> types.Application:
     )
 
 
-def _served(applications: Iterable[Application]) -> tuple[Served, ...]:
+def _served(
+    applications: Iterable[Application], rows: Rows, gateways: Iterable[Gateway]
+) -> tuple[Served, ...]:
     """Return every enrolled gateway with what is behind it."""
     behind: dict[int, set[int]] = {}
     for row in applications:
         for gateway in row.gateways.all():
             behind.setdefault(gateway.pk, set()).add(row.pk)
-    gateways = [*Gateway.objects.filter(state=GatewayState.ENROLLED)]
-    rows = load_rows(gateways)
     return tuple(
         Served(
             id=gateway.pk,

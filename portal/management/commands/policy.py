@@ -10,15 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from policies.compiler.errors import CompilerError
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.dialect.hujson import MAX_BYTES
 from policies.errors import PolicyError
 from policies.policy_files.documents import export_policy, open_policy
+from policies.policy_files.planning import plan_policy
 from policies.policy_files.state import read_state
-from policies.policy_files.wording import report_output
+from policies.policy_files.wording import (
+    plan_lines,
+    plan_output,
+    report_lines,
+    report_output,
+)
 
 OK: Final = 0
 REFUSED: Final = 1
@@ -40,6 +48,7 @@ class Command(BaseCommand):
         how.add_argument("--check", action="store_true", help="only say whether it is")
         how.add_argument("--write", action="store_true", help="write it back")
         _action(actions, "test", "Run the tests of a file.", has_json=True)
+        _planned(_action(actions, "plan", "Say what a file would do.", has_json=True))
         exporting = actions.add_parser("export", help="Print the policy as a file.")
         exporting.add_argument("--tailscale", action="store_true")
 
@@ -50,10 +59,11 @@ class Command(BaseCommand):
             "fmt": self.fmt,
             "test": self.test,
             "export": self.export,
+            "plan": self.plan,
         }
         try:
             status = actions[options["action"]](options, now=now)
-        except (DialectError, PolicyError) as exc:
+        except (CompilerError, DialectError, PolicyError) as exc:
             raise CommandError(str(exc), returncode=REFUSED) from exc
         if status != OK:
             sys.exit(status)
@@ -74,7 +84,8 @@ class Command(BaseCommand):
     def test(self, options: dict[str, Any], *, now: datetime) -> int:
         """Run the tests of a file against the portal's people and devices."""
         found = open_policy(_source(options["file"]), read_state(now=now), now=now)
-        self.tell(report_output(found), options)
+        output = report_output(found)
+        self.tell(output, report_lines(output), options)
         return REFUSED if found.failed else OK
 
     def export(self, options: dict[str, Any], *, now: datetime) -> int:
@@ -85,12 +96,28 @@ class Command(BaseCommand):
         self.stdout.write(text, ending="")
         return OK
 
-    def tell(self, output: dict[str, Any], options: dict[str, Any]) -> None:
+    def plan(self, options: dict[str, Any], *, now: datetime) -> int:
+        """Say what a file would change, and for whom."""
+        state = read_state(now=now)
+        found = open_policy(_source(options["file"]), state, now=now)
+        plan = plan_policy(
+            found.definition, state, gateways=options["gateway"], now=now
+        )
+        percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
+        output = plan_output(found, plan, percent=percent)
+        self.tell(output, (*report_lines(output), *plan_lines(output)), options)
+        if found.failed:
+            return REFUSED
+        return OK if plan.is_empty else PENDING
+
+    def tell(
+        self, output: dict[str, Any], lines: Iterable[str], options: dict[str, Any]
+    ) -> None:
         """Print an answer as JSON or in lines."""
         if options["as_json"]:
             self.stdout.write(json.dumps(output, indent=2, ensure_ascii=False))
         else:
-            self.stdout.writelines(f"{line}\n" for line in _lines(output))
+            self.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def _action(
@@ -106,6 +133,17 @@ def _action(
     if has_json:
         parser.add_argument("--json", action="store_true", dest="as_json")
     return parser
+
+
+def _planned(parser: ArgumentParser) -> None:
+    """Take which gateways serve new applications."""
+    parser.add_argument(
+        "--gateway",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a gateway that serves new applications; may be repeated",
+    )
 
 
 def _source(path: str) -> bytes:
@@ -124,12 +162,3 @@ def _source(path: str) -> bytes:
         msg = f"{path}: longer than {MAX_BYTES} bytes"
         raise CommandError(msg, returncode=REFUSED)
     return source
-
-
-def _lines(output: dict[str, Any]) -> Iterable[str]:
-    """Return an answer as a person at a terminal reads it."""
-    yield from (f"warning: {text}" for text in output["warnings"])
-    for test in output["failed"]:
-        yield f"failed: test of {test['src']}"
-        yield from (f"  {text}" for text in test["problems"])
-    yield f"{output['tests']} tests, {len(output['failed'])} failed"

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 
 from policies.models import Grant
 from portal.accounts.models import User
+from tests.peers.makers import Machine
 from tests.policies.policy_files.makers import grant, source
 
 pytestmark = pytest.mark.django_db
@@ -98,3 +99,50 @@ def test_export_is_in_canonical_style(file: Path, alices_grant: Grant) -> None:
     file.write_text(text)
     assert (status, run("fmt", file, "--check")[0]) == (0, 0)
     assert f'"id":  "{alices_grant.ref.id}"' in text
+
+
+def test_a_plan_is_status_2_until_there_is_nothing_to_do(
+    file: Path, alices_grant: Grant
+) -> None:
+    file.write_text(run("export")[1])
+    status, text = run("plan", file)
+    assert (status, text.splitlines()[-1]) == (0, "nothing to do")
+    file.write_text(source(grant(ALICE, "git")))
+    status, text = run("plan", file)
+    assert status == 2
+    for expected in (
+        "+ application git: 10.2.0.5/32 tcp/443",
+        f"+ grant {ALICE} → git",
+        f"- grant {alices_grant.ref.id} {ALICE} → wiki",
+        "left alone: application wiki",
+    ):
+        assert expected in text
+
+
+@pytest.mark.usefixtures("alices_grant")
+def test_a_plan_changes_nothing(file: Path) -> None:
+    file.write_text("")
+    assert run("plan", file)[0] == 2
+    assert Grant.objects.filter(ended_at__isnull=True).count() == 1
+
+
+@pytest.mark.usefixtures("alices_grant")
+def test_a_plan_as_json_says_whom_it_takes_what(file: Path, alice: User) -> None:
+    Machine().enroll(alice)
+    file.write_text("")
+    told = json.loads(run("plan", file, "--json")[1])
+    assert told["effect"]["rows"] == [
+        {
+            "kind": "loses",
+            "application": "wiki",
+            "destinations": ["10.1.0.0/24 tcp/443"],
+            "people": [ALICE],
+        }
+    ]
+    assert told["brake"] == {"percent": 20, "is_on": True}
+
+
+def test_a_plan_whose_tests_fail_is_status_1(file: Path, alice: User) -> None:
+    claims = [{"src": ALICE, "accept": ["git:443"]}]
+    file.write_text(source(grant(ALICE, "git"), tests=claims))
+    assert run("plan", file)[0] == 1

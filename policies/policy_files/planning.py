@@ -1,0 +1,343 @@
+"""From a file and the portal's policy to what would change, and for whom. Pure.
+
+A file is the whole policy. A grant that it does not make ends, unless it answers an
+access request; an application that it does not name stays described and is granted to
+nobody. Grants are told apart by who, what and when, so that what is there already is
+left alone, whatever either side calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from policies.compiler import types
+from policies.compiler.compile import compile_snapshot
+from policies.compiler.locks import without_locked
+from policies.destinations import DestinationInput, parse_destinations
+from policies.dialect.bridge import FactsPolicy
+from policies.dialect.definitions import EVERY_APPLICATION
+from policies.dialect.document import ALWAYS
+from policies.errors import PolicyError
+from policies.policy_files.effects import Effect, effect
+from policies.policy_files.errors import PlanError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from policies.dialect.definitions import (
+        ApplicationDefinition,
+        GrantDefinition,
+        PolicyDefinition,
+    )
+    from policies.policy_files.state import Served, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Wanted:
+    """One subject → one application, as a file wants it.
+
+    `not_before` is `ALWAYS` for what begins now or began before.
+    """
+
+    application: str
+    subject: types.Subject
+    not_before: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What applying a file would do. `served_by` are the gateways of what is new."""
+
+    created: tuple[ApplicationDefinition, ...]
+    changed: tuple[ApplicationDefinition, ...]
+    granted: tuple[tuple[Wanted, str], ...]
+    ended: tuple[types.Grant, ...]
+    served_by: tuple[int, ...]
+    left: tuple[str, ...]
+    skipped: tuple[str, ...]
+    effect: Effect
+    state: State
+    applications: dict[int, str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.created or self.changed or self.granted or self.ended)
+
+
+def plan_policy(
+    policy: PolicyDefinition,
+    state: State,
+    *,
+    gateways: Collection[str] = (),
+    now: datetime,
+) -> Plan:
+    """Return what a policy would change, and the effect on people.
+
+    Raises:
+        PlanError: a grant has a condition that is not enforced or a subject that the
+            portal does not know, destinations overlap, or it is not clear which
+            gateways a new application is behind.
+    """
+    _check(policy, state)
+    served_by = _served_by(policy, state, gateways)
+    wanted = dict(_wanted(policy, state, now))
+    names = {number: name for name, number in state.applications.items()}
+    there = {_key(grant, names, now): grant for grant in _managed(state)}
+    ended = tuple(
+        grant for grant in _managed(state) if _key(grant, names, now) not in wanted
+    )
+    missing = sorted(wanted.keys() - there.keys())
+    granted = tuple((key, wanted[key]) for key in missing if _is_able(key, state))
+    stored = {a.id: a.destinations for a in state.policy.applications}
+    created = tuple(a for a in policy.applications if a.name not in state.applications)
+    changed = tuple(
+        a
+        for a in policy.applications
+        if a.name in state.applications
+        and stored[state.applications[a.name]] != a.destinations
+    )
+    numbers = _numbers(created, state)
+    after = _after(
+        policy, state, numbers=numbers, granted=granted, ended=ended, now=now
+    )
+    return Plan(
+        created=created,
+        changed=changed,
+        granted=granted,
+        ended=ended,
+        served_by=served_by,
+        left=tuple(_left(policy, state)),
+        skipped=tuple(_skipped(missing, state)),
+        effect=_effect(state, after, served_by, now),
+        state=state,
+        applications={number: name for name, number in numbers.items()},
+    )
+
+
+def _check(policy: PolicyDefinition, state: State) -> None:
+    """Refuse what could only be applied by leaving something out."""
+    local = {group.name for group in policy.groups}
+    problems = [
+        f"{grant.name}: {reason}"
+        for grant in policy.grants
+        for reason in _unable(grant, local, state)
+    ]
+    if problems:
+        raise PlanError("\n".join(problems))
+    for application in policy.applications:
+        try:
+            parse_destinations(inputs(application))
+        except PolicyError as exc:
+            msg = f"{application.name}: {exc}"
+            raise PlanError(msg) from exc
+
+
+def _unable(
+    grant: GrantDefinition, local: Collection[str], state: State
+) -> Iterator[str]:
+    """Yield why a grant cannot be made as it is written."""
+    conditions = {
+        "a schedule": grant.schedule is not None,
+        "requireApproval": grant.requires_approval,
+        "srcPosture": bool(grant.postures),
+        "via": bool(grant.sites),
+    }
+    yield from (f"{what} is not enforced" for what, has in conditions.items() if has)
+    is_group = grant.kind is types.SubjectKind.GROUP
+    if is_group and grant.subject not in local and grant.subject not in state.groups:
+        yield f"{grant.subject} is no group of the portal"
+
+
+def _served_by(
+    policy: PolicyDefinition, state: State, gateways: Collection[str]
+) -> tuple[int, ...]:
+    """Return the gateways that new applications are behind."""
+    found = {gateway.name: gateway.id for gateway in state.gateways}
+    if unknown := sorted(set(gateways) - found.keys()):
+        msg = f"no enrolled gateway is called {', '.join(unknown)}"
+        raise PlanError(msg)
+    if gateways:
+        return tuple(sorted(found[name] for name in gateways))
+    has_new = any(a.name not in state.applications for a in policy.applications)
+    if has_new and len(found) > 1:
+        msg = f"say which gateway serves what is new: {', '.join(sorted(found))}"
+        raise PlanError(msg)
+    return tuple(found.values())
+
+
+def _wanted(
+    policy: PolicyDefinition, state: State, now: datetime
+) -> Iterator[tuple[Wanted, str]]:
+    """Yield every single grant that a policy makes, with its comment."""
+    members = {group.name: group.members for group in policy.groups}
+    every = sorted({*state.applications, *(a.name for a in policy.applications)})
+    for grant in policy.grants:
+        if grant.expires_at <= now:
+            continue
+        is_every = grant.application == EVERY_APPLICATION
+        for application in every if is_every else [grant.application]:
+            for subject in _subjects(grant, members, state):
+                key = Wanted(
+                    application=application,
+                    subject=subject,
+                    not_before=ALWAYS if grant.not_before <= now else grant.not_before,
+                    expires_at=grant.expires_at,
+                )
+                yield key, grant.comment
+
+
+def _subjects(
+    grant: GrantDefinition, members: dict[str, tuple[str, ...]], state: State
+) -> Iterator[types.Subject]:
+    """Yield who a grant is for: a group of the portal, or people one by one."""
+    if grant.kind is types.SubjectKind.GROUP and grant.subject in state.groups:
+        yield types.Subject(kind=grant.kind, id=state.groups[grant.subject])
+        return
+    for login in members.get(grant.subject, (grant.subject,)):
+        if login in state.people:
+            number = state.people[login]
+            yield types.Subject(kind=types.SubjectKind.USER, id=number)
+
+
+def _managed(state: State) -> Iterator[types.Grant]:
+    """Yield the grants that a file may end."""
+    for grant in state.policy.grants:
+        if grant.id not in state.requested:
+            yield grant
+
+
+def _key(grant: types.Grant, names: dict[int, str], now: datetime) -> Wanted:
+    """Return what a grant of the portal is compared by."""
+    return Wanted(
+        application=names[grant.application_id],
+        subject=grant.subject,
+        not_before=ALWAYS if grant.not_before <= now else grant.not_before,
+        expires_at=grant.expires_at,
+    )
+
+
+def _is_able(wanted: Wanted, state: State) -> bool:
+    """Return whether somebody may be granted anything."""
+    is_user = wanted.subject.kind is types.SubjectKind.USER
+    return not (is_user and wanted.subject.id in state.disabled)
+
+
+def _skipped(missing: list[Wanted], state: State) -> Iterator[str]:
+    """Yield what cannot be granted, because the person is disabled."""
+    logins = {number: login for login, number in state.people.items()}
+    for wanted in missing:
+        if not _is_able(wanted, state):
+            yield f"{logins[wanted.subject.id]} is disabled: no {wanted.application}"
+
+
+def _left(policy: PolicyDefinition, state: State) -> Iterator[str]:
+    """Yield what a file has no say in."""
+    named = {application.name for application in policy.applications}
+    for name in sorted(state.applications.keys() - named):
+        yield f"application {name} is not in the file: it stays described"
+    for number in sorted(state.requested):
+        yield f"grant gt_{number} answers an access request: it stays"
+
+
+def _numbers(
+    created: tuple[ApplicationDefinition, ...], state: State
+) -> dict[str, int]:
+    """Return the ids of all applications; those of new ones are provisional."""
+    free = max(state.applications.values(), default=0) + 1
+    new = {a.name: free + index for index, a in enumerate(created)}
+    return {**state.applications, **new}
+
+
+def _after(
+    policy: PolicyDefinition,
+    state: State,
+    *,
+    numbers: dict[str, int],
+    granted: tuple[tuple[Wanted, str], ...],
+    ended: tuple[types.Grant, ...],
+    now: datetime,
+) -> FactsPolicy:
+    """Return the portal's policy as it would be."""
+    places = {a.id: a.destinations for a in state.policy.applications}
+    places.update({numbers[a.name]: a.destinations for a in policy.applications})
+    gone = {grant.id for grant in ended}
+    free = max((grant.id for grant in state.policy.grants), default=0) + 1
+    return FactsPolicy(
+        applications=tuple(
+            types.Application(id=number, destinations=found)
+            for number, found in sorted(places.items())
+        ),
+        grants=(
+            *(grant for grant in state.policy.grants if grant.id not in gone),
+            *(
+                types.Grant(
+                    id=free + index,
+                    subject=wanted.subject,
+                    application_id=numbers[wanted.application],
+                    not_before=max(wanted.not_before, now),
+                    expires_at=wanted.expires_at,
+                )
+                for index, (wanted, _) in enumerate(granted)
+            ),
+        ),
+    )
+
+
+def _effect(
+    state: State, after: FactsPolicy, served_by: tuple[int, ...], now: datetime
+) -> Effect:
+    """Return the difference between what gateways enforce now and then."""
+    new = frozenset(a.id for a in after.applications) - {*state.applications.values()}
+    return effect(
+        [
+            _compiled(state, g, state.policy, g.applications, now)
+            for g in state.gateways
+        ],
+        [
+            _compiled(
+                state,
+                g,
+                after,
+                g.applications | (new if g.id in served_by else frozenset()),
+                now,
+            )
+            for g in state.gateways
+        ],
+        owners={device.id: device.user_id for device in state.devices},
+    )
+
+
+def _compiled(
+    state: State,
+    gateway: Served,
+    policy: FactsPolicy,
+    served: frozenset[int],
+    now: datetime,
+) -> types.Snapshot:
+    """Return what one gateway would enforce by a policy."""
+    facts = replace(
+        gateway.facts,
+        devices=state.devices,
+        memberships=state.memberships,
+        applications=tuple(a for a in policy.applications if a.id in served),
+        grants=tuple(g for g in policy.grants if g.application_id in served),
+    )
+    facts = without_locked(facts, state.locks, now=now)
+    return compile_snapshot(facts, epoch=1, generation=1, now=now)
+
+
+def inputs(application: ApplicationDefinition) -> list[DestinationInput]:
+    """Return the destinations of an application as its services take them."""
+    return [
+        DestinationInput(
+            prefix=str(destination.prefix),
+            protocol=destination.protocol.value,
+            port_first=destination.ports.first if destination.ports else None,
+            port_last=destination.ports.last if destination.ports else None,
+        )
+        for destination in application.destinations
+    ]

@@ -1,0 +1,156 @@
+"""Rules of a plan: the file is the whole policy; what is there is left alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from peers.models import Device, Gateway
+from policies.models import Application, Grant
+from policies.policy_files.documents import export_policy, open_policy
+from policies.policy_files.errors import PlanError
+from policies.policy_files.planning import Plan, plan_policy
+from policies.policy_files.state import read_state
+from portal.accounts.models import Group, User
+from tests.peers.makers import Machine
+from tests.policies.makers import NOW, make_grant
+from tests.policies.policy_files.makers import grant, source
+from tests.policies.requests import approve, ask, open_for_requests
+
+pytestmark = pytest.mark.django_db
+
+ALICE = "alice@example.test"
+
+
+@pytest.fixture
+def laptop(alice: User, pools: None) -> Device:
+    """Alice's laptop."""
+    return Machine().enroll(alice)
+
+
+def plan(text: str, *gateways: str) -> Plan:
+    """Plan a file."""
+    state = read_state(now=NOW)
+    found = open_policy(text, state, now=NOW)
+    return plan_policy(found.definition, state, gateways=gateways, now=NOW)
+
+
+def told(found: Plan) -> list[tuple[str, str]]:
+    """Who gains and who loses which application."""
+    return [
+        (row.kind.value, found.applications[row.application_id])
+        for row in found.effect.rows
+    ]
+
+
+@pytest.mark.usefixtures("gw1", "laptop")
+def test_a_new_application_and_a_grant_to_a_group_are_planned() -> None:
+    found = plan(source(grant("group:engineering", "git")))
+    assert [a.name for a in found.created] == ["git"]
+    assert [wanted.application for wanted, _ in found.granted] == ["git"]
+    assert told(found) == [("gains", "git")]
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_the_exported_policy_plans_nothing(wiki: Application, bob: User) -> None:
+    make_grant(wiki, user=bob, not_before=NOW + timedelta(days=1))
+    make_grant(wiki, user=bob, expires_at=NOW + timedelta(days=1))
+    state = read_state(now=NOW)
+    assert plan(export_policy(state, now=NOW)).is_empty
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_the_empty_policy_ends_every_grant(alices_grant: Grant) -> None:
+    found = plan("")
+    assert [grant.id for grant in found.ended] == [alices_grant.pk]
+    assert told(found) == [("loses", "wiki")]
+    assert found.left == ("application wiki is not in the file: it stays described",)
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_another_port_changes_the_application_and_not_the_grant() -> None:
+    found = plan(source(grant(ALICE, "wiki", "tcp:444")))
+    assert [a.name for a in found.changed] == ["wiki"]
+    assert (found.granted, found.ended) == ((), ())
+    assert sorted(told(found)) == [("gains", "wiki"), ("loses", "wiki")]
+
+
+def test_another_end_replaces_the_grant(alices_grant: Grant) -> None:
+    entry = grant(ALICE, "wiki", expires="2027-01-01T00:00:00Z")
+    found = plan(source(entry))
+    assert (len(found.granted), len(found.ended)) == (1, 1)
+
+
+def test_a_grant_on_request_is_left_alone(
+    wiki: Application, alice: User, dave: User
+) -> None:
+    given = approve(ask(open_for_requests(wiki), alice), dave).grant
+    assert given is not None
+    found = plan("")
+    assert found.is_empty
+    assert f"grant {given.ref.id} answers an access request: it stays" in found.left
+
+
+@pytest.mark.usefixtures("gw1", "alice", "bob")
+def test_a_group_of_the_file_is_its_members_one_by_one() -> None:
+    members = [ALICE, "bob@example.test", "eve@example.test"]
+    text = source(grant("group:team", "git"), groups={"group:team": members})
+    assert len(plan(text).granted) == 2
+
+
+@pytest.mark.usefixtures("wiki", "alice")
+def test_every_application_is_also_one_that_the_file_does_not_name() -> None:
+    found = plan(source(grant(ALICE, "*", "*"), grant(ALICE, "git")))
+    assert {wanted.application for wanted, _ in found.granted} == {"git", "wiki"}
+
+
+@pytest.mark.usefixtures("gw1")
+def test_the_disabled_are_skipped_aloud(alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    found = plan(source(grant(ALICE, "git")))
+    assert (found.granted, found.skipped) == ((), (f"{ALICE} is disabled: no git",))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (grant(ALICE, "git", requireApproval=True), "requireApproval is not enforced"),
+        (grant(ALICE, "git", via=["tag:x"]), "via is not enforced"),
+        (grant("*", "git"), "autogroup:member is no group of the portal"),
+        (grant("tag:x", "git"), "tag:x is no group of the portal"),
+    ],
+)
+@pytest.mark.usefixtures("alice")
+def test_what_is_not_enforced_is_refused(
+    entry: dict[str, object], message: str
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        plan(source(entry, tagOwners={"tag:x": []}))
+
+
+def test_overlapping_destinations_are_refused(alice: User) -> None:
+    entry = {**grant(ALICE, "git"), "ip": ["tcp:1-10", "tcp:5"]}
+    with pytest.raises(PlanError, match=r"git: .* overlap"):
+        plan(source(entry))
+
+
+def test_several_gateways_must_be_chosen_from(gw1: Gateway, alice: User) -> None:
+    Gateway.objects.create(
+        name="gw2", endpoint_host="h", state="enrolled", created_at=NOW
+    )
+    text = source(grant(ALICE, "git"))
+    with pytest.raises(PlanError, match="what is new: gw1, gw2"):
+        plan(text)
+    with pytest.raises(PlanError, match="no enrolled gateway is called gw3"):
+        plan(text, "gw3")
+    assert plan(text, "gw1").served_by == (gw1.pk,)
+
+
+@pytest.mark.usefixtures("laptop")
+def test_who_is_in_two_granted_groups_loses_nothing_with_one(
+    wiki: Application, engineering: Group, alices_grant: Grant
+) -> None:
+    make_grant(wiki, group=engineering)
+    found = plan(source(grant("group:engineering", "wiki")))
+    assert ([g.id for g in found.ended], told(found)) == ([alices_grant.pk], [])
