@@ -27,6 +27,7 @@ from policies.compiler.types import (
     SubjectKind,
 )
 from policies.facts import destination_of, grant_of
+from policies.locked import live_locks, on_person
 from policies.models import Application as ApplicationRow
 from policies.models import Grant as GrantRow
 from portal.accounts.models import Membership
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from policies.compiler.explain import Question
     from policies.compiler.types import Grant
+    from policies.models import Lock
     from portal.accounts.models import User
 
 
@@ -48,6 +50,7 @@ class World:
     serving: Mapping[int, frozenset[int]]
     groups: frozenset[int]
     devices: Sequence[Device]
+    locks: Sequence[Lock]
     with_others: bool
 
 
@@ -85,6 +88,14 @@ def read_world(
         serving=serving,
         groups=groups,
         devices=list(devices),
+        locks=list(
+            live_locks(question.at).filter(
+                on_person(person)
+                | Q(device__owner=person)
+                | Q(application__isnull=False)
+                | Q(gateway__isnull=False)
+            )
+        ),
         with_others=with_others,
     )
 
@@ -131,6 +142,25 @@ def holding_of(row: Device, subjects: frozenset[Subject], at: datetime) -> Holdi
         expires_at=NEVER,
         refusal=refusal,
     )
+
+
+def unless_locked(holding: Holding, world: World, gateway_id: int) -> Holding:
+    """Return a device as a gateway knows it while these locks are in force."""
+    if holding.refusal is not None:
+        return holding
+    for lock in world.locks:
+        if lock.gateway_id is not None and lock.gateway_id == gateway_id:
+            refusal = Failure(condition=Condition.GATEWAY_LOCKED, at=lock.expires_at)
+            return replace(holding, refusal=refusal)
+        # Locks on people and groups are read only where they stop this person.
+        if (
+            lock.device_id == holding.device_id
+            or lock.user_id is not None
+            or lock.group_id is not None
+        ):
+            refusal = Failure(condition=Condition.LOCKED, at=lock.expires_at)
+            return replace(holding, refusal=refusal)
+    return holding
 
 
 def refusal_of(row: Device, at: datetime) -> Failure | None:

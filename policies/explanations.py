@@ -23,6 +23,7 @@ from policies.asked import (
     refusal_of,
     stored_grant,
     subjects_of,
+    unless_locked,
 )
 from policies.compiler.explain import (
     Asker,
@@ -134,6 +135,7 @@ def _answers_now(
         network(text) for text in AddressPool.objects.values_list("prefix", flat=True)
     ]
     grants = [stored_grant(row) for row in world.grants]
+    locked = frozenset(lock.application_id or 0 for lock in world.locks)
     asker = Asker(
         user_id=person.pk,
         is_enabled=person.is_active,
@@ -150,6 +152,7 @@ def _answers_now(
             pools=tuple(pools),
             applications=tuple(world.applications.values()),
             served=served,
+            locked=locked,
             grants=tuple(
                 grant
                 for grant in grants
@@ -157,7 +160,10 @@ def _answers_now(
                 or is_near(world, grant.application_id, question)
             ),
         )
-        return explain(policy, asker, question)
+        holdings = tuple(
+            unless_locked(holding, world, gateway_id) for holding in asker.holdings
+        )
+        return explain(policy, replace(asker, holdings=holdings), question)
 
     candidates = {grant.application_id for grant in grants}
     gateways = _relevant(

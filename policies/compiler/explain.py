@@ -59,6 +59,8 @@ class Condition(StrEnum):
     FORBIDDEN = "forbidden_destination"
     LATERAL = "lateral"
     USER_DISABLED = "user_disabled"
+    LOCKED = "locked"
+    GATEWAY_LOCKED = "gateway_locked"
     NO_DEVICE = "no_device"
     DEVICE_REVOKED = "device_revoked"
     DEVICE_NOT_ENROLLED = "device_not_enrolled"
@@ -69,6 +71,7 @@ class Condition(StrEnum):
     NOT_MEMBER = "subject_not_member"
     NOT_BEGUN = "not_begun"
     ENDED = "ended"
+    APPLICATION_LOCKED = "application_locked"
     NOT_SERVED = "application_not_served"
     WRONG_DESTINATION = "wrong_destination"
     WRONG_PROTOCOL = "wrong_protocol"
@@ -145,7 +148,7 @@ class Policy:
 
     `applications` may hold some that this gateway does not serve, so that a grant on
     them can be explained. `absent` names grants that exist but are not in the
-    snapshot this was read from.
+    snapshot this was read from, `locked` the applications that a lock stops.
     """
 
     gateway_id: int
@@ -154,6 +157,7 @@ class Policy:
     served: frozenset[int]
     grants: tuple[Grant, ...]
     absent: frozenset[int] = frozenset()
+    locked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,6 +423,13 @@ def _end(case: Case) -> Failure | None:
     return None
 
 
+def _lock(case: Case) -> Failure | None:
+    """Ask whether the application is locked, which beats every grant."""
+    if case.grant.application_id in case.policy.locked:
+        return Failure(condition=Condition.APPLICATION_LOCKED)
+    return None
+
+
 def _service(case: Case) -> Failure | None:
     """Ask whether this gateway stands in front of the application."""
     # Of a grant that is not in a snapshot, its application need not be either.
@@ -452,6 +463,7 @@ CONDITIONS: Final[tuple[Callable[[Case], Failure | None], ...]] = (
     _membership,
     _beginning,
     _end,
+    _lock,
     _service,
     _reach,
 )

@@ -19,7 +19,7 @@ from peers.keys import fingerprint
 from peers.models import Device, Gateway
 from policies import services as policies_services
 from policies.destinations import DestinationInput
-from policies.models import AccessRequest, Application, Grant
+from policies.models import AccessRequest, Application, Grant, Lock
 from policies.reports import parse_report
 from policies.selectors import current_snapshot
 from portal.accounts.models import Role, User
@@ -41,6 +41,7 @@ class World:
     grants: dict[str, Grant]
     devices: dict[str, Device]
     requests: dict[str, AccessRequest]
+    lock: Lock
 
 
 def make_world(now: datetime) -> World:
@@ -70,6 +71,13 @@ def make_world(now: datetime) -> World:
         grants=grants,
         devices=devices,
         requests=_requests(people, applications, now),
+        lock=policies_services.create_lock(
+            target=devices["phone"],
+            message="Left in a taxi; ask the service desk when you have it back",
+            expires_at=now + timedelta(days=7),
+            actor=SYSTEM,
+            now=now - timedelta(hours=1),
+        ),
     )
     _morning(world, now)
     return world

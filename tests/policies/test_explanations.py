@@ -17,7 +17,7 @@ from peers.services import retire_gateway, revoke_device
 from policies import services
 from policies.compiler.explain import Condition, Question
 from policies.explanations import Answer, GatewayAnswer, answer
-from policies.models import Application, Grant, Publication, Snapshot
+from policies.models import Application, Grant, Lockable, Publication, Snapshot
 from policies.reports import parse_report
 from policies.wording import answer_output
 from portal.accounts.models import Group, User
@@ -308,5 +308,57 @@ def test_an_answer_costs_the_same_for_many(
         Machine().enroll(alice, name=f"d{number}")
     [snapshot] = publish()
     acknowledge(snapshot, seconds=0)
-    with django_assert_num_queries(20):
+    with django_assert_num_queries(21):
         ask(alice)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("user", Condition.LOCKED),
+        ("device", Condition.LOCKED),
+        ("group", Condition.LOCKED),
+        ("application", Condition.APPLICATION_LOCKED),
+        ("gateway", Condition.GATEWAY_LOCKED),
+    ],
+)
+def test_a_lock_is_what_failed_until_it_ends(
+    kind: str,
+    says: Condition,
+    alice: User,
+    engineering: Group,
+    alices_grant: Grant,
+    laptop: Device,
+    gw1: Gateway,
+) -> None:
+    targets: dict[str, Lockable] = {
+        "user": alice,
+        "device": laptop,
+        "group": engineering,
+        "application": alices_grant.application,
+        "gateway": gw1,
+    }
+    services.create_lock(
+        target=targets[kind],
+        message="why",
+        expires_at=NOW + HOUR,
+        actor=SYSTEM,
+        now=NOW,
+    )
+    [part] = ask(alice).gateways
+    assert conditions(part) == [[says]]
+    later = replace(NOON, at=NOW + HOUR)
+    assert ask(alice, question=later, now=NOW).is_allowed
+
+
+def test_locks_on_others_explain_nothing(
+    bob: User, alice: User, alices_grant: Grant, laptop: Device
+) -> None:
+    assert (alices_grant.user, laptop.owner) == (alice, alice)
+    elsewhere = Gateway.objects.create(
+        name="gw2", endpoint_host="b.test", created_at=NOW
+    )
+    crm = make_application("crm", "10.9.0.0/24", gateways=[elsewhere])
+    for target in (bob, Machine().enroll(bob), elsewhere, crm):
+        services.create_lock(target=target, message="why", actor=SYSTEM, now=NOW)
+    assert ask(alice).is_allowed

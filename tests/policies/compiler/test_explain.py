@@ -177,6 +177,14 @@ def test_an_application_that_is_not_served_is_told() -> None:
     assert failed(found, 9) == [Condition.NOT_SERVED]
 
 
+def test_an_application_that_is_locked_is_told() -> None:
+    given_facts = small()
+    policy = replace(policy_of_facts(given_facts), locked=frozenset({1}))
+    who = asker_of_facts(given_facts, 1)
+    found = explain(policy, who, question("10.0.0.1"))
+    assert failed(found, 9) == [Condition.APPLICATION_LOCKED]
+
+
 def test_a_person_without_a_device_reaches_nothing() -> None:
     found = ask(small(devices=[]), 1, question("10.0.0.1"))
     assert [f.condition for f in found.failures] == [Condition.NO_DEVICE]

@@ -158,5 +158,5 @@ def test_the_page_costs_the_same_for_many(
         make_grant(found, user=laptop.owner)
     publish()
     browser = sign_in(carol)
-    with django_assert_num_queries(23):
+    with django_assert_num_queries(24):
         browser.get(f"{READER}?person=Alice&{WIKI}")
