@@ -1,0 +1,224 @@
+"""Runs inside a namespace of its own: loads, changes and floods a real kernel.
+
+Standard output: JSON, the figures. New flows are sent to every shape in turn, round
+after round, so that what else the machine does troubles all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+
+from gateway.netfilter import Nftables
+from gateway.netlink import (
+    HEADER,
+    NFGENMSG,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    attribute,
+    messages,
+    nested,
+)
+from policies.compiler.evaluate import Packet
+from policies.compiler.nftables import ruleset, transaction
+from policies.compiler.types import Facts, Protocol, Snapshot
+from tests.bench.measures import shapes
+from tests.bench.measures.company import company
+from tests.bench.measures.sending import Volley, packets_out
+from tests.policies.compiler.build import NOW, snapshot
+from tests.policies.compiler.frames import frame
+from tests.policies.compiler.wire import QUIET, WIRES
+
+FLOWS = 20_000
+REPEATS = 3
+NEWSETELEM, DELSETELEM = 10 << 8 | 12, 10 << 8 | 14
+BATCH_BEGIN, BATCH_END, SUBSYSTEM = 0x10, 0x11, 10
+TABLE = "peerage_wg0"
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    rounds = int(sys.argv[1])
+    wires = WIRES.replace("100.64.0.0/16", "100.64.0.0/10")
+    subprocess.run(["sh", "-e"], input=wires, text=True, check=True)
+    given = company(
+        users=6_700, devices=10_000, groups=500, applications=2_000, grants=5_000
+    )
+    one_each = company(
+        users=6_700, devices=10_000, groups=500, applications=2_000, grants=2_000
+    )
+    policy = snapshot(given)
+    nft = Nftables()
+    figures: dict[str, object] = {
+        "load": _load(nft, given),
+        "load_one_grant_each": _load(nft, one_each),
+    }
+    _replace(nft, shapes.script(ruleset(policy, interface="wg0")))
+    subprocess.run(["sh", "-ec", QUIET], check=True)
+    figures["move_by_libnftables"] = _move(nft.run)
+    figures["move_in_the_kernel"] = _move_in_the_kernel()
+    figures["flows"] = _flows(nft, policy, rounds)
+    json.dump(figures, sys.stdout)
+
+
+def _replace(nft: Nftables, parts: Iterable[str]) -> None:
+    """Load these scripts in place of everything."""
+    for part in ("flush ruleset\n", *parts):
+        nft.run(part)
+
+
+def _load(nft: Nftables, given: Facts) -> Mapping[str, float]:
+    """Return the seconds that the first load of a policy takes."""
+    table = ruleset(snapshot(given), interface="wg0")
+    text = transaction(None, table, now=NOW)
+    wall, processor = [], []
+    for _ in range(5):
+        nft.run("flush ruleset")
+        begun, used = time.perf_counter(), time.process_time()
+        nft.run(text)
+        wall.append(time.perf_counter() - begun)
+        processor.append(time.process_time() - used)
+    return {
+        "wall": min(wall),
+        "processor": min(processor),
+        "megabytes_of_text": len(text) / 1e6,
+        "elements": sum(len(named.elements) for named in table.sets),
+        "rules": sum(len(chain.rules) for chain in table.chains),
+    }
+
+
+def _move(run: Callable[[str], None]) -> float:
+    """Return the median seconds of moving a device from one group to another."""
+    table, taken = f"inet {TABLE}", []
+    run(f"add element {table} who_gr_1 {{ 99999 }}\n")
+    for turn in range(40):
+        old, new = (1, 2) if turn % 2 == 0 else (2, 1)
+        begun = time.perf_counter()
+        run(
+            f"delete element {table} who_gr_{old} {{ 99999 }}\n"
+            f"add element {table} who_gr_{new} {{ 99999 }}\n"
+        )
+        taken.append(time.perf_counter() - begun)
+    run(f"delete element {table} who_gr_1 {{ 99999 }}\n")
+    return statistics.median(taken)
+
+
+def _move_in_the_kernel() -> float:
+    """Return the same as one batch of netlink: no text, no reading of what stands."""
+    taken = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
+        _commit(netlink, (NEWSETELEM, "who_gr_1"))
+        for turn in range(400):
+            old, new = (1, 2) if turn % 2 == 0 else (2, 1)
+            begun = time.perf_counter()
+            _commit(
+                netlink, (DELSETELEM, f"who_gr_{old}"), (NEWSETELEM, f"who_gr_{new}")
+            )
+            taken.append(time.perf_counter() - begun)
+        _commit(netlink, (DELSETELEM, "who_gr_1"))
+    return statistics.median(taken)
+
+
+def _commit(netlink: socket.socket, *changes: tuple[int, str]) -> None:
+    """Apply element changes as one transaction and wait for the kernel's answer."""
+    edge = NFGENMSG.pack(socket.AF_UNSPEC, 0, SUBSYSTEM)
+    batch = _message(BATCH_BEGIN, 0, edge)
+    for kind, name in changes:
+        key = attribute(1, struct.pack("=I", 99_999))
+        element = nested(1, nested(1, key))
+        batch += _message(
+            kind,
+            NLM_F_ACK | (NLM_F_CREATE if kind == NEWSETELEM else 0),
+            NFGENMSG.pack(1, 0, 0)
+            + attribute(1, TABLE.encode() + b"\0")
+            + attribute(2, name.encode() + b"\0")
+            + nested(3, element),
+        )
+    netlink.send(batch + _message(BATCH_END, 0, edge))
+    missing = len(changes)
+    while missing:
+        for kind, _, _, payload in messages(netlink.recv(65536)):
+            if kind == NLMSG_ERROR:
+                missing -= 1
+                number = struct.unpack_from("=i", payload)[0]
+                if number:
+                    raise OSError(-number, f"the kernel refused {changes}")
+
+
+def _message(kind: int, flags: int, payload: bytes) -> bytes:
+    length = HEADER.size + len(payload)
+    return HEADER.pack(length, kind, NLM_F_REQUEST | flags, 1, 0) + payload
+
+
+def _flows(nft: Nftables, policy: Snapshot, rounds: int) -> Mapping[str, float]:
+    """Return the median microseconds of a new flow in each shape."""
+    table = ruleset(policy, interface="wg0")
+    scripts = {
+        "forwarding alone": (shapes.OPEN,),
+        "bare conntrack": (shapes.BARE,),
+        "destination first": shapes.script(table),
+        "… without counter and log": shapes.script(shapes.unlogged(table)),
+        "… sets of addresses": shapes.script(shapes.by_address(table)),
+        "… hash of hosts first": shapes.script(shapes.hosts_first(table)),
+        "… address range first": shapes.script(shapes.ranges_first(table, policy)),
+        "one rule for each policy": (shapes.rule_for_each_policy(policy),),
+    }
+    packets = _granted(policy)
+    volley = Volley("tun", [frame(packet, n) for n, packet in enumerate(packets)])
+    taken: dict[str, list[float]] = {name: [] for name in scripts}
+    for _ in range(rounds):
+        for name, parts in scripts.items():
+            _replace(nft, parts)
+            taken[name].append(min(_volley(volley) for _ in range(REPEATS)))
+    return {name: statistics.median(values) * 1e6 for name, values in taken.items()}
+
+
+def _volley(volley: Volley) -> float:
+    """Return the seconds of a new flow, having seen that all of them passed."""
+    flush = ["conntrack", "-F"]
+    subprocess.run(flush, check=True, capture_output=True)
+    before = packets_out("lan")
+    seconds = volley.fire()
+    passed = packets_out("lan") - before
+    if passed < FLOWS:
+        message = f"only {passed} of {FLOWS} flows passed"
+        raise RuntimeError(message)
+    return seconds
+
+
+def _granted(policy: Snapshot) -> list[Packet]:
+    """Return flows of random devices to random destinations they may reach."""
+    random = Random(3)  # noqa: S311 - reproducible, not secret
+    members = {m.subject: m.device_ids for m in policy.subjects}
+    addresses = {p.device_id: p.addresses[0] for p in policy.peers}
+    applications = {a.id: a for a in policy.applications}
+    grants = [grant for grant in policy.grants if members[grant.subject]]
+    packets: list[Packet] = []
+    while len(packets) < FLOWS:
+        grant = random.choice(grants)
+        there = random.choice(applications[grant.application_id].destinations)
+        if there.prefix.version == 6 or there.ports is None:
+            continue
+        prefix, ports = there.prefix, there.ports
+        packets.append(
+            Packet(
+                source=addresses[random.choice(members[grant.subject])],
+                destination=prefix[random.randrange(prefix.num_addresses)],
+                protocol=6 if there.protocol is Protocol.TCP else 17,
+                port=random.randint(ports.first, ports.last),
+            )
+        )
+    return packets
+
+
+if __name__ == "__main__":
+    main()
