@@ -9,7 +9,7 @@ class PlanError(PolicyError):
     """The portal cannot do what the file says, or not without being told more."""
 
 
-class TestsFailedError(PolicyError):
+class FailedTestsError(PolicyError):
     """The file contradicts what its own tests claim."""
 
 

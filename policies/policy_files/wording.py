@@ -86,8 +86,8 @@ def plan_output(found: PolicyFile, plan: Plan, *, percent: int) -> dict[str, Jso
     }
 
 
-def plan_lines(output: Mapping[str, Any]) -> Iterator[str]:
-    """Return a plan as a person at a terminal reads it."""
+def plan_lines(output: Mapping[str, Any], *, is_done: bool = False) -> Iterator[str]:
+    """Return a plan, or what was done, as a person at a terminal reads it."""
     for sign, kind in (("+", "created"), ("~", "changed")):
         for made in output["applications"][kind]:
             places = ", ".join(made["destinations"])
@@ -108,10 +108,12 @@ def plan_lines(output: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {', '.join(row['people'])}"
     losing, holding = effect["people_losing"], effect["people_with_access"]
     yield f"{losing} of {holding} people with access lose something"
-    if output["brake"]["is_on"]:
+    if output["brake"]["is_on"] and not is_done:
         yield f"that is more than {output['brake']['percent']} %: apply needs --confirm"
     if not output["is_pending"]:
         yield "nothing to do"
+    elif is_done:
+        yield "applied"
 
 
 def report_lines(output: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.dialect.hujson import MAX_BYTES
 from policies.errors import PolicyError
+from policies.policy_files.applying import apply_policy
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.planning import plan_policy
 from policies.policy_files.state import read_state
@@ -27,6 +28,7 @@ from policies.policy_files.wording import (
     report_lines,
     report_output,
 )
+from portal.management.actors import command_actor
 
 OK: Final = 0
 REFUSED: Final = 1
@@ -49,6 +51,11 @@ class Command(BaseCommand):
         how.add_argument("--write", action="store_true", help="write it back")
         _action(actions, "test", "Run the tests of a file.", has_json=True)
         _planned(_action(actions, "plan", "Say what a file would do.", has_json=True))
+        applying = _action(actions, "apply", "Do what a file says.", has_json=True)
+        _planned(applying)
+        applying.add_argument(
+            "--confirm", action="store_true", help="release the brake"
+        )
         exporting = actions.add_parser("export", help="Print the policy as a file.")
         exporting.add_argument("--tailscale", action="store_true")
 
@@ -60,6 +67,7 @@ class Command(BaseCommand):
             "test": self.test,
             "export": self.export,
             "plan": self.plan,
+            "apply": self.apply,
         }
         try:
             status = actions[options["action"]](options, now=now)
@@ -109,6 +117,21 @@ class Command(BaseCommand):
         if found.failed:
             return REFUSED
         return OK if plan.is_empty else PENDING
+
+    def apply(self, options: dict[str, Any], *, now: datetime) -> int:
+        """Make the portal's policy what a file says, or say why not."""
+        done = apply_policy(
+            _source(options["file"]),
+            gateways=options["gateway"],
+            is_confirmed=options["confirm"],
+            actor=command_actor("policy"),
+            now=now,
+        )
+        percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
+        output = plan_output(done.file, done.plan, percent=percent)
+        lines = (*report_lines(output), *plan_lines(output, is_done=True))
+        self.tell(output, lines, options)
+        return OK
 
     def tell(
         self, output: dict[str, Any], lines: Iterable[str], options: dict[str, Any]

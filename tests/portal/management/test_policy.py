@@ -10,6 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from audit.events import EventCode
+from audit.models import AuditEvent
 from policies.models import Grant
 from portal.accounts.models import User
 from tests.peers.makers import Machine
@@ -146,3 +148,25 @@ def test_a_plan_whose_tests_fail_is_status_1(file: Path, alice: User) -> None:
     claims = [{"src": ALICE, "accept": ["git:443"]}]
     file.write_text(source(grant(ALICE, "git"), tests=claims))
     assert run("plan", file)[0] == 1
+
+
+@pytest.mark.usefixtures("alices_grant")
+def test_apply_names_the_command_and_then_has_nothing_to_do(file: Path) -> None:
+    file.write_text(source(grant(ALICE, "git"), grant(ALICE, "wiki")))
+    status, text = run("apply", file)
+    assert (status, text.splitlines()[-1]) == (0, "applied")
+    event = AuditEvent.objects.filter(code=EventCode.GRANT_CREATE).latest("pk")
+    assert (event.actor_kind, event.actor_id) == ("command", "policy")
+    status, text = run("apply", file)
+    assert (status, text.splitlines()[-1]) == (0, "nothing to do")
+    assert run("plan", file)[0] == 0
+
+
+@pytest.mark.usefixtures("alices_grant")
+def test_the_brake_is_status_1_until_it_is_confirmed(file: Path, alice: User) -> None:
+    Machine().enroll(alice)
+    file.write_text("")
+    assert "apply with --confirm" in refused("apply", file)
+    status, text = run("apply", file, "--confirm", "--json")
+    assert (status, json.loads(text)["effect"]["people_losing"]) == (0, 1)
+    assert not Grant.objects.filter(ended_at__isnull=True).exists()

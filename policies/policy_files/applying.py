@@ -1,0 +1,144 @@
+"""Applying a policy file: one transaction, through the services that pages use.
+
+* What is read, judged and changed is read inside the transaction; a refusal changes
+  nothing.
+* The order is: applications, ends, grants. Gateways hear of all of it at once, when it
+  commits.
+* Applying a file again changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+
+from peers.models import Gateway
+from policies import services
+from policies.compiler.types import NEVER, SubjectKind
+from policies.dialect.document import ALWAYS
+from policies.models import Application, Grant
+from policies.policy_files.documents import PolicyFile, open_policy
+from policies.policy_files.errors import BrakeError, FailedTestsError
+from policies.policy_files.planning import Plan, inputs, plan_policy
+from policies.policy_files.state import read_state
+from portal.accounts.models import Group, User
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from audit.actor import Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was read, and what was done."""
+
+    file: PolicyFile
+    plan: Plan
+
+
+def apply_policy(
+    source: bytes | str,
+    *,
+    gateways: Collection[str] = (),
+    is_confirmed: bool = False,
+    actor: Actor,
+    now: datetime,
+) -> Applied:
+    """Make the portal's policy what a file says.
+
+    Without `is_confirmed` the brake holds: a file that takes something from more than
+    `PEERAGE_POLICY_BRAKE_PERCENT` of those who reach anything is refused.
+
+    Raises:
+        DialectError: the file is malformed or out of the dialect's subset.
+        FailedTestsError: one of its tests fails.
+        BrakeError: too many people would lose something.
+        PolicyError: the portal cannot do what it says.
+    """
+    with transaction.atomic():
+        # Whoever applies at the same time waits here, and then sees what we did.
+        [*Application.objects.select_for_update().order_by("pk").values_list("pk")]
+        state = read_state(now=now)
+        file = open_policy(source, state, now=now)
+        _check_tests(file)
+        plan = plan_policy(file.definition, state, gateways=gateways, now=now)
+        if not is_confirmed:
+            _check_brake(plan)
+        _change(plan, actor, now)
+    return Applied(file=file, plan=plan)
+
+
+def _check_tests(file: PolicyFile) -> None:
+    """Refuse a file that is not what its author claims."""
+    if file.failed:
+        told = "\n".join(
+            f"test of {report.test.source}: {problem}"
+            for report in file.failed
+            for problem in report.problems
+        )
+        msg = f"{len(file.failed)} tests failed, nothing is applied\n{told}"
+        raise FailedTestsError(msg)
+
+
+def _check_brake(plan: Plan) -> None:
+    """Refuse to take something from many people at once."""
+    percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
+    if plan.effect.exceeds(percent):
+        msg = (
+            f"{len(plan.effect.losers)} of {len(plan.effect.holders)} people with"
+            f" access would lose something, more than {percent} %; look at the plan,"
+            " and apply with --confirm"
+        )
+        raise BrakeError(msg)
+
+
+def _change(plan: Plan, actor: Actor, now: datetime) -> None:
+    """Do what a plan says."""
+    applications = {row.name: row for row in Application.objects.all()}
+    _change_applications(plan, applications, actor, now)
+    for grant in Grant.objects.filter(pk__in=[grant.id for grant in plan.ended]):
+        services.end_grant(grant=grant, actor=actor, now=now)
+    for wanted, comment in plan.granted:
+        is_user = wanted.subject.kind is SubjectKind.USER
+        number = wanted.subject.id
+        services.create_grant(
+            application=applications[wanted.application],
+            user=User.objects.get(pk=number) if is_user else None,
+            group=None if is_user else Group.objects.get(pk=number),
+            not_before=None if wanted.not_before == ALWAYS else wanted.not_before,
+            expires_at=None if wanted.expires_at == NEVER else wanted.expires_at,
+            reason=comment,
+            actor=actor,
+            now=now,
+        )
+
+
+def _change_applications(
+    plan: Plan, applications: dict[str, Application], actor: Actor, now: datetime
+) -> None:
+    """Describe what is new and what has changed; add the new ones to `applications`."""
+    for wanted in plan.changed:
+        found = applications[wanted.name]
+        services.update_application(
+            application=found,
+            name=found.name,
+            description=found.description,
+            destinations=inputs(wanted),
+            gateways=found.gateways.all(),
+            actor=actor,
+            now=now,
+        )
+    served_by = [*Gateway.objects.filter(pk__in=plan.served_by)]
+    for wanted in plan.created:
+        applications[wanted.name] = services.create_application(
+            name=wanted.name,
+            destinations=inputs(wanted),
+            gateways=served_by,
+            actor=actor,
+            now=now,
+        )
