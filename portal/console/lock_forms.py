@@ -114,5 +114,5 @@ class LockFilter(ConsoleForm):
     state = forms.ChoiceField(
         label="State",
         required=False,
-        choices=[("", "in force"), ("ended", "lifted or run out"), ("all", "all")],
+        choices=[("", "in force"), ("ended", "ended"), ("all", "all")],
     )
