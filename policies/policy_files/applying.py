@@ -99,7 +99,8 @@ def _check_brake(plan: Plan) -> None:
 
 def _change(plan: Plan, actor: Actor, now: datetime) -> None:
     """Do what a plan says."""
-    applications = {row.name: row for row in Application.objects.all()}
+    rows = Application.objects.in_bulk()
+    applications = {name: rows[pk] for name, pk in plan.state.applications.items()}
     _change_applications(plan, applications, actor, now)
     for grant in Grant.objects.filter(pk__in=[grant.id for grant in plan.ended]):
         services.end_grant(grant=grant, actor=actor, now=now)

@@ -72,7 +72,7 @@ def export_policy(state: State, *, now: datetime, tailscale: bool = False) -> st
     A beginning that is past is not written: the grant has begun.
 
     Raises:
-        DialectError: an application has a name that a file cannot say.
+        DialectError: the other dialect cannot say an application's protocol.
     """
     kept = FactsPolicy(
         applications=state.policy.applications,

@@ -5,6 +5,7 @@ A fixed number of queries, however many people. What a name stands for:
 * A person is their e-mail address; where several share one, or there is none, the
   subject at the provider if it looks like an address, else `us_7@DEPLOYMENT`.
 * A group is `group:NAME`; where several share a name, `group:gr_7`.
+* An application is its name; `ap_7` where a file cannot say that name.
 * Grants that answer an access request are nobody's to manage by file.
 """
 
@@ -31,6 +32,8 @@ from policies.compiler.locks import Lock
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.directory import Directory, Machine, Person, Site
 from policies.dialect.document import SelectorKind
+from policies.dialect.errors import DialectError
+from policies.dialect.naming import base_name
 from policies.dialect.selectors import selector
 from policies.facts import Rows, destination_of, grant_of, load_rows
 from policies.models import Application, Grant
@@ -108,7 +111,7 @@ def read_state(*, now: datetime) -> State:
         people={login: pk for pk, login in logins.items()},
         disabled=frozenset(user.pk for user in users if not user.is_active),
         groups={name: pk for pk, name in groups.items()},
-        applications={row.name: row.pk for row in applications},
+        applications={_alias(row): row.pk for row in applications},
         policy=FactsPolicy(
             applications=tuple(_application(row) for row in applications),
             grants=tuple(map(grant_of, grants)),
@@ -208,6 +211,16 @@ def _person(user: User, login: str) -> Person:
     role = _ROLES.get(Role(user.role))
     roles = {"autogroup:member", *([role] if role else [])}
     return Person(login=login, roles=frozenset(roles))
+
+
+def _alias(row: Application) -> str:
+    """Return what a file calls an application; no other one can have that name."""
+    try:
+        is_host = selector(row.name).kind is SelectorKind.HOST
+    except DialectError:
+        is_host = False
+    is_said = is_host and base_name(row.name) == row.name
+    return row.name if is_said and not row.name.startswith("ap_") else row.ref.id
 
 
 def _application(row: Application) -> types.Application:

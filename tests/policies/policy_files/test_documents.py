@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from peers.models import Gateway
 from policies.dialect.errors import DialectError, PolicyError
 from policies.models import Application, Grant
 from policies.policy_files.documents import export_policy, open_policy
+from policies.policy_files.planning import plan_policy
 from policies.policy_files.state import read_state
 from portal.accounts.models import Group, GroupSource, User
 from tests.peers.makers import Machine
@@ -58,12 +60,23 @@ def test_unknown_people_are_a_warning(alice: User) -> None:
     assert "eve@example.test is nobody here" in found.warnings[0].text
 
 
-def test_an_unknown_time_zone_is_refused(alice: User) -> None:
-    schedule = {"timeZone": "Mars/Olympus", "windows": ["mon 09:00-17:00"]}
-    claims = [{"src": ALICE, "deny": ["git:22"]}]
-    text = source(grant(ALICE, "git", schedule=schedule), tests=claims)
-    with pytest.raises(DialectError):
-        open_policy(text, read_state(now=NOW), now=NOW)
+@pytest.mark.usefixtures("pools")
+@pytest.mark.parametrize(
+    ("zone", "verdict"), [("Mars/Olympus", "unknown"), ("Europe/Berlin", "passed")]
+)
+def test_schedules_follow_the_clocks_of_zones_that_exist(
+    alice: User, zone: str, verdict: str
+) -> None:
+    Machine().enroll(alice)
+    window = {"days": ["mon"], "from": "12:59", "until": "13:01"}
+    entry = grant(ALICE, "git", schedule={"timeZone": zone, "windows": [window]})
+    claims = [{"src": ALICE, "accept": ["git:443"]}]
+    text = source(entry, tests=claims)
+    if verdict == "unknown":
+        with pytest.raises(DialectError, match="unknown time zone 'Mars/Olympus'"):
+            open_policy(text, read_state(now=NOW), now=NOW)
+    else:
+        assert open_policy(text, read_state(now=NOW), now=NOW).failed == ()
 
 
 def test_a_shared_address_names_nobody(alice: User, bob: User, mallory: User) -> None:
@@ -121,3 +134,16 @@ def test_what_has_ended_is_not_exported(wiki: Application, alice: User) -> None:
     later = NOW + timedelta(hours=1)
     text = export_policy(read_state(now=later), now=later)
     assert ALICE not in text
+
+
+def test_a_name_that_no_file_can_say_is_the_machine_id(
+    gw1: Gateway, alice: User
+) -> None:
+    for name in ("Git Lab", "10.0.0.1", "wiki.part1", "ap_99", "group:x", "a@b"):
+        made = make_application(name, "10.3.0.0/24", gateways=[gw1])
+        make_grant(made, user=alice)
+        assert read_state(now=NOW).applications[made.ref.id] == made.pk
+    text = export_policy(read_state(now=NOW), now=NOW)
+    state = read_state(now=NOW)
+    found = open_policy(text, state, now=NOW)
+    assert plan_policy(found.definition, state, now=NOW).is_empty
