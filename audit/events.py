@@ -52,6 +52,7 @@ class EventCode(StrEnum):
     GRANT_END = "PL006"
     POLICY_COMPILE_FAILED = "PL008"
     POLICY_PUBLISHED = "PL009"
+    POLICY_APPLY = "PL010"
     ACCESS_REQUEST_CREATE = "RQ001"
     ACCESS_REQUEST_REVIEW = "RQ002"
     ACCESS_REQUEST_EXPIRE = "RQ003"
@@ -192,6 +193,7 @@ CATALOGUE: Final = {
             "policy.published",
             "A snapshot of {gateway_label} was published",
         ),
+        (EventCode.POLICY_APPLY, "policy.apply", "A policy file was applied"),
         (EventCode.AGENT_ENROLL, "agent.enroll", "{gateway_label} enrolled"),
         (EventCode.AGENT_LOST, "agent.lost", "{gateway_label} went silent"),
         (

@@ -4,21 +4,29 @@
   nothing.
 * The order is: applications, ends, grants. Gateways hear of all of it at once, when it
   commits.
+* Every change is an event of its service; the file as a whole is one more, refused or
+  applied.
 * Applying a file again changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import transaction
 
+from audit.events import EventCode, Outcome
+from audit.services import Json, record
 from peers.models import Gateway
 from policies import services
+from policies.compiler.errors import CompilerError
 from policies.compiler.types import NEVER, SubjectKind
 from policies.dialect.document import ALWAYS
+from policies.dialect.errors import DialectError
+from policies.errors import PolicyError
 from policies.models import Application, Grant
 from policies.policy_files.documents import PolicyFile, open_policy
 from policies.policy_files.errors import BrakeError, FailedTestsError
@@ -31,6 +39,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
+
+REASON_LENGTH: Final = 1000
+"""Of many problems the log keeps the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +71,59 @@ def apply_policy(
         BrakeError: too many people would lose something.
         PolicyError: the portal cannot do what it says.
     """
-    with transaction.atomic():
-        # Whoever applies at the same time waits here, and then sees what we did.
-        [*Application.objects.select_for_update().order_by("pk").values_list("pk")]
-        state = read_state(now=now)
-        file = open_policy(source, state, now=now)
-        _check_tests(file)
-        plan = plan_policy(file.definition, state, gateways=gateways, now=now)
-        if not is_confirmed:
-            _check_brake(plan)
-        _change(plan, actor, now)
+    digest = sha256(source.encode() if isinstance(source, str) else source).hexdigest()
+    try:
+        with transaction.atomic():
+            done = _judged(source, gateways, is_confirmed=is_confirmed, now=now)
+            if not done.plan.is_empty:
+                _change(done.plan, actor, now)
+                details = {
+                    "sha256": digest,
+                    **_details(done.plan, is_confirmed=is_confirmed),
+                }
+                record(EventCode.POLICY_APPLY, actor=actor, now=now, details=details)
+    except (CompilerError, DialectError, PolicyError) as exc:
+        record(
+            EventCode.POLICY_APPLY,
+            actor=actor,
+            now=now,
+            outcome=Outcome.REFUSED,
+            reason=str(exc)[:REASON_LENGTH],
+            details={"sha256": digest},
+        )
+        raise
+    return done
+
+
+def _judged(
+    source: bytes | str,
+    gateways: Collection[str],
+    *,
+    is_confirmed: bool,
+    now: datetime,
+) -> Applied:
+    """Return what is to be done, unless it must not be."""
+    # Whoever applies at the same time waits here, and then sees what we did.
+    [*Application.objects.select_for_update().order_by("pk").values_list("pk")]
+    state = read_state(now=now)
+    file = open_policy(source, state, now=now)
+    _check_tests(file)
+    plan = plan_policy(file.definition, state, gateways=gateways, now=now)
+    if not is_confirmed:
+        _check_brake(plan)
     return Applied(file=file, plan=plan)
+
+
+def _details(plan: Plan, *, is_confirmed: bool) -> dict[str, Json]:
+    """Return the size of a change, for the log."""
+    return {
+        "is_confirmed": is_confirmed,
+        "applications_created": len(plan.created),
+        "applications_changed": len(plan.changed),
+        "grants_created": len(plan.granted),
+        "grants_ended": len(plan.ended),
+        "people_losing": len(plan.effect.losers),
+    }
 
 
 def _check_tests(file: PolicyFile) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from audit.actor import SYSTEM
-from audit.events import EventCode
+from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from policies.dialect.errors import PolicyError as MalformedError
@@ -155,11 +155,22 @@ def test_what_cannot_be_enforced_is_refused(text: str, error: type[Exception]) -
 
 
 @pytest.mark.usefixtures("alices_grant")
-def test_every_change_is_an_event_of_its_service(gw1: Gateway) -> None:
+def test_every_change_is_an_event_of_its_service_and_the_file_one_more() -> None:
     apply(source(grant(ALICE, "git")), is_confirmed=True)
-    codes = AuditEvent.objects.order_by("-pk").values_list("code", flat=True)[:3]
-    assert {*codes} == {
+    events = AuditEvent.objects.order_by("-pk")[:4]
+    assert {event.code for event in events} == {
         EventCode.APPLICATION_CREATE,
         EventCode.GRANT_END,
         EventCode.GRANT_CREATE,
+        EventCode.POLICY_APPLY,
     }
+    assert (events[0].outcome, events[0].details["grants_ended"]) == (Outcome.DONE, 1)
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_a_refusal_is_an_event_that_says_why() -> None:
+    with pytest.raises(BrakeError):
+        apply("")
+    event = AuditEvent.objects.latest("pk")
+    assert (event.code, event.outcome) == (EventCode.POLICY_APPLY, Outcome.REFUSED)
+    assert "would lose something" in event.reason
