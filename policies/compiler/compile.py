@@ -130,7 +130,7 @@ def peer_of(device: Device, last: datetime) -> Peer:
 
 def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
     """Return addresses in order, IPv4 first."""
-    if len(addresses) == 1:
+    if [a.version for a in addresses] == [4, 6]:
         return addresses
     return tuple(sorted(addresses, key=lambda a: (a.version, int(a))))
 

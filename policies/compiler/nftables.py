@@ -30,6 +30,7 @@ from policies.compiler.ranges import (
     Range,
     address_family,
     address_of,
+    speller,
 )
 from policies.compiler.regions import Label, Region, regions
 from policies.compiler.tables import (
@@ -196,10 +197,11 @@ def _sorted(
 def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
     """Return the lease and the maps from address to device mark."""
     held: dict[Family, list[Element]] = {family: [] for family in FAMILIES}
+    spelled = speller()
     for peer in peers:
         mark = str(peer.device_id)
         for address in peer.addresses:
-            element = Element(str(address), mark, peer.expires_at)
+            element = Element(spelled(address), mark, peer.expires_at)
             held[address_family(address)].append(element)
     yield named_set("live", "ifname", "timeout")
     for family in FAMILIES:

@@ -6,7 +6,7 @@ Ranges are (first, last), both included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -44,6 +44,29 @@ def address_family(address: IPAddress) -> Family:
 def address_of(family: Family, number: int) -> IPAddress:
     """Return the address with this number."""
     return IPv4Address(number) if family == IPV4 else IPv6Address(number)
+
+
+def speller() -> Callable[[IPAddress], str]:
+    """Return `str` for many addresses: those that differ at the end share the rest.
+
+    Everything before the last byte or hextet is spelled once. RFC 5952 §4.2 shortens
+    the longest run of zeros: which one that is depends on the last hextet only by its
+    being zero, and then `str` is asked.
+    """
+    known: dict[tuple[int, int], str] = {}
+
+    def spelled(address: IPAddress) -> str:
+        number, version = int(address), address.version
+        head, tail = divmod(number, 256 if version == IPV4 else 65536)
+        if not tail:
+            return str(address)
+        if (version, head) not in known:
+            known[version, head] = str(
+                address_of(address_family(address), number - tail + 1)
+            )[:-1]
+        return known[version, head] + (str(tail) if version == IPV4 else f"{tail:x}")
+
+    return spelled
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:

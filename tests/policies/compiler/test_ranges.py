@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses, ip_address
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.compiler.ranges import Range, collapsed, merged, without
-from policies.compiler.types import network
+from policies.compiler.ranges import Range, collapsed, merged, speller, without
+from policies.compiler.types import IPAddress, network
 
 ranges = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(
     lambda pair: (min(pair), max(pair))
@@ -60,3 +60,19 @@ def test_the_whole_of_a_family_stays_whole() -> None:
 def test_the_last_address_is_no_special_case() -> None:
     halves = [network("255.255.255.254/32"), network("255.255.255.255/32")]
     assert [str(n) for n in collapsed(halves)] == ["255.255.255.254/31"]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.ip_addresses(),
+            st.integers(0, 70_000).map(lambda n: ip_address((0xFD5E << 112) + n)),
+            st.integers(0, 2**16).map(lambda n: ip_address(n << 96 | 1)),
+        )
+    )
+)
+def test_addresses_that_share_their_beginning_are_spelled_as_each_alone(
+    addresses: list[IPAddress],
+) -> None:
+    spelled = speller()
+    assert [spelled(address) for address in addresses] == [str(a) for a in addresses]
