@@ -111,7 +111,7 @@ def plan_policy(
         ended=ended,
         served_by=served_by,
         left=tuple(_left(policy, state)),
-        skipped=tuple(_skipped(missing, state)),
+        skipped=tuple(_skipped(missing, created, served_by, state)),
         effect=_effect(state, after, served_by, now),
         state=state,
         applications={number: name for name, number in numbers.items()},
@@ -226,8 +226,15 @@ def _is_able(wanted: Wanted, state: State) -> bool:
     return not (is_user and wanted.subject.id in state.disabled)
 
 
-def _skipped(missing: list[Wanted], state: State) -> Iterator[str]:
-    """Yield what cannot be granted, because the person is disabled."""
+def _skipped(
+    missing: list[Wanted],
+    created: tuple[ApplicationDefinition, ...],
+    served_by: tuple[int, ...],
+    state: State,
+) -> Iterator[str]:
+    """Yield what a file wants and does not get: no gateway, a disabled person."""
+    if created and not served_by:
+        yield "no gateway is enrolled: what is new is behind none"
     logins = {number: login for login, number in state.people.items()}
     for wanted in missing:
         if not _is_able(wanted, state):

@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from audit.actor import SYSTEM
 from peers.models import Device, Gateway
 from policies.models import Application, Grant
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.errors import PlanError
 from policies.policy_files.planning import Plan, plan_policy
 from policies.policy_files.state import read_state
+from policies.services.locks import create_lock
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine
 from tests.policies.makers import NOW, make_grant
@@ -154,3 +156,18 @@ def test_who_is_in_two_granted_groups_loses_nothing_with_one(
     make_grant(wiki, group=engineering)
     found = plan(source(grant("group:engineering", "wiki")))
     assert ([g.id for g in found.ended], told(found)) == ([alices_grant.pk], [])
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_the_locked_reach_nothing_either_time(alice: User) -> None:
+    create_lock(target=alice, message="lost laptop", actor=SYSTEM, now=NOW)
+    found = plan("")
+    assert len(found.ended) == 1
+    assert (found.effect.rows, found.effect.holders) == ((), frozenset())
+
+
+@pytest.mark.usefixtures("alice")
+def test_without_a_gateway_what_is_new_is_said_to_be_behind_none() -> None:
+    found = plan(source(grant(ALICE, "git")))
+    assert found.skipped == ("no gateway is enrolled: what is new is behind none",)
+    assert (found.served_by, found.effect.rows) == ((), ())
