@@ -101,7 +101,7 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
     people = _people(grants)
     return Rows(
         pools=[*AddressPool.objects.values_list("prefix", flat=True)],
-        devices=devices_of(people),
+        devices=_devices(people),
         members=_grouped(
             Membership.objects.filter(
                 user__is_active=True, group__in=_groups(grants)
@@ -195,8 +195,7 @@ def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, Any]:
     return grants.order_by().filter(group__isnull=False).values("group")
 
 
-def devices_of(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
-    """Return the devices of some people that may carry something, by owner."""
+def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
     leases = AddressLease.objects.filter(
         released_at__isnull=True,
         device__state=DeviceState.ACTIVE,
