@@ -31,7 +31,8 @@ def create_challenge(*, user: User, now: datetime) -> EnrolmentChallenge:
     """
     own = EnrolmentChallenge.objects.filter(user=user)
     newest = own.order_by("-created_at", "pk").values_list("pk", flat=True)
-    own.exclude(pk__in=list(newest[: OPEN_CHALLENGES - 1])).delete()
+    # By name what goes, not what stays: one made meanwhile is in neither list.
+    own.filter(pk__in=list(newest[OPEN_CHALLENGES - 1 :])).delete()
     return EnrolmentChallenge.objects.create(
         user=user,
         ephemeral_key=X25519PrivateKey.generate().private_bytes_raw(),

@@ -74,6 +74,8 @@ def test_the_triggers_come_and_go_with_their_migration(actor: Actor) -> None:
         MigrationExecutor(connection).migrate([("audit", "0001_initial")])
         run("UPDATE audit_auditevent SET reason = 'edited'")
     finally:
-        MigrationExecutor(connection).migrate([("audit", "0002_append_only")])
+        # To the newest, or every later test of this process lacks a table.
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes("audit"))
     with pytest.raises(IntegrityError, match="append-only"):
         run("UPDATE audit_auditevent SET reason = 'again'")

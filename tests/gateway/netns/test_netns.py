@@ -82,11 +82,12 @@ def test_bytes_and_packets_are_exact() -> None:
     closes = [c for c in happened("reach")["closes"] if c["protocol"] == 6]
     assert len(closes) == 3
     for close in closes:
-        # Addresses and ports, TCP with time stamps; eight bytes more on a SYN.
+        # Addresses and ports, TCP with time stamps; eight bytes more on a SYN, of
+        # which a busy machine may send a second.
         header = 72 if ":" in close["source"] else 52
         for way, payload in (("down", 100_000), ("up", len("100000\n"))):
-            excess = close[f"bytes_{way}"] - payload - 8
-            assert excess == header * close[f"packets_{way}"]
+            excess = close[f"bytes_{way}"] - payload
+            assert excess - header * close[f"packets_{way}"] in {8, 16}
 
 
 def test_a_close_has_the_name_of_its_open() -> None:
