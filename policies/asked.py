@@ -14,12 +14,8 @@ from django.db.models import Prefetch, Q
 
 from peers.models import AddressLease, Device, DeviceKey, KeyState
 from peers.selectors import enrolled_gateways
-from policies.compiler.explain import (
-    Condition,
-    Failure,
-    Holding,
-    reaches_address,
-)
+from policies.compiler.explain import reaches_address
+from policies.compiler.explanation import Condition, Failure, Holding
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -35,7 +31,7 @@ from portal.accounts.models import Membership
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from policies.compiler.explain import Question
+    from policies.compiler.explanation import Question
     from policies.compiler.types import Grant
     from policies.models import Lock
     from portal.accounts.models import User

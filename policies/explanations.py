@@ -26,16 +26,12 @@ from policies.asked import (
     unless_locked,
 )
 from policies.compiler.explain import (
-    Asker,
-    Condition,
-    Explanation,
-    Failure,
-    Policy,
     explain,
     holdings_in_snapshot,
     policy_of_snapshot,
     reaches_address,
 )
+from policies.compiler.explanation import Asker, Condition, Explanation, Failure, Policy
 from policies.compiler.types import (
     SubjectKind,
     network,
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from peers.models import Gateway
-    from policies.compiler.explain import Question
+    from policies.compiler.explanation import Question
     from policies.compiler.types import Grant
     from portal.accounts.models import User
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from policies.compiler.explain import NUMBERS, Condition
+from policies.compiler.explanation import NUMBERS, Condition
 from policies.compiler.types import NEVER, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from policies.compiler.explain import Candidate, Failure, Question
+    from policies.compiler.explanation import Candidate, Failure, Question
     from policies.compiler.types import Destination, Grant
     from policies.explanations import Answer, GatewayAnswer
     from policies.history import Position

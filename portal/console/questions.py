@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 
 from peers.models import Device
 from policies.compiler.errors import InvalidValueError
-from policies.compiler.explain import NUMBERS, Question
+from policies.compiler.explanation import NUMBERS, Question
 from policies.compiler.types import MAX_PORT, IPAddress, Protocol, address
 from policies.models import Application
 from portal.accounts.models import User

@@ -15,7 +15,7 @@ from audit.actor import SYSTEM
 from peers.models import Device, Gateway
 from peers.services import retire_gateway, revoke_device
 from policies import services
-from policies.compiler.explain import Condition, Question
+from policies.compiler.explanation import Condition, Question
 from policies.explanations import Answer, GatewayAnswer, answer
 from policies.models import Application, Grant, Lockable, Publication, Snapshot
 from policies.reports import parse_report

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from policies.compiler.explain import Condition, Failure, Question
+from policies.compiler.explanation import Condition, Failure, Question
 from policies.compiler.types import IPAddress, address
 from policies.wording import (
     SENTENCES,

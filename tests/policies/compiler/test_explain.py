@@ -16,18 +16,20 @@ from hypothesis import strategies as st
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.evaluate import Packet, verdict
 from policies.compiler.explain import (
-    BEGINNING,
-    Asker,
-    Condition,
-    Explanation,
-    Failure,
-    Question,
     asker_of_facts,
     explain,
     holdings_in_snapshot,
     policy_of_facts,
     policy_of_snapshot,
     reaches_address,
+)
+from policies.compiler.explanation import (
+    BEGINNING,
+    Asker,
+    Condition,
+    Explanation,
+    Failure,
+    Question,
 )
 from policies.compiler.types import Facts, Grant
 from tests.policies.compiler.build import (
