@@ -1,4 +1,4 @@
-"""The state directory: who this gateway is, and what it last accepted and applied.
+"""The state directory: who this gateway is, and what it last accepted.
 
 Every file is written beside its place, made durable and renamed into it, so that a
 crash leaves the old one or the new one. All are readable by the owner only.
@@ -20,7 +20,6 @@ from gateway.errors import StoreError
 IDENTITY: Final = "identity.json"
 ACCEPTED: Final = "accepted.json"
 LEASE: Final = "lease.json"
-APPLIED: Final = "applied.json"
 SEQUENCES: Final = "sequences.json"
 LOCK: Final = "lock"
 SPOOL: Final = "spool"
@@ -173,14 +172,6 @@ class Store:
     def read_lease(self) -> bytes | None:
         """Return the lease that was accepted last, or None."""
         return self._bytes(LEASE)
-
-    def write_applied(self, envelope: bytes) -> None:
-        """Keep the snapshot that the kernel holds now."""
-        self._write(APPLIED, envelope)
-
-    def read_applied(self) -> bytes | None:
-        """Return the snapshot that the kernel held last, or None."""
-        return self._bytes(APPLIED)
 
     def read_sequences(self) -> dict[str, int]:
         """Return the reserved sequence number of each channel."""
