@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("peers.api.urls")),
     path("api/v1/", include("policies.api.request_urls")),
+    path("api/v1/", include("policies.api.lock_urls")),
     path("api/v1/", include("portal.api_urls")),
     path("api/gateway/v1/", include("peers.api.gateway_urls")),
     path("api/gateway/v1/", include("policies.api.urls")),

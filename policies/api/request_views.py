@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from peers.api.problems import problem
 from peers.api.views import PeersView
 from policies import request_selectors, services
+from policies.api.identifiers import identifier
 from policies.api.request_serializers import (
     NoteInput,
     RequestInput,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 PAGE_SIZE: Final = 100
-LARGEST_ID: Final = 2**63 - 1
 
 
 class RequestsView(PeersView):
@@ -76,7 +76,7 @@ class RequestListView(RequestsView):
                 raise ValidationError({"state": ["is none there is"]})
             rows = rows.filter(state=state)
         if before := request.query_params.get("before"):
-            rows = rows.filter(pk__lt=_identifier(before))
+            rows = rows.filter(pk__lt=identifier(before, "before"))
         found = _read(rows)[:PAGE_SIZE]
         return Response({"requests": [request_output(row) for row in found]})
 
@@ -174,9 +174,3 @@ class RequestRefuseView(ReviewView):
 
 def _read(rows: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
     return rows.prefetch_related("reviews__reviewer")
-
-
-def _identifier(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(LARGEST_ID)):
-        raise ValidationError({"before": ["is no id of a request"]})
-    return min(int(text), LARGEST_ID)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
-from django.http import Http404
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from peers import selectors as peers_selectors
 from policies import lock_selectors
-from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import PolicyError
 from policies.lock_effect import effect_of_lifting, effect_of_locking
-from policies.locked import live_locks
-from portal.accounts import selectors as accounts_selectors
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -27,12 +22,9 @@ from portal.console.lock_forms import LockFilter, LockForm, LockTargetForm
 from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
-    from policies.models import Lock, Lockable
-    from portal.accounts.models import User
 
 
 @require_safe
@@ -46,7 +38,14 @@ def locks(request: PortalRequest) -> HttpResponse:
         title="Locks",
         form=form,
         now=request.received_at,
-        pages=paged(request, _filtered(request, form)),
+        pages=paged(
+            request,
+            lock_selectors.list_locks_in_state_for(
+                person(request),
+                form.cleaned_data.get("state", ""),
+                now=request.received_at,
+            ),
+        ),
     )
 
 
@@ -65,7 +64,7 @@ def choose_lock(request: PortalRequest) -> HttpResponse:
 @administrator_required
 @recent_authentication_required()
 def add_lock(request: PortalRequest, kind: str, target_id: int) -> HttpResponse:
-    target = _target(person(request), kind, target_id)
+    target = lock_selectors.get_lockable_for(person(request), kind, target_id)
     form = LockForm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
@@ -113,32 +112,3 @@ def lift_lock(request: PortalRequest, lock_id: int) -> HttpResponse:
         lock=found,
         effect=effect_of_lifting(found, now=request.received_at),
     )
-
-
-def _target(viewer: User, kind: str, target_id: int) -> Lockable:
-    match kind:
-        case "user":
-            return accounts_selectors.get_user_for(viewer, target_id)
-        case "device":
-            return peers_selectors.get_device_for(viewer, target_id)
-        case "application":
-            return policies_selectors.get_application_for(viewer, target_id)
-        case "gateway":
-            return peers_selectors.get_gateway_for(viewer, target_id)
-    groups = accounts_selectors.list_groups_for(viewer)
-    found = groups.filter(pk=target_id).first() if kind == "group" else None
-    if found is None:
-        raise Http404
-    return found
-
-
-def _filtered(request: PortalRequest, form: LockFilter) -> QuerySet[Lock]:
-    rows = lock_selectors.list_locks_for(person(request))
-    live = live_locks(request.received_at).order_by().values("pk")
-    match form.cleaned_data.get("state"):
-        case "all":
-            return rows
-        case "ended":
-            return rows.exclude(pk__in=live)
-        case _:
-            return rows.filter(pk__in=live)

@@ -40,7 +40,8 @@ BY_HAND: Final = (
     ),
     (
         '// one\n\n\n// two\n{\n\t"groups": {"group:a": ["a@b.c"], // a\n\t\t'
-        '"group:bbb": [ "a@b.c" ], },\n\n\n\n\t/* all */ "acls": [ /* none */ ],\n}\n// end\n'
+        '"group:bbb": [ "a@b.c" ], },\n\n\n\n\t/* all */ "acls": [ /* none */ ],'
+        "\n}\n// end\n"
     ),
     '\r\n{\r\n  // windows\r\n  "a": 1,\r\n  "long": 2\r\n}\r\n',
     "[" * 40 + "]" * 40,
