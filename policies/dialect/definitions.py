@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
+from policies.compiler.schedules import Schedule
 from policies.compiler.types import (
     NEVER,
     Destination,
@@ -31,7 +32,6 @@ from policies.dialect.document import (
     ANY_PORT,
     PolicyDocument,
     Rule,
-    Schedule,
     Selector,
     SelectorKind,
     Service,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime
 from enum import Enum
 from typing import Final, TypeAlias
 
 from policies.compiler.ranges import Range
+from policies.compiler.schedules import Schedule
 from policies.compiler.types import MAX_PORT, NEVER, IPNetwork
 from policies.dialect.errors import Position, Problem
 from policies.dialect.postures import Posture, Scalar
@@ -69,26 +70,6 @@ class Target:
 
     selector: Selector
     services: tuple[Service, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Window:
-    """Hours on some days of the week (Monday is 0), from `begin` up to `end`.
-
-    An `end` of None is midnight at the end of the day.
-    """
-
-    days: tuple[int, ...]
-    begin: time
-    end: time | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """The hours of a week, on the clocks of one IANA time zone."""
-
-    time_zone: str
-    windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from policies.compiler.schedules import Schedule
 from policies.compiler.types import NEVER, IPNetwork
 from policies.dialect import selectors
 from policies.dialect.definitions import (
@@ -22,7 +23,7 @@ from policies.dialect.definitions import (
     GrantDefinition,
     PolicyDefinition,
 )
-from policies.dialect.document import ALWAYS, Schedule, SelectorKind
+from policies.dialect.document import ALWAYS, SelectorKind
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.dialect.naming import is_part, part_names, service_text

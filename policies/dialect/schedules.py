@@ -1,8 +1,7 @@
 """Weekly hours of a rule: read from the file, and asked about a moment.
 
-A schedule names an IANA time zone, never an offset: hours follow the clocks of that
-zone through daylight saving. An hour that the clocks skip never comes; one that they
-repeat counts both times.
+A schedule names an IANA time zone, never an offset. What hours mean is the compiler's
+(`policies.compiler.schedules`): in a file, in a grant and in a test they are the same.
 """
 
 from __future__ import annotations
@@ -12,11 +11,17 @@ from collections.abc import Mapping
 from datetime import datetime, time, tzinfo
 from typing import Final
 
-from policies.dialect.document import Schedule, Window
+from policies.compiler.schedules import (
+    DAYS,
+    Hours,
+    Schedule,
+    Window,
+    is_open,
+    sorted_windows,
+)
 from policies.dialect.errors import UnknownNameError
 from policies.dialect.tree import Node
 
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT: Final = "24:00"
 
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -40,7 +45,7 @@ def read_schedule(node: Node) -> Schedule:
     if not windows:
         node.refuse("a schedule needs windows; without one the rule never holds")
     return Schedule(
-        time_zone=zone, windows=tuple(sorted(_window(item) for item in windows))
+        time_zone=zone, windows=sorted_windows(_window(item) for item in windows)
     )
 
 
@@ -55,14 +60,7 @@ def is_within(
     if schedule.time_zone not in zones:
         msg = f"unknown time zone {schedule.time_zone!r}"
         raise UnknownNameError(msg)
-    local = moment.astimezone(zones[schedule.time_zone])
-    clock = local.time()
-    return any(
-        local.weekday() in window.days
-        and window.begin <= clock
-        and (window.end is None or clock < window.end)
-        for window in schedule.windows
-    )
+    return is_open(Hours(schedule=schedule, zone=zones[schedule.time_zone]), moment)
 
 
 def window_text(window: Window) -> dict[str, object]:

@@ -7,13 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from policies.compiler.schedules import Schedule, Window
 from policies.compiler.types import NEVER, network
 from policies.dialect.document import (
     ALWAYS,
     PolicyDocument,
-    Schedule,
     Service,
-    Window,
 )
 from policies.dialect.errors import Position, UnsupportedError
 from policies.dialect.reader import IGNORED, Options, read_policy
