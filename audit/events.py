@@ -37,12 +37,14 @@ class EventCode(StrEnum):
     GROUP_MEMBERSHIP_CHANGE = "ID010"
     ROLE_ASSIGN = "ID011"
     DEVICE_ENROLL_REQUEST = "DV001"
+    DEVICE_APPROVE = "DV002"
     DEVICE_ENROLL_COMPLETE = "DV004"
     DEVICE_ENROLL_DUPLICATE_KEY = "DV005"
     DEVICE_LIMIT_EXCEEDED = "DV006"
     DEVICE_CONFIG_ISSUED = "DV007"
     DEVICE_UPDATE = "DV009"
     DEVICE_REVOKE = "DV012"
+    DEVICE_APPROVAL_WITHDRAW = "DV015"
     KEY_REGISTERED = "KY001"
     KEY_REVOKED = "KY012"
     APPLICATION_CREATE = "PL001"
@@ -121,6 +123,11 @@ CATALOGUE: Final = {
             "{person_label} asked to enrol a device",
         ),
         (
+            EventCode.DEVICE_APPROVE,
+            "device.approve",
+            "{actor_label} approved {device_label}",
+        ),
+        (
             EventCode.DEVICE_ENROLL_COMPLETE,
             "device.enroll.complete",
             "{person_label} enrolled {device_label}",
@@ -142,6 +149,11 @@ CATALOGUE: Final = {
         ),
         (EventCode.DEVICE_UPDATE, "device.update", "{device_label} was changed"),
         (EventCode.DEVICE_REVOKE, "device.revoke", "{device_label} was revoked"),
+        (
+            EventCode.DEVICE_APPROVAL_WITHDRAW,
+            "device.approval.withdraw",
+            "{actor_label} withdrew the approval of {device_label}",
+        ),
         (
             EventCode.KEY_REGISTERED,
             "key.registered",

@@ -135,7 +135,10 @@ class DeviceState(models.TextChoices):
 
 
 class Device(models.Model):
-    """One WireGuard interface on one machine, owned by one person for ever."""
+    """One WireGuard interface on one machine, owned by one person for ever.
+
+    `approved_by` is a copied label, as in the log: a command may approve as well.
+    """
 
     id = models.BigAutoField(primary_key=True)
     owner = models.ForeignKey(
@@ -149,12 +152,22 @@ class Device(models.Model):
     created_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_reason = models.CharField(max_length=255, blank=True)
+    approved_at = models.DateTimeField(null=True, blank=True)
+    approved_by = models.CharField(max_length=255, blank=True)
 
     class Meta:
-        """Newest first; an active name is unique for its owner."""
+        """Newest first; an active name is unique for its owner.
+
+        An approval has its moment and somebody who gave it, or there is none.
+        """
 
         ordering = ("-id",)
         constraints = (
+            models.CheckConstraint(
+                condition=Q(approved_at__isnull=True, approved_by="")
+                | Q(approved_at__isnull=False) & ~Q(approved_by=""),
+                name="peers_device_approved_by_somebody",
+            ),
             models.UniqueConstraint(
                 fields=("owner", "name"),
                 condition=Q(state="active"),
@@ -175,6 +188,11 @@ class Device(models.Model):
     def is_active(self) -> bool:
         """Whether the device may appear in a snapshot."""
         return self.state == DeviceState.ACTIVE
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether an administrator vouches for the machine; grants may demand it."""
+        return self.approved_at is not None
 
 
 class KeyState(models.TextChoices):

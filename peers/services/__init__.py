@@ -6,6 +6,7 @@ recorded after the refused change was rolled back, so it stays.
 
 from __future__ import annotations
 
+from peers.services.approvals import approve_device, withdraw_approval
 from peers.services.challenges import (
     create_challenge,
     prove_possession,
@@ -26,6 +27,7 @@ from peers.services.gateways import (
 )
 
 __all__ = (
+    "approve_device",
     "create_challenge",
     "create_gateway",
     "enroll_device",
@@ -38,4 +40,5 @@ __all__ = (
     "revoke_device",
     "revoke_devices_of",
     "update_gateway",
+    "withdraw_approval",
 )
