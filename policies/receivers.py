@@ -24,9 +24,11 @@ def publish_for_peers(**_kwargs: object) -> None:
 
 
 @receiver(people_changed, dispatch_uid="policies.people_changed")
-def publish_for_people(**_kwargs: object) -> None:
+def publish_for_people(*, is_proof: bool = False, **_kwargs: object) -> None:
     """Memberships or the active flag of people changed."""
-    _publish("people.changed")
+    # No grant demands a proof of who somebody is.
+    if not is_proof:
+        _publish("people.changed")
 
 
 def _publish(cause: str) -> None:

@@ -27,7 +27,12 @@ from audit.services import NOBODY, record
 from portal.accounts import services, setup
 from portal.accounts.access import person
 from portal.accounts.actors import actor_of
-from portal.accounts.claims import checked_groups, role_for
+from portal.accounts.claims import (
+    MAX_METHOD,
+    MAX_METHODS,
+    checked_groups,
+    role_for,
+)
 from portal.accounts.errors import AccountError, DeactivatedError
 from portal.accounts.models import Role, User
 from portal.accounts.redirects import is_safe_path
@@ -45,8 +50,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("peerage.signin")
 
 ERROR_CODE: Final = re.compile(r"[a-z_]{1,64}")
-MAX_METHOD: Final = 64
-MAX_METHODS: Final = 16
 MAX_SID: Final = 255
 
 
@@ -67,7 +70,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
         user: User,
         **kwargs: Any,  # noqa: ANN401 -- passed on to allauth
     ) -> HttpResponse:
-        """Remember the proof behind the session, and record the sign-in."""
+        """Remember the proof behind the session and the person; record the sign-in."""
         sociallogin = (kwargs.get("signal_kwargs") or {})["sociallogin"]
         proof = _proof(sociallogin.account.extra_data["id_token"])
         request.session[SESSION_KEY] = proof
@@ -76,6 +79,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
             response = super().post_login(request, user, **kwargs)
             session = request.session.session_key
             UserSession.objects.filter(session_key=session).update(data=proof)
+            services.keep_authentication(
+                user=user,
+                claims=sociallogin.account.extra_data["id_token"],
+                now=request.received_at,
+            )
             record(
                 EventCode.USER_LOGIN,
                 actor=request.actor,

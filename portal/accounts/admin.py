@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 
 from audit.admin_base import ReadOnlyAdmin
-from portal.accounts.models import Group, Membership, User
+from portal.accounts.models import Authentication, Group, Membership, User
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -46,3 +46,12 @@ class MembershipAdmin(ReadOnlyAdmin[Membership]):
     list_display = ("id", "user", "group", "since")
     list_select_related = ("user", "group")
     search_fields = ("user__name", "group__name")
+
+
+@admin.register(Authentication)
+class AuthenticationAdmin(ReadOnlyAdmin[Authentication]):
+    """How people last proved who they are."""
+
+    list_display = ("user", "proven_at", "amr", "acr", "received_at")
+    list_select_related = ("user",)
+    search_fields = ("user__name",)

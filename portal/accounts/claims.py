@@ -7,6 +7,8 @@ Text with control characters is refused, never cleaned: cleaning could turn
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from audit.text import first_invisible
@@ -19,9 +21,25 @@ if TYPE_CHECKING:
 MAX_TEXT: Final = 255
 MAX_EMAIL: Final = 254
 MAX_GROUPS: Final = 1000
+MAX_METHOD: Final = 64
+MAX_METHODS: Final = 16
+SKEW: Final = 60
+"""How many seconds the provider's clock may be ahead."""
 
 # Zero-width joiners are how names in Persian and Indic scripts are spelled.
 ALLOWED_FORMATS: Final = "\u200c\u200d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """When and how somebody proved who they are; None and empty say nothing.
+
+    `amr` are the methods (RFC 8176), sorted; `acr` is the class the provider gives.
+    """
+
+    proven_at: datetime | None
+    amr: tuple[str, ...]
+    acr: str
 
 
 def checked_text(value: object, *, what: str, limit: int = MAX_TEXT) -> str:
@@ -66,6 +84,24 @@ def checked_groups(value: object) -> frozenset[str]:
     return frozenset(names)
 
 
+def checked_proof(claims: Mapping[str, object], *, now: datetime) -> Proof:
+    """Return what an id_token says of the proof; what is malformed is not there.
+
+    Nothing is shortened or guessed: half a method could be the name of another.
+    """
+    methods = claims.get("amr")
+    strength = claims.get("acr")
+    return Proof(
+        proven_at=_proven_at(claims.get("auth_time"), now),
+        amr=tuple(
+            sorted({m for m in methods[:MAX_METHODS] if _is_method(m)})
+            if isinstance(methods, list)
+            else ()
+        ),
+        acr=strength if isinstance(strength, str) and _is_method(strength) else "",
+    )
+
+
 def role_for(groups: frozenset[str], *, role_groups: Mapping[Role, str]) -> Role | None:
     """Return the highest role that a person's groups give.
 
@@ -79,6 +115,22 @@ def role_for(groups: frozenset[str], *, role_groups: Mapping[Role, str]) -> Role
         if named.get(role) in groups:
             return role
     return Role.EMPLOYEE
+
+
+def _proven_at(auth_time: object, now: datetime) -> datetime | None:
+    """Return a moment of the past; a clock that is ahead a little means now."""
+    if type(auth_time) is not int or not 0 < auth_time <= now.timestamp() + SKEW:
+        return None
+    return min(now, datetime.fromtimestamp(auth_time, tz=UTC))
+
+
+def _is_method(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= MAX_METHOD
+        and value.isascii()
+        and value.isprintable()
+    )
 
 
 def username_for(*, issuer: str, subject: str) -> str:

@@ -106,6 +106,30 @@ class User(AbstractBaseUser):
         return self.is_administrator
 
 
+class Authentication(models.Model):
+    """How a person last proved who they are, as their identity provider tells it.
+
+    One row a person, of the latest proof; `proven_at` null means that the provider
+    does not say when. What was not said proves nothing: grants that demand it stay
+    closed.
+    """
+
+    user = models.OneToOneField(
+        User,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="authentication",
+    )
+    proven_at = models.DateTimeField(null=True, blank=True)
+    amr = models.JSONField(default=list, blank=True)
+    acr = models.CharField(max_length=64, blank=True)
+    received_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        """Return whose it is and since when."""
+        return f"us_{self.user_id} at {self.proven_at}"
+
+
 class GroupSource(models.TextChoices):
     """Where a group's membership comes from."""
 

@@ -1,9 +1,9 @@
 """What changes people: provisioning, ending sessions, revoking tokens, disabling.
 
 Each function is one transaction that changes rows, records the event beside the
-change and, when memberships or the active flag changed, says so once with
-`people_changed`. Sign-in is the only source of `idp` groups; local groups are
-never touched here.
+change and, when memberships, the active flag or the latest proof of who somebody is
+changed, says so once with `people_changed`. Sign-in is the only source of `idp`
+groups; local groups are never touched here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,25 @@ from audit.events import EventCode
 from audit.services import record
 from portal.accounts.claims import (
     MAX_EMAIL,
+    Proof,
     checked_groups,
+    checked_proof,
     checked_text,
     username_for,
 )
 from portal.accounts.errors import DeactivatedError, InvalidIdentityError
-from portal.accounts.models import Group, GroupSource, Membership, Role, User
+from portal.accounts.models import (
+    Authentication,
+    Group,
+    GroupSource,
+    Membership,
+    Role,
+    User,
+)
 from portal.accounts.signals import people_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from audit.actor import Actor
@@ -85,6 +94,36 @@ def provision_user(
     user.save(update_fields=["authenticated_at"])
     _follow_groups(user, names, actor=actor, now=now)
     return user
+
+
+@transaction.atomic
+def keep_authentication(
+    *, user: User, claims: Mapping[str, object], now: datetime
+) -> Authentication:
+    """Keep how a person proved who they are, unless an older proof comes late.
+
+    A browser may bring a proof from a session at the identity provider that is older
+    than what another browser brought already; the latest one counts. One without a
+    time replaces what is there: nobody knows that it is older.
+
+    The event is that of the sign-in, which the caller records in this transaction.
+    """
+    # Locked, so that of two sign-ins at once the second sees the first.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    before = Authentication.objects.filter(user=user).first()
+    proof = checked_proof(claims, now=now)
+    if before and _is_not_news(before, proof):
+        return before
+    kept = Authentication(
+        user=user,
+        proven_at=proof.proven_at,
+        amr=list(proof.amr),
+        acr=proof.acr,
+        received_at=now,
+    )
+    kept.save()
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}), is_proof=True)
+    return kept
 
 
 @transaction.atomic
@@ -160,6 +199,8 @@ def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
         person=user.ref,
         reason=reason,
     )
+    # Who is enabled again proves anew who they are.
+    Authentication.objects.filter(user=user).delete()
     people_changed.send(sender=User, user_ids=frozenset({user.pk}))
     return user
 
@@ -186,6 +227,18 @@ def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
     )
     people_changed.send(sender=User, user_ids=frozenset({user.pk}))
     return user
+
+
+def _is_not_news(before: Authentication, proof: Proof) -> bool:
+    if (before.proven_at, tuple(before.amr), before.acr) == (
+        proof.proven_at,
+        proof.amr,
+        proof.acr,
+    ):
+        return True
+    if before.proven_at is None or proof.proven_at is None:
+        return False
+    return proof.proven_at < before.proven_at
 
 
 def _facts(*, issuer: str, subject: str, name: str, email: str) -> dict[str, str]:

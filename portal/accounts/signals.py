@@ -9,5 +9,8 @@ from django.dispatch import Signal
 people_changed: Final = Signal()
 """Memberships or the active flag of people changed: `user_ids: frozenset[int]`.
 
+`is_proof` is true when nothing changed but how they last proved who they are: that
+concerns only what demands a proof.
+
 A receiver that raises undoes the change; that is meant (STYLE 4).
 """

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from portal.accounts.claims import checked_groups, checked_text, role_for, username_for
+from portal.accounts.claims import (
+    Proof,
+    checked_groups,
+    checked_proof,
+    checked_text,
+    role_for,
+    username_for,
+)
 from portal.accounts.errors import InvalidIdentityError
 from portal.accounts.models import Role
+from tests.conftest import NOW
 
 ROLES = {
     Role.AUDITOR: "auditors",
@@ -66,3 +76,49 @@ def test_padded_group_is_not_the_group_without_padding(name: str) -> None:
     groups = checked_groups([name])
     assert groups == {name}
     assert role_for(groups, role_groups=ROLES) == Role.EMPLOYEE
+
+
+STAMP = int(NOW.timestamp())
+
+
+def test_a_proof_is_read_as_the_provider_tells_it() -> None:
+    claims = {"auth_time": STAMP - 60, "amr": ["pwd", "mfa", "pwd"], "acr": "gold"}
+    assert checked_proof(claims, now=NOW) == Proof(
+        proven_at=NOW - timedelta(seconds=60), amr=("mfa", "pwd"), acr="gold"
+    )
+
+
+def test_a_clock_that_is_ahead_a_little_means_now() -> None:
+    assert checked_proof({"auth_time": STAMP + 60}, now=NOW).proven_at == NOW
+    assert checked_proof({"auth_time": STAMP + 61}, now=NOW).proven_at is None
+
+
+@pytest.mark.parametrize(
+    "auth_time", [None, True, 0, -1, 1.5, "1700000000", 10**30, [STAMP]], ids=repr
+)
+def test_a_malformed_time_is_no_time(auth_time: object) -> None:
+    assert checked_proof({"auth_time": auth_time}, now=NOW).proven_at is None
+
+
+@pytest.mark.parametrize(
+    "amr",
+    [
+        None,
+        "mfa",
+        {"mfa": 1},
+        [["mfa"]],
+        [None],
+        [""],
+        ["m" * 65],
+        ["mfa\n"],
+        ["\uff4dfa"],
+    ],
+    ids=repr,
+)
+def test_malformed_methods_are_no_methods(amr: object) -> None:
+    assert checked_proof({"amr": amr}, now=NOW).amr == ()
+
+
+@pytest.mark.parametrize("acr", [None, 1, "", "x" * 65, "gold\x00", ["gold"]], ids=repr)
+def test_a_malformed_class_is_no_class(acr: object) -> None:
+    assert checked_proof({"acr": acr}, now=NOW).acr == ""

@@ -17,7 +17,14 @@ from audit.leaves import MAX_LENGTH, event_leaf
 from audit.models import AuditEvent
 from portal.accounts import services
 from portal.accounts.errors import DeactivatedError, InvalidIdentityError
-from portal.accounts.models import Group, GroupSource, Membership, Role, User
+from portal.accounts.models import (
+    Authentication,
+    Group,
+    GroupSource,
+    Membership,
+    Role,
+    User,
+)
 from portal.accounts.signals import people_changed
 from tests.conftest import NOW, SignIn
 
@@ -288,3 +295,46 @@ def test_token_handed_out_during_a_revocation_ends_with_it(
     Token.objects.create(user=alice, type=Token.Type.REFRESH_TOKEN, hash="late")
     services.reactivate_user(user=alice, reason="back", actor=actor, now=NOW)
     assert not Token.objects.exists()
+
+
+def prove(user: User, *, ago: int | None = 0, **claims: object) -> Authentication:
+    """Keep a proof that is so many seconds old; None is one without a time."""
+    if ago is not None:
+        claims["auth_time"] = int(NOW.timestamp()) - ago
+    return services.keep_authentication(user=user, claims=claims, now=NOW)
+
+
+def test_the_latest_proof_is_kept_and_told_once(news: list[frozenset[int]]) -> None:
+    user = provision(groups=[])
+    for _ in range(2):
+        prove(user, ago=60, amr=["pwd"])
+    kept = prove(user, amr=["mfa", "pwd"], acr="gold")
+    kept.refresh_from_db()
+    assert Authentication.objects.get() == kept
+    assert (kept.proven_at, kept.amr, kept.acr) == (NOW, ["mfa", "pwd"], "gold")
+    assert news == [frozenset({user.pk})] * 2
+
+
+def test_an_older_proof_that_comes_late_changes_nothing(
+    news: list[frozenset[int]],
+) -> None:
+    user = provision(groups=[])
+    prove(user, amr=["mfa"])
+    assert prove(user, ago=1, amr=["pwd"]).amr == ["mfa"]
+    assert len(news) == 1
+
+
+def test_a_proof_without_a_time_counts_and_has_no_age() -> None:
+    user = provision()
+    prove(user, amr=["mfa"])
+    kept = prove(user, ago=None, amr=["pwd"])
+    assert (kept.proven_at, kept.amr) == (None, ["pwd"])
+    assert prove(user, ago=3600, amr=["mfa"]).amr == ["mfa"]
+
+
+def test_who_is_disabled_has_proven_nothing_when_enabled_again() -> None:
+    user = provision()
+    prove(user)
+    services.deactivate_user(user=user, reason="left", actor=SYSTEM, now=NOW)
+    services.reactivate_user(user=user, reason="back", actor=SYSTEM, now=NOW)
+    assert not Authentication.objects.exists()

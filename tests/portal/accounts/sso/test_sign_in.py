@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from allauth.usersessions.models import UserSession
 from django.test import Client
 
 from audit.models import AuditEvent
-from portal.accounts.models import Membership, Role, User
+from portal.accounts.models import Authentication, Membership, Role, User
 from tests.idp.running import Browser
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("single_sign_on")]
 
 Walk = Callable[..., "Response"]
+HOUR: Final = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -75,6 +77,22 @@ def test_session_remembers_the_proof(walk: Walk, client: Client) -> None:
     walk("alice")
     assert client.session["sso"]["sub"] == "alice"
     assert isinstance(client.session["sso"]["auth_time"], int)
+
+
+def test_the_person_keeps_the_proof_and_step_up_renews_it(
+    walk: Walk, client: Client
+) -> None:
+    walk("alice")
+    first = Authentication.objects.get()
+    assert first.user == User.objects.get()
+    assert first.amr
+    assert first.proven_at
+    Authentication.objects.update(proven_at=first.proven_at - HOUR, amr=["old"])
+    walk("alice", fresh="1")
+    renewed = Authentication.objects.get()
+    assert renewed.proven_at
+    assert renewed.proven_at >= first.proven_at
+    assert renewed.amr == first.amr
 
 
 def test_sign_in_leads_back_to_the_page_asked_for(walk: Walk) -> None:
