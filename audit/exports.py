@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,7 @@ from audit.selectors import iterate_connections, iterate_events
 from audit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from audit.filters import Filter
 
@@ -57,24 +58,41 @@ EVENT_COLUMNS: Final = (
 )
 
 
-def connections_csv(filters: Filter) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """Columns that the log does not hold, and how to find them for one connection."""
+
+    columns: tuple[str, ...]
+    values: Callable[[Connection], Mapping[str, object]]
+
+
+NOTHING_DERIVED: Final = Derived(columns=(), values=lambda _: {})
+
+
+def connections_csv(
+    filters: Filter, derived: Derived = NOTHING_DERIVED
+) -> Iterator[str]:
     """Return the connections that a filter finds, as CSV."""
-    return _csv(CONNECTION_COLUMNS, iterate_connections(filters))
+    return _csv(
+        (*CONNECTION_COLUMNS, *derived.columns), _connection_rows(filters, derived)
+    )
 
 
 def events_csv(filters: Filter) -> Iterator[str]:
     """Return the events that a filter finds, as CSV."""
-    return _csv(EVENT_COLUMNS, iterate_events(filters))
+    return _csv(EVENT_COLUMNS, _event_rows(filters))
 
 
-def connections_jsonl(filters: Filter) -> Iterator[str]:
+def connections_jsonl(
+    filters: Filter, derived: Derived = NOTHING_DERIVED
+) -> Iterator[str]:
     """Return the connections that a filter finds, as JSON Lines."""
-    return _jsonl(CONNECTION_COLUMNS, iterate_connections(filters))
+    return _jsonl(_connection_rows(filters, derived))
 
 
 def events_jsonl(filters: Filter) -> Iterator[str]:
     """Return the events that a filter finds, as JSON Lines."""
-    return _jsonl(EVENT_COLUMNS, iterate_events(filters))
+    return _jsonl(_event_rows(filters))
 
 
 async def asynchronous(chunks: Iterator[str]) -> AsyncIterator[str]:
@@ -95,17 +113,36 @@ def cell(value: Any) -> str:  # noqa: ANN401 -- any column's value
     return f"'{text}" if dangerous or text.startswith(FORMULA) else text
 
 
-def _csv(columns: tuple[str, ...], rows: Iterable[object]) -> Iterator[str]:
-    lines = ([cell(getattr(row, name)) for name in columns] for row in rows)
+def connection_values(row: Connection) -> dict[str, object]:
+    """Return a connection as values that JSON knows."""
+    return _values(row, CONNECTION_COLUMNS)
+
+
+def _connection_rows(filters: Filter, derived: Derived) -> Iterator[dict[str, object]]:
+    for row in iterate_connections(filters):
+        yield {**connection_values(row), **derived.values(row)}
+
+
+def _event_rows(filters: Filter) -> Iterator[dict[str, object]]:
+    return (_values(row, EVENT_COLUMNS) for row in iterate_events(filters))
+
+
+def _values(row: object, columns: tuple[str, ...]) -> dict[str, object]:
+    return {name: _plain(getattr(row, name)) for name in columns}
+
+
+def _csv(
+    columns: tuple[str, ...], rows: Iterable[Mapping[str, object]]
+) -> Iterator[str]:
+    lines = ([cell(row[name]) for name in columns] for row in rows)
     for part in _parts(chain([list(columns)], lines)):
         buffer = io.StringIO()
         csv.writer(buffer, quoting=csv.QUOTE_ALL).writerows(part)
         yield buffer.getvalue()
 
 
-def _jsonl(columns: tuple[str, ...], rows: Iterable[object]) -> Iterator[str]:
-    objects = ({name: _plain(getattr(row, name)) for name in columns} for row in rows)
-    for part in _parts(objects):
+def _jsonl(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    for part in _parts(rows):
         yield "".join(f"{_json(item)}\n" for item in part)
 
 
@@ -121,6 +158,8 @@ def _text(value: Any) -> str:  # noqa: ANN401 -- any column's value
             return ""
         case dict() as found:
             return _json(found)
+        case list() as found:
+            return " ".join(visible(str(item)) for item in found)
         case found:
             return visible(str(found))
 
@@ -130,7 +169,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- any column's value
     match value:
         case datetime():
             return moment(value)
-        case None | bool() | int() | str() | dict():
+        case None | bool() | int() | str() | dict() | list():
             return value
     return str(value)
 

@@ -135,6 +135,17 @@ def names_at(
     return found
 
 
+def content_of(row: Snapshot) -> tuple[Content | None, str]:
+    """Return what a stored snapshot says, or why it cannot be told."""
+    try:
+        payload = open_envelope(row.envelope.encode()).payload
+        if digest(payload) != row.digest:
+            return None, "the stored snapshot is not the one that was published"
+        return parse_snapshot(payload), ""
+    except CompilerError as exc:
+        return None, f"the stored snapshot cannot be read: {exc}"
+
+
 def _placed(at: datetime) -> Mapping[int, tuple[int | None, int]]:
     """Return by gateway the acknowledgement in force and what was published last."""
     in_force = Acknowledgement.objects.filter(
@@ -176,7 +187,7 @@ def _standing(
         since=published.published_at,
     )
     if acknowledged is None or acknowledged.applied_at is None:
-        content, problem = _content(published)
+        content, problem = content_of(published)
         return Standing(
             gateway=gateway,
             position=newest,
@@ -186,7 +197,7 @@ def _standing(
             problem=problem,
         )
     key = (gateway.pk, acknowledged.epoch, acknowledged.generation)
-    content, problem = _content(
+    content, problem = content_of(
         next(s for s in snapshots if (s.gateway_id, s.epoch, s.generation) == key)
     )
     return Standing(
@@ -201,16 +212,6 @@ def _standing(
         content=content,
         problem=problem,
     )
-
-
-def _content(row: Snapshot) -> tuple[Content | None, str]:
-    try:
-        payload = open_envelope(row.envelope.encode()).payload
-        if digest(payload) != row.digest:
-            return None, "the stored snapshot is not the one that was published"
-        return parse_snapshot(payload), ""
-    except CompilerError as exc:
-        return None, f"the stored snapshot cannot be read: {exc}"
 
 
 def _present(party: Party, ids: Sequence[int]) -> Mapping[int, str]:

@@ -69,7 +69,7 @@ class QuestionView(APIView):
     @property
     def now(self) -> datetime:
         """When the request came."""
-        return self._http.received_at
+        return self.http.received_at
 
     def reader(self) -> User:
         """Return who asks, when they may ask about others: no token may."""
@@ -93,12 +93,13 @@ class QuestionView(APIView):
             person=person,
             device=device,
             application=application,
-            actor=actor_of(self.person, self._http),
+            actor=actor_of(self.person, self.http),
             now=self.now,
         )
 
     @property
-    def _http(self) -> PortalRequest:
+    def http(self) -> PortalRequest:
+        """The wrapped request, with the middleware's marks."""
         return cast("PortalRequest", self.request._request)  # noqa: SLF001 -- the wrapped one has the middleware's marks
 
 

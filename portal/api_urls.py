@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import api, api_questions
+from portal import api, api_connections, api_questions
 
 urlpatterns = [
     path(
@@ -16,6 +16,16 @@ urlpatterns = [
         "revocations/<int:revocation_id>/",
         api.RevocationView.as_view(),
         name="api-revocation",
+    ),
+    path(
+        "connections/",
+        api_connections.ConnectionsView.as_view(),
+        name="api-connections",
+    ),
+    path(
+        "connections/<int:connection_id>/",
+        api_connections.ConnectionView.as_view(),
+        name="api-connection",
     ),
     path("explain/", api_questions.ExplainView.as_view(), name="api-explain"),
     path(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.views.decorators.http import require_safe
@@ -12,6 +13,7 @@ from audit.exports import connections_csv, connections_jsonl
 from audit.filters import Filter, connection_filter
 from audit.models import Log
 from audit.services import record_query
+from policies.allowing import AllowingReader, derived_columns, grants_of
 from portal.accounts.access import reader_required
 from portal.console import log
 from portal.console.forms import ConnectionFilterForm
@@ -62,15 +64,25 @@ def connection(request: PortalRequest, connection_id: int) -> HttpResponse:
         now=request.received_at,
     )
     title = f"Connection {found.pk}"
-    return page(request, "connection_detail.html", title=title, connection=found)
+    return page(
+        request,
+        "connection_detail.html",
+        title=title,
+        connection=found,
+        allowing=grants_of(found, AllowingReader()),
+    )
 
 
 @require_safe
 @reader_required
 def export(request: PortalRequest) -> HttpResponseBase:
+    derived = derived_columns(AllowingReader())
     return log.download(
         request,
         connection_filter,
         log=Log.CONNECTIONS,
-        formats={"csv": connections_csv, "jsonl": connections_jsonl},
+        formats={
+            "csv": partial(connections_csv, derived=derived),
+            "jsonl": partial(connections_jsonl, derived=derived),
+        },
     )

@@ -19,7 +19,7 @@ from peers.keys import fingerprint
 from peers.models import Device, Gateway
 from policies import services as policies_services
 from policies.destinations import DestinationInput
-from policies.models import AccessRequest, Application, Grant, Lock
+from policies.models import AccessRequest, Application, Grant, Lock, Snapshot
 from policies.reports import parse_report
 from policies.selectors import current_snapshot
 from portal.accounts.models import Role, User
@@ -171,6 +171,7 @@ def _grants(
             reason="on call in December",
         ),
         "payroll": grant("payroll", user=people["bob"], reason="runs the payroll"),
+        "own wiki": grant("wiki", user=people["alice"], reason="edits the handbook"),
     }
 
 
@@ -249,7 +250,7 @@ def _flow(
     at: datetime,
     chance: random.Random,
 ) -> list[AttributedFlow]:
-    person, device, application, _, destination, port = route
+    person, device, application, gateway, destination, port = route
     leases = world.devices[device].leases.order_by("address")
     version = ip_address(destination).version
     source = next(
@@ -282,7 +283,7 @@ def _flow(
     common |= {
         "application": world.applications[application].ref,
         "grant": world.grants[application].ref,
-        "generation": 1,
+        "generation": _generation(world.gateways[gateway], at),
     }
     opened = AttributedFlow(kind=FlowKind.OPEN, sequence=2 * number, at=at, **common)
     if number > 116:
@@ -303,3 +304,10 @@ def _flow(
         **common,
     )
     return [opened, closed]
+
+
+def _generation(gateway: Gateway, at: datetime) -> int:
+    """Return what had been published by then."""
+    rows = Snapshot.objects.filter(gateway=gateway, published_at__lte=at)
+    newest: Snapshot = rows.order_by("published_at", "pk").reverse()[0]
+    return newest.generation

@@ -19,8 +19,11 @@ from audit.events import EventCode
 from audit.flows import AttributedFlow
 from audit.models import AuditEvent, Connection, FlowKind
 from audit.services import record, record_flows
-from portal.accounts.models import User
+from peers.models import Device, Gateway
+from policies.models import Application, Grant, Publication
+from portal.accounts.models import Group, User
 from tests.conftest import SignIn
+from tests.policies.makers import make_grant, publish
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -160,6 +163,50 @@ def test_one_connection_shows_the_whole_chain(carol: User, sign_in: SignIn) -> N
     assert "still open" in page
 
 
+@pytest.fixture
+def twice_allowed(
+    gw1: Gateway, alice: User, wiki: Application, alices_grant: Grant, laptop: Device
+) -> Connection:
+    """Let alice reach the wiki by her own grant and by that of her group."""
+    make_grant(wiki, group=Group.objects.get(name="engineering"))
+    publish()
+    source = laptop.leases.get(address__contains=".").address
+    number = Publication.objects.get(pk=gw1.pk).generation
+    told = {"device": laptop.ref, "grant": alices_grant.ref, "generation": number}
+    flows = [flow(1, alice, source=ip_address(source), **told)]
+    record_flows(gateway=gw1.ref, flows=flows, now=NOON)
+    return Connection.objects.get()
+
+
+def test_one_connection_shows_every_grant_that_allowed_it(
+    twice_allowed: Connection, carol: User, sign_in: SignIn
+) -> None:
+    url = f"/audit/connections/{twice_allowed.pk}/"
+    page = sign_in(carol).get(url).content.decode()
+    also = page.split("Also allowed by")[1].split("Gateway")[0]
+    assert "engineering → wiki" in also
+    assert "Alice → wiki" not in also
+    assert ">1.1<" in page
+
+
+@pytest.mark.usefixtures("morning")
+def test_a_connection_of_an_unknown_snapshot_claims_no_other_grant(
+    carol: User, sign_in: SignIn
+) -> None:
+    pk = Connection.objects.get(person_label="Alice").pk
+    page = sign_in(carol).get(f"/audit/connections/{pk}/").content.decode()
+    assert "unknown: generation 12 of gw_1 is not stored" in page
+
+
+@pytest.mark.usefixtures("morning")
+def test_a_denied_connection_speaks_of_no_other_grant(
+    carol: User, sign_in: SignIn
+) -> None:
+    pk = Connection.objects.get(person_label="Bob").pk
+    page = sign_in(carol).get(f"/audit/connections/{pk}/").content.decode()
+    assert "Also allowed by" not in page
+
+
 @pytest.mark.parametrize(
     ("reason", "sentence"),
     [
@@ -236,6 +283,21 @@ def test_a_csv_export_holds_no_formula(
     _, body = export(sign_in(carol), "/audit/connections/export/?format=csv")
     [row] = csv.DictReader(io.StringIO(body))
     assert row["device_label"] == "'=cmd()"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_name_every_grant_and_say_what_is_unknown(
+    twice_allowed: Connection, alice: User, carol: User, sign_in: SignIn
+) -> None:
+    record_flows(gateway=EDGE, flows=[flow(2, alice, flow="x")], now=NOON)
+    second, browser = Grant.objects.latest("pk").ref.id, sign_in(carol)
+    _, lines = export(browser, "/audit/connections/export/?format=jsonl")
+    found = [json.loads(line) for line in lines.splitlines()]
+    assert [row["also_allowed_by"] for row in found] == [None, [second]]
+    assert "generation 12" in found[0]["also_allowed_doubt"]
+    _, body = export(browser, "/audit/connections/export/?format=csv")
+    rows = list(csv.DictReader(io.StringIO(body)))
+    assert [row["also_allowed_by"] for row in rows] == ["", second]
 
 
 @pytest.mark.parametrize("query", ["", "format=xml", "format=csv&address=banana"])
