@@ -101,6 +101,17 @@ def integer(value: object, *, minimum: int = 1, maximum: int = MAX_INTEGER) -> i
     return value
 
 
+def integers(value: object) -> tuple[int, ...]:
+    """Return `value` as a list of integers, each in the bounds of `integer`."""
+    listed = array(value)
+    numbers = tuple(item for item in listed if type(item) is int)
+    if len(numbers) == len(listed):
+        for bound in (min(numbers, default=1), max(numbers, default=1)):
+            integer(bound)
+        return numbers
+    return tuple(integer(item) for item in listed)
+
+
 def time_text(moment: datetime) -> str:
     """Return `moment` as RFC 3339 in UTC with microseconds and `Z`.
 
@@ -139,24 +150,28 @@ def parse_expiry(value: object) -> datetime:
 
 def _check(value: Json) -> None:
     """Refuse what has no canonical form."""
-    if isinstance(value, bool | str | None):
-        return
-    if isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            msg = f"{value} has no exact JSON form"
-            raise SnapshotFormatError(msg)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str) or not key.isascii():
-                msg = f"the key {key!r} is not ASCII text"
+    seen: list[Json] = [value]
+    keys: set[str] = set()
+    # It grows while it is walked: a call for each value would cost more than writing.
+    for item in seen:
+        if isinstance(item, str):
+            continue
+        if isinstance(item, (list, tuple)):
+            seen.extend(item)
+        elif isinstance(item, dict):
+            keys.update(item)
+            seen.extend(item.values())
+        elif isinstance(item, int):
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                msg = f"{item} has no exact JSON form"
                 raise SnapshotFormatError(msg)
-            _check(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check(item)
-    else:
-        msg = f"{type(value).__name__} has no canonical form"
-        raise SnapshotFormatError(msg)
+        elif item is not None:
+            msg = f"{type(item).__name__} has no canonical form"
+            raise SnapshotFormatError(msg)
+    for key in keys:
+        if not isinstance(key, str) or not key.isascii():
+            msg = f"the key {key!r} is not ASCII text"
+            raise SnapshotFormatError(msg)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

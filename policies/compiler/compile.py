@@ -21,7 +21,6 @@ from policies.compiler.types import (
     Device,
     Facts,
     Grant,
-    IPAddress,
     Peer,
     Snapshot,
     SnapshotGrant,
@@ -29,6 +28,7 @@ from policies.compiler.types import (
     SubjectKind,
     SubjectMembers,
     is_live,
+    sorted_addresses,
     sorted_networks,
 )
 from policies.compiler.validate import check_snapshot
@@ -128,13 +128,6 @@ def peer_of(device: Device, last: datetime) -> Peer:
     )
 
 
-def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
-    """Return addresses in order, IPv4 first."""
-    if [a.version for a in addresses] == [4, 6]:
-        return addresses
-    return tuple(sorted(addresses, key=lambda a: (a.version, int(a))))
-
-
 def application_of(
     applications: Mapping[int, Application], identifier: int
 ) -> Application:
@@ -172,10 +165,11 @@ def _held(facts: Facts, granted: Sequence[Subject]) -> _Held:
             held[number].append(place)
         else:
             groups[number] = place
-    for user, group in set(facts.memberships):
+    for user, group in facts.memberships:
         if group in groups:
             held[user].append(groups[group])
-    return held
+    # A membership may be told twice. Sets of a few numbers cost less than one of all.
+    return {user: tuple(set(places)) for user, places in held.items()}
 
 
 def _live_devices(facts: Facts, held: _Held, *, now: datetime) -> Sequence[Device]:
@@ -197,8 +191,9 @@ def _peers(
     devices: Iterable[Device], held: _Held, ends: Sequence[datetime]
 ) -> tuple[Peer, ...]:
     """Return devices as the gateway sees them."""
-    last = {user: max(ends[n] for n in places) for user, places in held.items()}
-    return tuple(peer_of(device, last[device.user_id]) for device in devices)
+    end = ends.__getitem__
+    last = {user: max(map(end, places)) for user, places in held.items()}
+    return tuple([peer_of(device, last[device.user_id]) for device in devices])
 
 
 def _members(

@@ -14,11 +14,12 @@ from typing import TypeAlias
 
 from policies.compiler.canonical import canonical_json
 from policies.compiler.nftables import ruleset
+from policies.compiler.ranges import speller
 from policies.compiler.readback import ruleset_from_nft
 from policies.compiler.snapshot import digest
 from policies.compiler.tables import Chain, NamedSet, Ruleset
 from policies.compiler.types import Snapshot
-from policies.compiler.wireguard import GatewayPeer, gateway_peers
+from policies.compiler.wireguard import GatewayPeer
 
 Row: TypeAlias = tuple[str, ...]
 
@@ -47,9 +48,9 @@ def holdings(
         InvalidValueError: the interface's name cannot be used in a ruleset.
     """
     moment = snapshot.issued if now is None else now
-    return held(
+    return _holdings(
         _live(ruleset(snapshot, interface=interface), now=moment),
-        gateway_peers(snapshot, now=moment),
+        _peers(snapshot, now=moment),
     )
 
 
@@ -66,16 +67,7 @@ def holdings_from_nft(
 
 def held(table: Ruleset, peers: Iterable[GatewayPeer]) -> Holdings:
     """Return a ruleset and peers as holdings."""
-    maps = [named for named in table.sets if named.data_type]
-    sets = [named for named in table.sets if not named.data_type]
-    foreign = tuple(("foreign", kind, name) for kind, name in table.foreign)
-    return Holdings(
-        peers=tuple(sorted(_peer(peer) for peer in peers)),
-        devices=_elements(named for named in maps if named.data_type == "mark"),
-        subjects=_elements(sets),
-        destinations=_elements(named for named in maps if named.data_type != "mark"),
-        rules=(*(_rules(chain, table.interface) for chain in table.chains), *foreign),
-    )
+    return _holdings(table, map(_peer, peers))
 
 
 def holdings_digest(value: Holdings) -> str:
@@ -93,6 +85,20 @@ def holdings_digest(value: Holdings) -> str:
     )
 
 
+def _holdings(table: Ruleset, peers: Iterable[Row]) -> Holdings:
+    """Return a ruleset and the rows of peers as holdings."""
+    maps = [named for named in table.sets if named.data_type]
+    sets = [named for named in table.sets if not named.data_type]
+    foreign = tuple(("foreign", kind, name) for kind, name in table.foreign)
+    return Holdings(
+        peers=tuple(sorted(peers)),
+        devices=_elements(named for named in maps if named.data_type == "mark"),
+        subjects=_elements(sets),
+        destinations=_elements(named for named in maps if named.data_type != "mark"),
+        rules=(*(_rules(chain, table.interface) for chain in table.chains), *foreign),
+    )
+
+
 def _live(table: Ruleset, *, now: datetime) -> Ruleset:
     """Return the ruleset without what the kernel has ended by `now`."""
     return replace(
@@ -100,11 +106,22 @@ def _live(table: Ruleset, *, now: datetime) -> Ruleset:
         sets=tuple(
             replace(
                 named,
-                elements=tuple(e for e in named.elements if now < e.expires_at),
+                elements=tuple([e for e in named.elements if now < e.expires_at]),
             )
+            if named.is_timed
+            else named
             for named in table.sets
         ),
     )
+
+
+def _peers(snapshot: Snapshot, *, now: datetime) -> Iterable[Row]:
+    """Yield the rows of `gateway_peers`, but spell addresses and not prefixes."""
+    spelled = speller()
+    for peer in snapshot.peers:
+        if now < peer.expires_at:
+            prefixes = (f"{spelled(a)}/{a.max_prefixlen}" for a in peer.addresses)
+            yield (peer.public_key, *sorted(prefixes))
 
 
 def _peer(peer: GatewayPeer) -> Row:
@@ -114,15 +131,14 @@ def _peer(peer: GatewayPeer) -> Row:
 
 def _elements(sets: Iterable[NamedSet]) -> tuple[Row, ...]:
     """Return the elements of sets as rows."""
-    return tuple(
-        sorted(
-            (named.name, element.key, element.data)
-            if element.data
-            else (named.name, element.key)
-            for named in sets
-            for element in named.elements
-        )
-    )
+    rows: list[Row] = []
+    for named in sets:
+        name = named.name
+        rows += [
+            (name, key, data) if data else (name, key)
+            for key, data, _ in named.elements
+        ]
+    return tuple(sorted(rows))
 
 
 def _rules(chain: Chain, interface: str) -> Row:

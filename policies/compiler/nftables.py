@@ -257,7 +257,8 @@ def _span(numbers: Range) -> str:
 def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet]:
     """Return one set for each subject or time-bound grant in use."""
     members = {m.subject: m.device_ids for m in snapshot.subjects}
-    forever = {p.device_id: _member(p.device_id, NEVER) for p in snapshot.peers}
+    ids = [peer.device_id for peer in snapshot.peers]
+    forever = dict(zip(ids, _members(ids, NEVER), strict=True))
     done: set[str] = set()
     for grant in snapshot.grants:
         name = set_name(grant)
@@ -266,16 +267,16 @@ def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet
         done.add(name)
         devices, end = members[grant.subject], grant.expires_at
         if end == NEVER:
-            elements = [forever[device] for device in devices]
+            elements = map(forever.__getitem__, devices)
             yield named_set(name, "mark", elements=elements)
         else:
-            timed = (_member(device, end) for device in devices)
+            timed = _members(devices, end)
             yield named_set(name, "mark", "timeout", elements=timed)
 
 
-def _member(device: int, end: datetime) -> Element:
-    """Return a device as a subject's set holds it: by its mark."""
-    return Element(str(device), "", end)
+def _members(devices: Iterable[int], end: datetime) -> Iterable[Element]:
+    """Return devices as a subject's set holds them: by their marks."""
+    return [Element(str(device), "", end) for device in devices]
 
 
 def _application_chain(

@@ -6,6 +6,7 @@ Ranges are (first, last), both included.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import (
     IPv4Address,
@@ -16,7 +17,7 @@ from ipaddress import (
 )
 from typing import Final, Literal, TypeAlias
 
-from policies.compiler.types import IPAddress, IPNetwork
+from policies.compiler.types import IPAddress, IPNetwork, address
 
 Family: TypeAlias = Literal[4, 6]
 Range: TypeAlias = tuple[int, int]
@@ -24,6 +25,9 @@ Range: TypeAlias = tuple[int, int]
 IPV4: Final[Family] = 4
 IPV6: Final[Family] = 6
 FAMILIES: Final[tuple[Family, ...]] = (IPV4, IPV6)
+
+_ENDS_IN_BYTE: Final = re.compile(r"([0-9.]+\.)(0|[1-9][0-9]{0,2})")
+_ENDS_IN_HEXTET: Final = re.compile(r"([0-9a-f:]*:)([1-9a-f][0-9a-f]{0,3})")
 
 
 def network_range(network: IPNetwork) -> Range:
@@ -46,6 +50,14 @@ def address_of(family: Family, number: int) -> IPAddress:
     return IPv4Address(number) if family == IPV4 else IPv6Address(number)
 
 
+def host_prefix(address: IPAddress) -> IPNetwork:
+    """Return an address as a prefix of its own."""
+    # By number: `ip_network` writes an IPv6 address down and reads it again.
+    if isinstance(address, IPv4Address):
+        return IPv4Network(int(address))
+    return IPv6Network(int(address))
+
+
 def speller() -> Callable[[IPAddress], str]:
     """Return `str` for many addresses: those that differ at the end share the rest.
 
@@ -53,20 +65,63 @@ def speller() -> Callable[[IPAddress], str]:
     the longest run of zeros: which one that is depends on the last hextet only by its
     being zero, and then `str` is asked.
     """
-    known: dict[tuple[int, int], str] = {}
+    four, six = _Heads4(), _Heads6()
 
     def spelled(address: IPAddress) -> str:
-        number, version = int(address), address.version
-        head, tail = divmod(number, 256 if version == IPV4 else 65536)
-        if not tail:
-            return str(address)
-        if (version, head) not in known:
-            known[version, head] = str(
-                address_of(address_family(address), number - tail + 1)
-            )[:-1]
-        return known[version, head] + (str(tail) if version == IPV4 else f"{tail:x}")
+        number = int(address)
+        if isinstance(address, IPv4Address):
+            return f"{four[number >> 8]}{number & 0xFF}"
+        if tail := number & 0xFFFF:
+            return f"{six[number >> 16]}{tail:x}"
+        return str(address)
 
     return spelled
+
+
+def reader() -> Callable[[str], IPAddress]:
+    """Return `address` for many texts: those that differ at the end share the rest.
+
+    What stands before the last byte or hextet is judged once: whether an address is
+    well-formed, and which one it is, depends on the end only by its own form.
+
+    Raises (what is returned):
+        InvalidValueError: what `address` refuses.
+    """
+    four: dict[str, int] = {}
+    six: dict[str, int] = {}
+
+    def read(written: str) -> IPAddress:
+        if match := _ENDS_IN_BYTE.fullmatch(written):
+            head, tail = match.groups()
+            if head in four and int(tail) < 256:  # noqa: PLR2004 - a byte
+                return IPv4Address(four[head] | int(tail))
+        elif match := _ENDS_IN_HEXTET.fullmatch(written):
+            head, tail = match.groups()
+            if head in six:
+                return IPv6Address(six[head] | int(tail, 16))
+        found = address(written)
+        if match:
+            known, bits = (four, 8) if isinstance(found, IPv4Address) else (six, 16)
+            known[match[1]] = int(found) >> bits << bits
+        return found
+
+    return read
+
+
+class _Heads4(dict[int, str]):
+    """What stands before the last byte of an IPv4 address, by its number."""
+
+    def __missing__(self, head: int) -> str:
+        """Spell it."""
+        return self.setdefault(head, str(IPv4Address(head << 8))[:-1])
+
+
+class _Heads6(dict[int, str]):
+    """What stands before the last hextet of an IPv6 address, if that is not zero."""
+
+    def __missing__(self, head: int) -> str:
+        """Spell it."""
+        return self.setdefault(head, str(IPv6Address(head << 16 | 1))[:-1])
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Final
 
 from policies.compiler.canonical import (
@@ -23,6 +24,7 @@ from policies.compiler.canonical import (
     expiry_text,
     fields,
     integer,
+    integers,
     parse_expiry,
     parse_json,
     parse_time,
@@ -39,6 +41,7 @@ from policies.compiler.envelope import (
     pae,
 )
 from policies.compiler.errors import CompilerError, SnapshotFormatError
+from policies.compiler.ranges import reader, speller
 from policies.compiler.types import (
     Application,
     Destination,
@@ -52,8 +55,8 @@ from policies.compiler.types import (
     Subject,
     SubjectKind,
     SubjectMembers,
-    address,
     network,
+    sorted_addresses,
     sorted_networks,
 )
 from policies.compiler.validate import check_snapshot
@@ -116,6 +119,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 def snapshot_bytes(snapshot: Snapshot) -> bytes:
     """Return the canonical bytes of a snapshot: what is hashed and signed."""
+    spelled = speller()
     return canonical_json(
         {
             "version": VERSION,
@@ -127,8 +131,8 @@ def snapshot_bytes(snapshot: Snapshot) -> bytes:
             "listen_port": snapshot.listen_port,
             "pools": [str(pool) for pool in sorted_networks(snapshot.pools)],
             "peers": [
-                _peer(peer)
-                for peer in sorted(snapshot.peers, key=lambda peer: peer.device_id)
+                _peer(peer, spelled)
+                for peer in sorted(snapshot.peers, key=attrgetter("device_id"))
             ],
             "subjects": [
                 {"subject": m.subject.ref, "members": sorted(m.device_ids)}
@@ -213,12 +217,12 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _peer(peer: Peer) -> Json:
+def _peer(peer: Peer, spelled: Callable[[IPAddress], str]) -> Json:
     """Return a peer as JSON."""
     return {
         "device": peer.device_id,
         "key": peer.public_key,
-        "addresses": [str(a) for a in sorted(peer.addresses, key=_address_key)],
+        "addresses": [spelled(a) for a in sorted_addresses(peer.addresses)],
         "expires": expiry_text(peer.expires_at),
     }
 
@@ -252,14 +256,10 @@ def _grant(grant: SnapshotGrant) -> Json:
     }
 
 
-def _address_key(address: IPAddress) -> tuple[int, int]:
-    """Order addresses, IPv4 first."""
-    return (address.version, int(address))
-
-
 def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
     """Read the whole object, part by part."""
     _check_version(top)
+    read = reader()
     return Snapshot(
         deployment=text(top["deployment"]),
         audience=text(top["audience"]),
@@ -268,7 +268,7 @@ def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
         issued=parse_time(top["issued"]),
         listen_port=integer(top["listen_port"]),
         pools=tuple(network(text(item)) for item in array(top["pools"])),
-        peers=tuple(_read_peer(item) for item in array(top["peers"])),
+        peers=tuple(_read_peer(item, read) for item in array(top["peers"])),
         subjects=tuple(_read_subject(item) for item in array(top["subjects"])),
         applications=tuple(
             _read_application(item) for item in array(top["applications"])
@@ -278,13 +278,13 @@ def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
     )
 
 
-def _read_peer(value: object) -> Peer:
+def _read_peer(value: object, read: Callable[[str], IPAddress]) -> Peer:
     """Read one peer."""
     item = fields(value, _PEER)
     return Peer(
         device_id=integer(item["device"]),
         public_key=text(item["key"]),
-        addresses=tuple(address(text(entry)) for entry in array(item["addresses"])),
+        addresses=tuple(read(text(entry)) for entry in array(item["addresses"])),
         expires_at=parse_expiry(item["expires"]),
     )
 
@@ -294,7 +294,7 @@ def _read_subject(value: object) -> SubjectMembers:
     item = fields(value, _SUBJECT)
     return SubjectMembers(
         subject=_read_subject_ref(item["subject"]),
-        device_ids=tuple(integer(member) for member in array(item["members"])),
+        device_ids=integers(item["members"]),
     )
 
 

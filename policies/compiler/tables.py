@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from policies.compiler.errors import InvalidValueError
 
@@ -21,9 +21,12 @@ _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 """IFNAMSIZ is 16 with its NUL; a table's name follows nft(8)'s identifiers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """A key, its data in a map (else empty), and its absolute end (or `NEVER`)."""
+class Element(NamedTuple):
+    """A key, its data in a map (else empty), and its absolute end (or `NEVER`).
+
+    A named tuple, because there are a million of them: it is made in half the time
+    that a frozen dataclass takes, which sets its fields one by one.
+    """
 
     key: str
     data: str

@@ -314,6 +314,15 @@ def sorted_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     )
 
 
+def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    """Return addresses in order, IPv4 first."""
+    match addresses:
+        case [_] | [IPv4Address(), IPv6Address()]:
+            return addresses
+        case _:
+            return tuple(sorted(addresses, key=lambda a: (a.version, int(a))))
+
+
 def _refuse_mapped(written: IPAddress) -> None:
     """Refuse `::ffff:0:0/96`: never on the wire, and Pythons spell it differently."""
     if isinstance(written, IPv6Address) and written.ipv4_mapped is not None:

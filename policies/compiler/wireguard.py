@@ -14,13 +14,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final
 
 from policies.compiler.compile import live_grants, subjects_of_user
 from policies.compiler.errors import InvalidValueError
-from policies.compiler.ranges import collapsed
-from policies.compiler.types import MAX_PORT, Facts, IPAddress, IPNetwork, Snapshot
+from policies.compiler.ranges import collapsed, host_prefix
+from policies.compiler.types import (
+    MAX_PORT,
+    Facts,
+    IPAddress,
+    IPNetwork,
+    Snapshot,
+    sorted_addresses,
+)
 from policies.compiler.validate import check_key
 
 KEEPALIVE_SECONDS: Final = 25
@@ -107,8 +114,7 @@ def gateway_peers(snapshot: Snapshot, *, now: datetime) -> tuple[GatewayPeer, ..
 
 def host_prefixes(addresses: Sequence[IPAddress]) -> tuple[IPNetwork, ...]:
     """Return each address as a prefix of its own, IPv4 first, in order."""
-    ordered = sorted(addresses, key=lambda a: (a.version, int(a)))
-    return tuple(ip_network(address) for address in ordered)
+    return tuple(map(host_prefix, sorted_addresses(tuple(addresses))))
 
 
 def client_config(addresses: Sequence[IPAddress], peers: Sequence[ClientPeer]) -> str:

@@ -111,7 +111,7 @@ def test_a_listing_may_be_off_by_its_tolerance() -> None:
             elements=tuple(
                 e
                 if e.expires_at == NEVER
-                else replace(e, expires_at=e.expires_at - timedelta(seconds=2))
+                else e._replace(expires_at=e.expires_at - timedelta(seconds=2))
                 for e in s.elements
             ),
         )

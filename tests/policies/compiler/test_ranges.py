@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Network, collapse_addresses, ip_address
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.compiler.ranges import Range, collapsed, merged, speller, without
-from policies.compiler.types import IPAddress, network
+from policies.compiler.errors import InvalidValueError
+from policies.compiler.ranges import (
+    Range,
+    collapsed,
+    merged,
+    reader,
+    speller,
+    without,
+)
+from policies.compiler.types import IPAddress, address, network
 
 ranges = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(
     lambda pair: (min(pair), max(pair))
@@ -76,3 +85,34 @@ def test_addresses_that_share_their_beginning_are_spelled_as_each_alone(
 ) -> None:
     spelled = speller()
     assert [spelled(address) for address in addresses] == [str(a) for a in addresses]
+
+
+_READ = st.one_of(
+    st.ip_addresses().map(str),
+    st.tuples(
+        st.sampled_from(
+            ["100.64.0.", "10.0.", "fd5e::", "fd5e:", "::", "1:2:3:4:5:6:7:"]
+        ),
+        st.one_of(
+            st.integers(0, 70_000).map(str),
+            st.integers(0, 2**17).map("{:x}".format),
+            st.sampled_from(["", "00", "A", "1.2.3.4", "1%eth0", "+1", "1 ", "1_0"]),
+        ),
+    ).map("".join),
+    st.sampled_from(["::ffff:a00:1", "::ffff:a00:2", "::ffff:10.0.0.1", "x"]),
+)
+
+
+@given(st.lists(_READ))
+def test_addresses_that_share_their_beginning_are_read_as_each_alone(
+    texts: list[str],
+) -> None:
+    read = reader()
+    assert [told(read, text) for text in texts] == [told(address, t) for t in texts]
+
+
+def told(read: Callable[[str], IPAddress], text: str) -> IPAddress | str:
+    try:
+        return read(text)
+    except InvalidValueError as exc:
+        return str(exc)

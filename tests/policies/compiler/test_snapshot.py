@@ -88,6 +88,10 @@ CHANGES: dict[str, Change] = {
     "short key": lambda s: s["peers"][0].update(key="AAAA"),
     "key not canonical": lambda s: s["peers"][0].update(key="A" * 42 + "B="),
     "key not base64": lambda s: s["peers"][0].update(key="ä" * 44),
+    "keys cut elsewhere": lambda s: (
+        s["peers"][0].update(key=s["peers"][0]["key"][:-1]),
+        s["peers"][1].update(key="=" + s["peers"][1]["key"]),
+    ),
     "revoked key is a peer": lambda s: s.update(revoked=[s["peers"][0]["key"]]),
     "revoked key malformed": lambda s: s.update(revoked=["x"]),
     "device id 2**32": lambda s: s["peers"][-1].update(device=2**32),
