@@ -14,6 +14,7 @@ class ActorKind(StrEnum):
     SYSTEM = "system"
     COMMAND = "command"
     ANONYMOUS = "anonymous"
+    CREDENTIAL = "credential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,8 @@ class EventCode(StrEnum):
     FLOW_UNATTRIBUTED = "FL004"
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
+    API_TOKEN_CREATE = "AU007"  # noqa: S105 -- an event code
+    API_TOKEN_REVOKE = "AU008"  # noqa: S105 -- an event code
     REFUSALS_SUPPRESSED = "AU010"
     POLICY_QUERY = "AU011"
     REVOCATION_REQUEST = "RV001"
@@ -252,6 +254,16 @@ CATALOGUE: Final = {
             EventCode.AUDIT_EXPORT,
             "audit.export",
             "{actor_label} took a copy of the log",
+        ),
+        (
+            EventCode.API_TOKEN_CREATE,
+            "api.token.create",
+            "{actor_label} made a credential for programs: {target_label}",
+        ),
+        (
+            EventCode.API_TOKEN_REVOKE,
+            "api.token.revoke",
+            "{actor_label} revoked a credential for programs: {target_label}",
         ),
         (
             EventCode.REFUSALS_SUPPRESSED,

@@ -33,6 +33,7 @@ from policies.models import (
     Revocation,
     RevocationTarget,
 )
+from portal.accounts import credentials
 from portal.accounts import services as accounts_services
 from portal.accounts.models import User
 
@@ -64,6 +65,7 @@ def revoke_user(
     accounts_services.deactivate_user(user=user, reason=why, actor=actor, now=now)
     sessions = accounts_services.end_sessions(user=user, actor=actor, now=now)
     tokens = accounts_services.revoke_tokens(user=user, now=now)
+    tokens += credentials.revoke_credentials_of(user=user, actor=actor, now=now)
     devices = peers_services.revoke_devices_of(
         user=user, reason=EVERYWHERE, actor=actor, now=now
     )

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import views
+from portal.accounts.api.oauth import oauth_token
 from portal.accounts.views import admin_sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -18,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("policies.api.request_urls")),
     path("api/v1/", include("policies.api.lock_urls")),
     path("api/v1/", include("portal.api_urls")),
+    path("api/v2/oauth/token", oauth_token, name="api-oauth-token"),
     path("api/gateway/v1/", include("peers.api.gateway_urls")),
     path("api/gateway/v1/", include("policies.api.urls")),
     path("", include("portal.console.urls")),

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 
 from audit.admin_base import ReadOnlyAdmin
-from portal.accounts.models import Authentication, Group, Membership, User
+from portal.accounts.models import (
+    ApiCredential,
+    ApiToken,
+    Authentication,
+    Group,
+    Membership,
+    User,
+)
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -55,3 +62,23 @@ class AuthenticationAdmin(ReadOnlyAdmin[Authentication]):
     list_display = ("user", "proven_at", "amr", "acr", "received_at")
     list_select_related = ("user",)
     search_fields = ("user__name",)
+
+
+@admin.register(ApiCredential)
+class ApiCredentialAdmin(ReadOnlyAdmin[ApiCredential]):
+    """Credentials of programs, without what proves them."""
+
+    hidden = ("secret_hash",)
+    list_display = ("id", "name", "kind", "creator", "expires_at", "revoked_at")
+    list_select_related = ("creator",)
+    list_filter = ("kind",)
+    search_fields = ("name",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin[ApiToken]):
+    """Access tokens that live, without what proves them."""
+
+    hidden = ("hash",)
+    list_display = ("id", "credential", "scopes", "created_at", "expires_at")
+    list_select_related = ("credential",)

@@ -27,3 +27,7 @@ class DeactivatedError(AccountError):
 
 class CodeGoneError(AccountError):
     """The command line's code was answered already, or has expired."""
+
+
+class InvalidCredentialError(AccountError):
+    """A credential for a program has no name, no scope, or an impossible end."""

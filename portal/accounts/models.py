@@ -187,3 +187,82 @@ class Membership(models.Model):
     def __str__(self) -> str:
         """Return who is where."""
         return f"{self.user_id} in {self.group_id}"
+
+
+class CredentialKind(models.TextChoices):
+    """How a program shows a credential."""
+
+    API_KEY = "api_key", "API key"
+    OAUTH_CLIENT = "oauth_client", "OAuth client"
+
+
+class Scope(models.TextChoices):
+    """What a program may do. Writing includes reading."""
+
+    POLICY_READ = "policy:read", "Read the policy, validate and preview files"
+    POLICY_WRITE = "policy:write", "Change the policy"
+
+
+class ApiCredential(models.Model):
+    """What a program proves itself with (ADR-0015).
+
+    Of the secret only a hash is kept. It is worth no more than its creator: while they
+    are disabled, or no administrator any more, it opens nothing. A credential is never
+    deleted: the log speaks of it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=16, choices=CredentialKind.choices)
+    name = models.CharField(max_length=64)
+    scopes = models.CharField(max_length=255)
+    secret_hash = models.CharField(max_length=64)
+    creator = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="credentials"
+    )
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_address = models.CharField(max_length=45, blank=True)
+
+    class Meta:
+        """The newest first; an end after the beginning."""
+
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")),
+                name="accounts_apicredential_ends_after_it_begins",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+    @property
+    def ref(self) -> Ref:
+        """The machine id and label, for events."""
+        return Ref(id=f"ac_{self.pk}", label=self.name)
+
+    @property
+    def scope_set(self) -> frozenset[str]:
+        """What it may do."""
+        return frozenset(self.scopes.split())
+
+
+class ApiToken(models.Model):
+    """An access token that an OAuth client got for its secret; lives for an hour."""
+
+    id = models.BigAutoField(primary_key=True)
+    credential = models.ForeignKey(
+        ApiCredential, on_delete=models.CASCADE, related_name="tokens"
+    )
+    hash = models.CharField(max_length=64, unique=True)
+    scopes = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        """Return whose it is."""
+        return f"token of {self.credential_id}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
-from portal.accounts.models import Group, User
+from portal.accounts.models import ApiCredential, Group, User
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -31,6 +32,25 @@ def list_groups_for(viewer: User) -> QuerySet[Group]:
     """Return the groups whom the viewer may see: all, or their own."""
     groups = Group.objects.all()
     return groups if viewer.is_reader else groups.filter(users=viewer)
+
+
+def list_credentials_for(viewer: User) -> QuerySet[ApiCredential]:
+    """Return the credentials of programs to a reader, newest first."""
+    if not viewer.is_reader:
+        raise PermissionDenied
+    return ApiCredential.objects.select_related("creator")
+
+
+def get_credential_to_revoke_for(viewer: User, credential_id: int) -> ApiCredential:
+    """Return a credential to an administrator."""
+    if not viewer.is_reader:
+        raise Http404
+    found = list_credentials_for(viewer).filter(pk=credential_id).first()
+    if found is None:
+        raise Http404
+    if not viewer.is_administrator:
+        raise PermissionDenied
+    return found
 
 
 def find_user(text: str) -> User | None:

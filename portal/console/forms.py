@@ -50,7 +50,9 @@ class ConsoleForm(forms.Form):
 
 def _css_class(widget: forms.Widget) -> str:
     match widget:
-        case forms.CheckboxInput() | forms.CheckboxSelectMultiple():
+        case (
+            forms.CheckboxInput() | forms.CheckboxSelectMultiple() | forms.RadioSelect()
+        ):
             return "form-check-input"
         case forms.Select():
             return "form-select"

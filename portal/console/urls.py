@@ -9,6 +9,7 @@ from portal.console import (
     access,
     applications,
     connections,
+    credentials,
     devices,
     events,
     explain,
@@ -147,6 +148,15 @@ GATEWAYS = [
         name="retire_gateway",
     ),
 ]
+CREDENTIALS = [
+    path("manage/credentials/", credentials.credentials, name="credentials"),
+    path("manage/credentials/add/", credentials.add_credential, name="add_credential"),
+    path(
+        "manage/credentials/<int:credential_id>/revoke/",
+        credentials.revoke_credential,
+        name="revoke_credential",
+    ),
+]
 AUDIT = [
     path("audit/connections/", connections.connections, name="connections"),
     path("audit/connections/export/", connections.export, name="export_connections"),
@@ -160,4 +170,13 @@ AUDIT = [
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
 
-urlpatterns = [*OWN, *REQUESTS, *PEOPLE, *POLICY, *QUESTIONS, *GATEWAYS, *AUDIT]
+urlpatterns = [
+    *OWN,
+    *REQUESTS,
+    *PEOPLE,
+    *POLICY,
+    *QUESTIONS,
+    *GATEWAYS,
+    *CREDENTIALS,
+    *AUDIT,
+]

@@ -88,6 +88,9 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/gateways/add/",
         f"/manage/gateways/{berlin.pk}/",
         f"/manage/gateways/{berlin.pk}/retire/",
+        "/manage/credentials/",
+        "/manage/credentials/add/",
+        f"/manage/credentials/{world.credential.pk}/revoke/",
         "/manage/revocations/",
         f"/manage/revocations/{revocation.pk}/",
     )

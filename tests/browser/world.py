@@ -22,7 +22,8 @@ from policies.destinations import DestinationInput
 from policies.models import AccessRequest, Application, Grant, Lock, Snapshot
 from policies.reports import parse_report
 from policies.selectors import current_snapshot
-from portal.accounts.models import Role, User
+from portal.accounts.credentials import create_credential, note_use
+from portal.accounts.models import ApiCredential, CredentialKind, Role, Scope, User
 from portal.accounts.services import provision_user
 from tests.idp.cast import CAST, Person
 from tests.peers.makers import Agent, Machine, make_pools
@@ -42,6 +43,7 @@ class World:
     devices: dict[str, Device]
     requests: dict[str, AccessRequest]
     lock: Lock
+    credential: ApiCredential
 
 
 def make_world(now: datetime) -> World:
@@ -78,6 +80,7 @@ def make_world(now: datetime) -> World:
             actor=SYSTEM,
             now=now - timedelta(hours=1),
         ),
+        credential=_credential(people["dave"], began),
     )
     _morning(world, now)
     return world
@@ -94,6 +97,25 @@ def _person(person: Person, now: datetime) -> User:
         actor=Actor(kind=ActorKind.SYSTEM, label="identity provider"),
         now=now,
     )
+
+
+def _credential(dave: User, now: datetime) -> ApiCredential:
+    made, _ = create_credential(
+        kind=CredentialKind.API_KEY,
+        name="Pipeline of the policy repository",
+        scopes=[Scope.POLICY_READ, Scope.POLICY_WRITE],
+        expires_at=now + timedelta(days=90),
+        creator=dave,
+        actor=actor_named(dave),
+        now=now,
+    )
+    note_use(credential=made, address="2001:db8:4:1::17", now=now)
+    return made
+
+
+def actor_named(user: User) -> Actor:
+    """Return a person at their browser."""
+    return Actor(kind=ActorKind.USER, id=user.ref.id, label=user.ref.label)
 
 
 def _gateway(name: str, now: datetime) -> Gateway:

@@ -19,7 +19,9 @@ from portal.accounts.models import User
 from portal.console.urls import urlpatterns
 from tests.conftest import SignIn
 from tests.policies.requests import ask, open_for_requests
+from tests.portal.credentials import MakeKey, make_key
 
+__all__ = ["make_key"]
 pytestmark = pytest.mark.django_db
 Address = Callable[[str], str]
 
@@ -57,6 +59,7 @@ READ: Final = (
     "reach_changes",
     "gateways",
     "gateway",
+    "credentials",
     "connections",
     "export_connections",
     "connection",
@@ -80,12 +83,19 @@ ACTS: Final = (
     "edit_gateway",
     "issue_token",
     "retire_gateway",
+    "add_credential",
+    "revoke_credential",
 )
 
 
 @pytest.fixture
 def address(
-    laptop: Device, wiki: Application, alices_grant: Grant, gw1: Gateway, alice: User
+    laptop: Device,
+    wiki: Application,
+    alices_grant: Grant,
+    gw1: Gateway,
+    alice: User,
+    make_key: MakeKey,
 ) -> Address:
     """Return the address of a page about what exists."""
     revocation = Revocation.objects.create(
@@ -104,6 +114,7 @@ def address(
         "lock_id": Lock.objects.create(
             device=laptop, message="x", created_at=laptop.created_at
         ).pk,
+        "credential_id": make_key(alice)[0].pk,
         "connection_id": 1,
         "uid": uuid.UUID(int=0),
     }
