@@ -50,8 +50,12 @@ def parse_destinations(inputs: Sequence[DestinationInput]) -> tuple[Destination,
 
 
 def label(destination: Destination) -> str:
-    """Return a destination as people write it: `10.0.0.0/24 tcp/443`."""
-    text = f"{destination.prefix} {destination.protocol.value}"
+    """Return a destination as people write it: `10.0.0.0/24 tcp/443`.
+
+    By name it is `db.example.com in 10.0.0.0/24 tcp/443`.
+    """
+    host = f"{destination.host} in " if destination.host else ""
+    text = f"{host}{destination.prefix} {destination.protocol.value}"
     if (ports := destination.ports) is None:
         return text
     if ports.first == ports.last:

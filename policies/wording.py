@@ -37,6 +37,7 @@ SENTENCES: Final[Mapping[Condition, str]] = {
     Condition.WRONG_DESTINATION: "{application} is elsewhere{nearest}",
     Condition.WRONG_PROTOCOL: "{application} takes another protocol{nearest}",
     Condition.WRONG_PORT: "{application} listens on another port{nearest}",
+    Condition.NOT_RESOLVED: "{host} is not known to stand for this address there",
 }
 """What is said of each condition; a new one cannot be forgotten (a test looks)."""
 
@@ -55,6 +56,7 @@ def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -
         subject=names.get(subject, subject),
         application=names.get(number, number),
         **_times(failure),
+        host=failure.nearest.host if failure.nearest else "its name",
         nearest=(
             f"; the nearest is {destination_text(failure.nearest)}"
             if failure.nearest
@@ -66,18 +68,19 @@ def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -
 def general_sentence(failure: Failure) -> str:
     """Return in words what failed whatever the grant."""
     return SENTENCES[failure.condition].format(
-        subject="", application="", nearest="", **_times(failure)
+        subject="", application="", host="", nearest="", **_times(failure)
     )
 
 
 def destination_text(found: Destination) -> str:
     """Return a destination as people write it."""
+    where = f"{found.host} in {found.prefix}" if found.host else f"{found.prefix}"
     if found.ports is None:
         what = "any protocol" if found.protocol is Protocol.ANY else found.protocol
-        return f"{found.prefix} {what}"
+        return f"{where} {what}"
     first, last = found.ports.first, found.ports.last
     ports = f"{first}" if first == last else f"{first}-{last}"
-    return f"{found.prefix} {found.protocol}/{ports}"
+    return f"{where} {found.protocol}/{ports}"
 
 
 def question_text(question: Question) -> str:

@@ -13,13 +13,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from policies.compiler.named import is_grantable, resolves
 from policies.compiler.ranges import Family, address_family
-from policies.compiler.regions import FORBIDDEN, ICMP, ICMPV6, TCP, UDP
+from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import (
+    NOTHING_RESOLVED,
+    Application,
     Destination,
     IPAddress,
     Peer,
     Protocol,
+    Resolved,
     Snapshot,
     SnapshotGrant,
 )
@@ -46,9 +50,10 @@ class Packet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What happens, why, to whose device, and every grant that allows it, by id.
+    """What happens, why, to whose device, and every grant that allows it.
 
-    The first grant is the one the kernel's log names.
+    Those that allow it by a host name come first, then those by prefix, each by id:
+    the first grant is the one the kernel's log names.
     """
 
     reason: Reason
@@ -72,25 +77,44 @@ _FOREIGN: Final[Mapping[Family, int]] = {4: ICMPV6, 6: ICMP}
 """The ICMP of the other family: no such packet is valid."""
 
 
-def verdict(snapshot: Snapshot, packet: Packet, *, now: datetime) -> Verdict:
-    """Return what the gateway must do with `packet` at `now`."""
+def verdict(
+    snapshot: Snapshot,
+    packet: Packet,
+    *,
+    now: datetime,
+    resolved: Resolved = NOTHING_RESOLVED,
+) -> Verdict:
+    """Return what the gateway must do with `packet` at `now`.
+
+    `resolved` is what host names stand for there; without it they stand for nothing.
+    """
     if any(packet.destination in pool for pool in snapshot.pools):
         return _denied(Reason.LATERAL)
     peer = _holder(snapshot, packet.source, now=now)
     if peer is None:
         return _denied(Reason.NO_DEVICE)
-    grants = _allowing(snapshot, peer, packet, now=now)
+    grants = _allowing(snapshot, peer, packet, now=now, resolved=resolved)
     reason = Reason.GRANTED if grants else Reason.NO_GRANT
     return Verdict(reason=reason, device_id=peer.device_id, grants=grants)
 
 
-def covers(destination: Destination, packet: Packet) -> bool:
+def covers(
+    destination: Destination,
+    packet: Packet,
+    *,
+    now: datetime,
+    resolved: Resolved = NOTHING_RESOLVED,
+) -> bool:
     """Return whether a packet goes to a destination."""
-    if packet.destination not in destination.prefix or _is_forbidden(packet):
+    host = destination.host
+    if host and not resolves(resolved, host, packet.destination, now=now):
         return False
-    if packet.protocol in {TCP, UDP} and not packet.port:
-        return False
-    if packet.protocol == _FOREIGN[address_family(packet.destination)]:
+    return spans(destination, packet)
+
+
+def spans(destination: Destination, packet: Packet) -> bool:
+    """Return whether a packet goes there, whatever its name stands for."""
+    if packet.destination not in destination.prefix or _is_odd(packet):
         return False
     if destination.protocol is Protocol.ANY:
         return packet.protocol != 0
@@ -114,14 +138,19 @@ def _holder(snapshot: Snapshot, source: IPAddress, *, now: datetime) -> Peer | N
 
 
 def _allowing(
-    snapshot: Snapshot, peer: Peer, packet: Packet, *, now: datetime
+    snapshot: Snapshot,
+    peer: Peer,
+    packet: Packet,
+    *,
+    now: datetime,
+    resolved: Resolved,
 ) -> tuple[SnapshotGrant, ...]:
-    """Return the grants that allow the packet, by id."""
+    """Return the grants that allow the packet: by name, then by prefix, by id."""
     held = {m.subject for m in snapshot.subjects if peer.device_id in m.device_ids}
     reached = {
-        application.id
+        application.id: bool(way.host)
         for application in snapshot.applications
-        if any(covers(d, packet) for d in application.destinations)
+        for way in _ways(application, packet, now=now, resolved=resolved)
     }
     allowing = (
         grant
@@ -130,11 +159,27 @@ def _allowing(
         and grant.application_id in reached
         and now < grant.expires_at
     )
-    return tuple(sorted(allowing, key=lambda grant: grant.id))
+    return tuple(sorted(allowing, key=lambda g: (not reached[g.application_id], g.id)))
 
 
-def _is_forbidden(packet: Packet) -> bool:
-    """Return whether the destination is nobody's to grant."""
-    number = int(packet.destination)
-    holes = FORBIDDEN[address_family(packet.destination)]
-    return any(first <= number <= last for first, last in holes)
+def _ways(
+    application: Application, packet: Packet, *, now: datetime, resolved: Resolved
+) -> list[Destination]:
+    """Return the destinations that a packet goes to, those by name last."""
+    return sorted(
+        (
+            place
+            for place in application.destinations
+            if covers(place, packet, now=now, resolved=resolved)
+        ),
+        key=lambda place: bool(place.host),
+    )
+
+
+def _is_odd(packet: Packet) -> bool:
+    """Return whether a packet is nobody's to be granted: by address, port, ICMP."""
+    if not is_grantable(packet.destination):
+        return True
+    if packet.protocol in {TCP, UDP} and not packet.port:
+        return True
+    return packet.protocol == _FOREIGN[address_family(packet.destination)]

@@ -5,7 +5,10 @@ Rules this module keeps:
 * The verdict is that of `evaluate`: a packet passes when one grant fails nothing.
 * A grant that does not help tells *every* condition it fails, not the first: who
   mends one of two would otherwise come back to ask again.
-* The grant named first is the one the kernel's log names (the lowest id).
+* The grant named first is the one the kernel's log names: of those that allow by a
+  host name, else of those by prefix, the lowest id.
+* What depends on a host name says so, whichever way it goes; what the name stands for
+  is known only as far as the gateway has told.
 * Machine ids only; words and names are made where they are shown.
 
 A condition is a function from a `Case` to a `Failure` or None. A new one is a member
@@ -19,7 +22,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from policies.compiler.compile import subjects_of_user
-from policies.compiler.evaluate import Packet, covers
+from policies.compiler.evaluate import Packet, covers, spans
 from policies.compiler.explanation import (
     BEGINNING,
     NUMBERS,
@@ -85,14 +88,17 @@ def explain(policy: Policy, asker: Asker, question: Question) -> Explanation:
         if best.failures:
             judged.append((best, _distance(application, question)))
         else:
-            grants.append(grant)
+            grants.append((not _is_by_name(application, policy, question), grant))
             device_ids |= {c.device_id for c in tried if not c.failures}
     return Explanation(
         gateway_id=policy.gateway_id,
-        grants=tuple(grants),
+        grants=tuple(g for _, g in sorted(grants, key=lambda way: way[0])),
         device_ids=tuple(sorted(number for number in device_ids if number)),
         failures=min(of_asker.values(), key=len),
         candidates=tuple(candidate for candidate, _ in sorted(judged, key=_nearness)),
+        hosts=_hosts(
+            (g.application_id for g in policy.grants), known=known, question=question
+        ),
     )
 
 
@@ -207,7 +213,7 @@ def _of_question(policy: Policy, question: Question) -> Iterable[Failure]:
     everything = Destination(
         prefix=ip_network(question.destination), protocol=Protocol.ANY, ports=None
     )
-    if not covers(everything, packet):
+    if not spans(everything, packet):
         yield Failure(condition=Condition.FORBIDDEN)
     if any(question.destination in pool for pool in policy.pools):
         yield Failure(condition=Condition.LATERAL)
@@ -289,15 +295,23 @@ def _reach(case: Case) -> Failure | None:
     """Ask whether the application is what the packet goes to."""
     if case.application is None:
         return None
-    packet = _packet(case.question)
-    if any(covers(found, packet) for found in case.application.destinations):
+    question, resolved = case.question, case.policy.resolved
+    packet = _packet(question)
+    places = case.application.destinations
+    if any(covers(p, packet, now=question.at, resolved=resolved) for p in places):
         return None
-    nearest = _nearest(case.application, case.question)
-    if nearest is None or case.question.destination not in nearest.prefix:
+    if named := next((p for p in places if p.host and spans(p, packet)), None):
+        return Failure(condition=Condition.NOT_RESOLVED, nearest=named)
+    return _miss(_nearest(case.application, question), question)
+
+
+def _miss(nearest: Destination | None, question: Question) -> Failure | None:
+    """Return in what the nearest destination is not the one asked for."""
+    if nearest is None or question.destination not in nearest.prefix:
         return Failure(condition=Condition.WRONG_DESTINATION, nearest=nearest)
-    if not _speaks(nearest, case.question.protocol):
+    if not _speaks(nearest, question.protocol):
         return Failure(condition=Condition.WRONG_PROTOCOL, nearest=nearest)
-    if _port_distance(nearest, case.question.port):
+    if _port_distance(nearest, question.port):
         return Failure(condition=Condition.WRONG_PORT, nearest=nearest)
     # It would be the right one, were the destination anybody's to grant.
     return None
@@ -313,6 +327,34 @@ CONDITIONS: Final[tuple[Callable[[Case], Failure | None], ...]] = (
     _reach,
 )
 """What each grant is asked. The order is that of the answer; all are asked."""
+
+
+def _is_by_name(
+    application: Application | None, policy: Policy, question: Question
+) -> bool:
+    """Return whether an application is reached by what a host name stands for."""
+    packet = _packet(question)
+    return application is not None and any(
+        found.host and covers(found, packet, now=question.at, resolved=policy.resolved)
+        for found in application.destinations
+    )
+
+
+def _hosts(
+    granted: Iterable[int], *, known: Mapping[int, Application], question: Question
+) -> tuple[str, ...]:
+    """Return the host names that decide whether a packet passes."""
+    packet = _packet(question)
+    return tuple(
+        sorted(
+            {
+                found.host
+                for number in {*granted} & known.keys()
+                for found in known[number].destinations
+                if found.host and spans(found, packet)
+            }
+        )
+    )
 
 
 def _packet(question: Question) -> Packet:

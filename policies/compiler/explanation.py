@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -12,12 +12,14 @@ from policies.compiler.errors import InvalidValueError
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import (
     MAX_PORT,
+    NOTHING_RESOLVED,
     Application,
     Destination,
     Grant,
     IPAddress,
     IPNetwork,
     Protocol,
+    Resolved,
     Subject,
 )
 
@@ -58,6 +60,7 @@ class Condition(StrEnum):
     WRONG_DESTINATION = "wrong_destination"
     WRONG_PROTOCOL = "wrong_protocol"
     WRONG_PORT = "wrong_port"
+    NOT_RESOLVED = "host_not_resolved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,7 @@ class Policy:
     `applications` may hold some that this gateway does not serve, so that a grant on
     them can be explained. `absent` names grants that exist but are not in the
     snapshot this was read from, `locked` the applications that a lock stops.
+    `resolved` is what its host names stand for; one that is missing is not known.
     """
 
     gateway_id: int
@@ -140,6 +144,7 @@ class Policy:
     grants: tuple[Grant, ...]
     absent: frozenset[int] = frozenset()
     locked: frozenset[int] = frozenset()
+    resolved: Resolved = field(default_factory=lambda: NOTHING_RESOLVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,8 @@ class Explanation:
     """The verdict of one gateway and its reasons.
 
     `grants` allow, the primary first, from `device_ids`. `failures` concern the
-    question or the asker, whatever the grant. `candidates` come nearest first.
+    question or the asker, whatever the grant. `candidates` come nearest first. On
+    what `hosts` resolve to it depends, whichever way it went.
     """
 
     gateway_id: int
@@ -164,6 +170,7 @@ class Explanation:
     device_ids: tuple[int, ...]
     failures: tuple[Failure, ...]
     candidates: tuple[Candidate, ...]
+    hosts: tuple[str, ...] = ()
 
     @property
     def is_allowed(self) -> bool:

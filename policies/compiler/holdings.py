@@ -2,7 +2,9 @@
 
 The portal computes it from the snapshot, the agent from what it read back; equal
 digests are the proof that a generation is in force. Times are no part of it, counters
-neither; the interface's name is left out, because the portal does not know it.
+neither; the interface's name is left out, because the portal does not know it. Nor
+does it know what host names resolve to on the gateway: which ones there are, and what
+each opens, is part of this, the addresses of the moment are not.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from policies.compiler.canonical import canonical_json
+from policies.compiler.named import NAME_MAPS, SHARED
 from policies.compiler.nftables import ruleset
 from policies.compiler.ranges import speller
 from policies.compiler.readback import ruleset_from_nft
@@ -87,6 +90,7 @@ def holdings_digest(value: Holdings) -> str:
 
 def _holdings(table: Ruleset, peers: Iterable[Row]) -> Holdings:
     """Return a ruleset and the rows of peers as holdings."""
+    table = _less_resolved(table)
     maps = [named for named in table.sets if named.data_type]
     sets = [named for named in table.sets if not named.data_type]
     foreign = tuple(("foreign", kind, name) for kind, name in table.foreign)
@@ -96,6 +100,15 @@ def _holdings(table: Ruleset, peers: Iterable[Row]) -> Holdings:
         subjects=_elements(sets),
         destinations=_elements(named for named in maps if named.data_type != "mark"),
         rules=(*(_rules(chain, table.interface) for chain in table.chains), *foreign),
+    )
+
+
+def _less_resolved(table: Ruleset) -> Ruleset:
+    """Return the ruleset without what comes and goes with resolved addresses."""
+    return replace(
+        table,
+        sets=tuple(s for s in table.sets if s.name not in NAME_MAPS),
+        chains=tuple(c for c in table.chains if not c.name.startswith(SHARED)),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from policies.compiler.delta import LIVE
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.ranges import Range, address_family
-from policies.compiler.regions import TCP
+from policies.compiler.regions import TCP, UDP
 from policies.compiler.tables import NamedSet, Ruleset
 from policies.compiler.types import IPAddress
 
@@ -94,6 +94,8 @@ _PARTS: Final = re.compile(
             rf"ct mark set (?P<source>{_FIELD}) map @(?P<marks>\w+)",
             r"ct state (?P<states>[a-z,]+)",
             r"tcp flags & \((?P<mask>[a-z|]+)\) != (?P<flags>[a-z|]+)",
+            r"(?P<ported>tcp|udp) dport (?P<ports>\d+(?:-\d+)?)",
+            r"meta l4proto (?P<number>\d+)",
             r'(?P<named>[io]ifname) "(?P<interface>[^"]+)"',
             rf"(?P<fields>{_FIELDS}) (?P<how>!= |vmap )?@(?P<table>\w+)",
             r"limit rate \d+/second burst \d+ packets",
@@ -172,6 +174,10 @@ class Machine:
                 return self._set_mark(source, marks)
             case {"fields": str(fields), "table": str(table), "how": how}:
                 return self._look_up(fields.split(" . "), how, table)
+            case {"ported": str(protocol), "ports": str(ports)}:
+                return _goes_to({"tcp": TCP, "udp": UDP}[protocol], _span(ports))
+            case {"number": str(number)}:
+                return _speaks(int(number))
             case _:
                 return _plain_step(part)
 
@@ -231,6 +237,22 @@ def _flags_differ(mask: Sequence[str], flags: Sequence[str]) -> _Step:
         if packet.protocol != TCP or packet.flags & set(mask) == set(flags):
             return _BREAK
         return None
+
+    return step
+
+
+def _speaks(protocol: int) -> _Step:
+    """Go on with packets of a protocol."""
+    return lambda run: None if run.packet.protocol == protocol else _BREAK
+
+
+def _goes_to(protocol: int, ports: Range) -> _Step:
+    """Go on with packets of a protocol to these ports."""
+
+    def step(run: _Run) -> str | None:
+        packet, (first, last) = run.packet, ports
+        port = packet.port if packet.protocol == protocol else None
+        return None if port is not None and first <= port <= last else _BREAK
 
     return step
 

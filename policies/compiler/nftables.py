@@ -10,13 +10,16 @@ family the packet is of (ADR-0008). Rules this module keeps:
 * A denial says why in its log prefix. Logging is rate-limited only where no person
   could be hidden by somebody else's noise.
 * Machine ids only. No name of a person, group or application enters a ruleset.
+* Host names are asked before prefixes, and only inside their bounds: an element of
+  `name4`/`name6` leads to the grants of all names that have the address, and what
+  none of them lets pass falls through to the prefixes' grants (ADR-0009).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain as joined
@@ -24,15 +27,31 @@ from typing import Final
 
 from policies.compiler.delta import transaction
 from policies.compiler.fixed import ACCEPT_GROUP, DENY_GROUP, fixed_chains
+from policies.compiler.named import (
+    ADDRESS_TYPES,
+    NAME_MAPS,
+    SHARED,
+    Grants,
+    name_chains,
+    name_maps,
+    pins,
+    placed,
+    shared_chains,
+)
 from policies.compiler.ranges import (
     FAMILIES,
     Family,
-    Range,
     address_family,
     address_of,
+    range_text,
     speller,
 )
-from policies.compiler.regions import Label, Region, regions
+from policies.compiler.regions import (
+    HOSTS,
+    Label,
+    Region,
+    regions,
+)
 from policies.compiler.tables import (
     Chain,
     Element,
@@ -43,7 +62,9 @@ from policies.compiler.tables import (
 )
 from policies.compiler.types import (
     NEVER,
+    NOTHING_RESOLVED,
     Peer,
+    Resolved,
     Snapshot,
     SnapshotGrant,
 )
@@ -58,43 +79,84 @@ __all__ = [
     "base_text",
     "closed_text",
     "live_text",
+    "named_part",
     "ruleset",
     "table_name",
     "transaction",
+    "with_resolved",
 ]
 
 _LONGEST_CHAIN: Final = 63
 """nft(8) takes 128 characters; a listing stays readable with fewer."""
 
+_BY_NAME: Final = ("ip daddr vmap @name4", "ip6 daddr vmap @name6")
+
 _CENTURY: Final = timedelta(days=36_525)
 
-_ADDRESS: Final[Mapping[Family, str]] = {4: "ipv4_addr", 6: "ipv6_addr"}
 
-
-def ruleset(snapshot: Snapshot, *, interface: str) -> Ruleset:
+def ruleset(
+    snapshot: Snapshot, *, interface: str, resolved: Resolved = NOTHING_RESOLVED
+) -> Ruleset:
     """Return the whole table that enforces `snapshot` on `interface`.
+
+    `resolved` is what its host names stand for; without it they stand for nothing.
 
     Raises:
         InvalidValueError: the interface's name cannot be used in a ruleset.
     """
     table_name(interface)
     snapshot = _within_reach(snapshot)
-    grants_of: defaultdict[int, list[SnapshotGrant]] = defaultdict(list)
-    for grant in snapshot.grants:
-        grants_of[grant.application_id].append(grant)
+    grants_of = _grants_of(snapshot)
     cut = regions(a for a in snapshot.applications if a.id in grants_of)
     labels = {region.applications for region in cut}
+    named = pins(a for a in snapshot.applications if a.id in grants_of)
+    reached = {
+        *joined.from_iterable(labels),
+        *(o.application_id for opened in named.values() for o in opened),
+    }
+    held = placed(named, resolved)
     return _sorted(
         interface,
         (
             *_gates(snapshot.peers),
             *_destinations(cut),
-            *_subjects(snapshot, frozenset(joined.from_iterable(labels))),
+            *_subjects(snapshot, reached),
+            *name_maps(named, held),
         ),
         (
             *fixed_chains(interface),
             *(_application_chain(label, grants_of) for label in labels),
+            *name_chains(named, grants_of, rule=_rule),
+            *shared_chains(named, held, grants_of, rule=_rule),
         ),
+    )
+
+
+def with_resolved(table: Ruleset, snapshot: Snapshot, resolved: Resolved) -> Ruleset:
+    """Return the ruleset of `snapshot` with its host names standing for `resolved`.
+
+    What `ruleset` would return, without making anew what no answer changes.
+    """
+    snapshot = _within_reach(snapshot)
+    grants_of = _grants_of(snapshot)
+    named = pins(a for a in snapshot.applications if a.id in grants_of)
+    held = placed(named, resolved)
+    rest = (named for named in table.sets if named.name not in NAME_MAPS)
+    others = (chain for chain in table.chains if not chain.name.startswith(SHARED))
+    return _sorted(
+        table.interface,
+        (*rest, *name_maps(named, held)),
+        (*others, *shared_chains(named, held, grants_of, rule=_rule)),
+    )
+
+
+def named_part(table: Ruleset) -> Ruleset:
+    """Return the part of a table that comes and goes with what names resolve to."""
+    return Ruleset(
+        interface=table.interface,
+        sets=tuple(named for named in table.sets if named.name in NAME_MAPS),
+        chains=tuple(c for c in table.chains if c.name.startswith(SHARED)),
+        tolerance=table.tolerance,
     )
 
 
@@ -157,7 +219,7 @@ def set_name(grant: SnapshotGrant) -> str:
 
 def chain_name(label: Label) -> str:
     """Return the chain for a region that these applications cover."""
-    name = "_".join(("app", *(str(application) for application in label)))
+    name = "_".join(("app", *("hosts" if n == HOSTS else str(n) for n in label)))
     if len(name) <= _LONGEST_CHAIN:
         return name
     return f"app_x{hashlib.sha256(name.encode()).hexdigest()[:32]}"
@@ -207,7 +269,7 @@ def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
     for family in FAMILIES:
         yield named_set(
             f"device{family}",
-            _ADDRESS[family],
+            ADDRESS_TYPES[family],
             "timeout",
             data_type="mark",
             elements=held[family],
@@ -222,14 +284,14 @@ def _destinations(cut: Iterable[Region]) -> Iterable[NamedSet]:
         plain = (r for r in listed if r.family == family and r.ports is None)
         yield named_set(
             f"dst{family}",
-            f"{_ADDRESS[family]} . inet_proto . inet_service",
+            f"{ADDRESS_TYPES[family]} . inet_proto . inet_service",
             "interval",
             data_type="verdict",
             elements=(_destination(region) for region in ported),
         )
         yield named_set(
             f"proto{family}",
-            f"{_ADDRESS[family]} . inet_proto",
+            f"{ADDRESS_TYPES[family]} . inet_proto",
             "interval",
             data_type="verdict",
             elements=(_destination(region) for region in plain),
@@ -241,17 +303,11 @@ def _destination(region: Region) -> Element:
     first, last = (address_of(region.family, number) for number in region.addresses)
     parts = [
         str(first) if first == last else f"{first}-{last}",
-        _span(region.protocols),
+        range_text(region.protocols),
     ]
     if region.ports is not None:
-        parts.append(_span(region.ports))
+        parts.append(range_text(region.ports))
     return Element(" . ".join(parts), f"goto {chain_name(region.applications)}", NEVER)
-
-
-def _span(numbers: Range) -> str:
-    """Return one number, or a range."""
-    first, last = numbers
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet]:
@@ -279,18 +335,38 @@ def _members(devices: Iterable[int], end: datetime) -> Iterable[Element]:
     return [Element(str(device), "", end) for device in devices]
 
 
-def _application_chain(
-    label: Label, grants_of: Mapping[int, Iterable[SnapshotGrant]]
-) -> Chain:
-    """Return the chain of a region: one rule for each grant, lowest id first."""
+def _application_chain(label: Label, grants_of: Grants) -> Chain:
+    """Return the chain of a region: one rule for each grant, lowest id first.
+
+    Inside the bounds of host names those are asked first, and return.
+    """
     concerned = sorted(
-        (grant for application in label for grant in grants_of[application]),
-        key=lambda grant: grant.id,
+        (
+            (grant, application)
+            for application in label
+            for grant in grants_of.get(application, ())
+        ),
+        key=lambda pair: pair[0].id,
     )
-    rules = [
-        f"ct mark @{set_name(grant)} counter"
-        f' log prefix "gt_{grant.id}/ap_{grant.application_id}"'
+    rules = [_rule(grant, application) for grant, application in concerned]
+    first = _BY_NAME if HOSTS in label else ()
+    return Chain(
+        name=chain_name(label), hook="", rules=(*first, *rules, "goto deny_no_grant")
+    )
+
+
+def _rule(grant: SnapshotGrant, application: int, service: str = "") -> str:
+    """Return the rule that is a grant on an application; the log names both."""
+    return (
+        f"{service}ct mark @{set_name(grant)} counter"
+        f' log prefix "gt_{grant.id}/ap_{application}"'
         f" group {ACCEPT_GROUP} accept"
-        for grant in concerned
-    ]
-    return Chain(name=chain_name(label), hook="", rules=(*rules, "goto deny_no_grant"))
+    )
+
+
+def _grants_of(snapshot: Snapshot) -> Grants:
+    """Return the grants on each application that has any."""
+    found: defaultdict[int, list[SnapshotGrant]] = defaultdict(list)
+    for grant in snapshot.grants:
+        found[grant.application_id].append(grant)
+    return found

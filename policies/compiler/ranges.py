@@ -124,6 +124,12 @@ class _Heads6(dict[int, str]):
         return self.setdefault(head, str(IPv6Address(head << 16 | 1))[:-1])
 
 
+def range_text(numbers: Range) -> str:
+    """Return one number, or a range as nft(8) writes it."""
+    first, last = numbers
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Return the union of the ranges: sorted, disjoint, nothing adjacent."""
     result: list[Range] = []

@@ -15,18 +15,9 @@ from typing import Final
 from policies.compiler.canonical import array
 from policies.compiler.delta import LIVE
 from policies.compiler.errors import SnapshotFormatError
-from policies.compiler.rules import expression_text, rule_text
+from policies.compiler.rules import PROTOCOLS, expression_text, rule_text
 from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, sorted_elements
 from policies.compiler.types import NEVER
-
-_PROTOCOLS: Final = {
-    "icmp": "1",
-    "tcp": "6",
-    "udp": "17",
-    "ipv6-icmp": "58",
-    "icmpv6": "58",
-}
-"""Protocols that stand alone in our elements, as a listing may name them."""
 
 _TOLERANCE: Final = timedelta(seconds=2)
 """A listing counts whole seconds, and time passes while it is made."""
@@ -136,7 +127,7 @@ def _key(value: object) -> str:
         case {"range": [first, last]}:
             return f"{_key(first)}-{_key(last)}"
         case str():
-            return _PROTOCOLS.get(value) or _address(value)
+            return PROTOCOLS.get(value) or _address(value)
         case int():
             return str(value)
         case _:

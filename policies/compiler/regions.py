@@ -5,6 +5,10 @@ application that covers it. The kernel can then find the one chain that lists al
 grants for a packet's destination with a single lookup: interval maps refuse elements
 that overlap, and a first match would hide the other application's grants.
 
+Destinations by host name have no region of their own, because their addresses are not
+known here. Where the bounds of any of them lie, `HOSTS` covers as if it were one more
+application: there, and nowhere else, a packet is looked up by name first (ADR-0009).
+
 Some destinations are nobody's to grant (loopback, link-local, multicast, reserved):
 they are cut out here, so no policy can open them (attack E04).
 """
@@ -35,6 +39,9 @@ from policies.compiler.types import (
 )
 
 Label: TypeAlias = tuple[int, ...]
+
+HOSTS: Final = 0
+"""Who covers the bounds of all host names; no application has this id."""
 
 TCP: Final = 6
 UDP: Final = 17
@@ -109,7 +116,8 @@ def regions(applications: Iterable[Application]) -> tuple[Region, ...]:
         for destination in application.destinations:
             family = network_family(destination.prefix)
             for axis, services in destination_services(destination):
-                boxes = layers[family, axis].setdefault(application.id, [])
+                owner = HOSTS if destination.host else application.id
+                boxes = layers[family, axis].setdefault(owner, [])
                 for addresses in destination_ranges(destination):
                     boxes.append((addresses, services))
     return tuple(

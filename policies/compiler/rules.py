@@ -30,6 +30,17 @@ _TEMPLATES: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 """Expressions by their one key: the keys inside, and how nft(8) writes them."""
 
+PROTOCOLS: Final[Mapping[str, str]] = {
+    "icmp": "1",
+    "tcp": "6",
+    "udp": "17",
+    "ipv6-icmp": "58",
+    "icmpv6": "58",
+}
+"""Protocols as a listing may name them, and their numbers, which are ours."""
+
+_JOINTS: Final = {"concat": " . ", "range": "-"}
+
 _STATES: Final = ("established", "related", "new", "invalid", "untracked")
 _LOOSE: Final = frozenset({"==", "in"})
 """For a bit mask such as `ct state`, versions of nft print either."""
@@ -56,8 +67,8 @@ def _known(kind: object, content: object) -> str | None:
     match kind, content:
         case str(), None if kind in _WORDS:
             return kind
-        case "concat", [*parts]:
-            return " . ".join(expression_text(part) for part in parts)
+        case "concat" | "range", [*parts]:
+            return _JOINTS[kind].join(expression_text(part) for part in parts)
         case "&", [left, mask]:
             return f"{expression_text(left)} & ({'|'.join(_flags(mask))})"
         case "match", {"op": str(op), "left": left, "right": right, **rest}:
@@ -84,6 +95,8 @@ def _match(op: str, subject: str, right: object) -> str:
     if subject == "ct state" and op in _LOOSE:
         return f"{subject} {_states(right)}"
     compared = expression_text(right)
+    if subject == "meta l4proto":
+        compared = PROTOCOLS.get(compared, compared)
     if subject.endswith("ifname") and not compared.startswith("@"):
         compared = f'"{compared}"'
     return f"{subject} {compared}" if op == "==" else f"{subject} {op} {compared}"

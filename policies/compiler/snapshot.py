@@ -100,6 +100,7 @@ _PEER: Final = frozenset({"device", "key", "addresses", "expires"})
 _SUBJECT: Final = frozenset({"subject", "members"})
 _APPLICATION: Final = frozenset({"application", "destinations"})
 _DESTINATION: Final = frozenset({"prefix", "protocol", "ports"})
+_HOST_DESTINATION: Final = _DESTINATION | {"host"}
 _GRANT: Final = frozenset({"grant", "subject", "application", "expires"})
 _LEASE: Final = frozenset(
     {
@@ -237,13 +238,14 @@ def _application(application: Application) -> Json:
 
 
 def _destination(destination: Destination) -> Json:
-    """Return a destination as JSON."""
+    """Return a destination as JSON; a reader that knows no hosts refuses one."""
     ports = destination.ports
-    return {
+    written: dict[str, Json] = {
         "prefix": str(destination.prefix),
         "protocol": destination.protocol.value,
         "ports": None if ports is None else [ports.first, ports.last],
     }
+    return written | {"host": destination.host} if destination.host else written
 
 
 def _grant(grant: SnapshotGrant) -> Json:
@@ -320,7 +322,8 @@ def _read_application(value: object) -> Application:
 
 def _read_destination(value: object) -> Destination:
     """Read one destination."""
-    item = fields(value, _DESTINATION)
+    has_host = isinstance(value, Mapping) and "host" in value
+    item = fields(value, _HOST_DESTINATION if has_host else _DESTINATION)
     try:
         protocol = Protocol(text(item["protocol"]))
     except ValueError as exc:
@@ -329,6 +332,7 @@ def _read_destination(value: object) -> Destination:
         prefix=network(text(item["prefix"])),
         protocol=protocol,
         ports=_read_ports(item["ports"]),
+        host=text(item["host"]) if has_host else "",
     )
 
 

@@ -13,7 +13,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,9 +25,11 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from policies.compiler.errors import HostBitsError, InvalidValueError
+from policies.compiler.hostnames import host_name
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -86,14 +88,18 @@ ALL_PORTS: Final = PortRange(first=1, last=MAX_PORT)
 class Destination:
     """Where an application listens: a prefix, a protocol and, for TCP/UDP, ports.
 
+    With a `host`, only those addresses of the prefix count that the name resolves to
+    on the gateway, for as long as its answer holds (ADR-0009).
+
     Raises:
         InvalidValueError: TCP or UDP without ports, or ports with another protocol,
-            or ICMP on IPv6 or ICMPv6 on IPv4.
+            or ICMP on IPv6 or ICMPv6 on IPv4, or a host that is no exact name.
     """
 
     prefix: IPNetwork
     protocol: Protocol
     ports: PortRange | None
+    host: str = ""
 
     def __post_init__(self) -> None:
         """Check that ports and family fit the protocol."""
@@ -105,9 +111,11 @@ class Destination:
         if family is not None and family != self.prefix.version:
             msg = f"{self.protocol} does not exist on IPv{self.prefix.version}"
             raise InvalidValueError(msg)
+        if self.host:
+            host_name(self.host)
 
     @property
-    def sort_key(self) -> tuple[int, int, int, str, int, int]:
+    def sort_key(self) -> tuple[int, int, int, str, int, int, str]:
         """A total order over destinations of both families."""
         ports = self.ports or PortRange(first=1, last=1)
         return (
@@ -117,6 +125,7 @@ class Destination:
             self.protocol.value,
             ports.first,
             ports.last,
+            self.host,
         )
 
 
@@ -235,6 +244,12 @@ class Snapshot:
     applications: tuple[Application, ...]
     grants: tuple[SnapshotGrant, ...]
     revoked_keys: tuple[str, ...]
+
+
+Resolved: TypeAlias = Mapping[str, Mapping[IPAddress, datetime]]
+"""What host names resolve to on one gateway: until when each address counts."""
+
+NOTHING_RESOLVED: Final[Resolved] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,6 +145,9 @@ def _missing(destination: Destination, others: frozenset[Destination]) -> str:
     boxes = {plane: [*found] for plane, found in _boxes(destination).items()}
     left = boxes
     for other in others:
+        # A name stands for less than its prefix, and for nothing of another name's.
+        if other.host not in {"", destination.host}:
+            continue
         for plane, cuts in _boxes(other).items():
             for cut in cuts:
                 if plane in left:

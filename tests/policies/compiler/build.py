@@ -18,6 +18,7 @@ from policies.compiler.types import (
     Grant,
     PortRange,
     Protocol,
+    Resolved,
     Snapshot,
     Subject,
     SubjectKind,
@@ -52,14 +53,24 @@ def device(
 
 
 def destination(text: str) -> Destination:
-    """Return a destination written `10.0.0.0/8 tcp 80-443`."""
-    prefix, protocol, *ports = text.split()
+    """Return a destination: `10.0.0.0/8 tcp 80-443`, `db.example.com@fd00::/8 any`."""
+    where, protocol, *ports = text.split()
+    host, _, prefix = where.rpartition("@")
     first, _, last = ports[0].partition("-") if ports else ("", "", "")
     return Destination(
         prefix=network(prefix),
         protocol=Protocol(protocol),
         ports=PortRange(first=int(first), last=int(last or first)) if ports else None,
+        host=host,
     )
+
+
+def resolved(*names: str, end: datetime = NEVER) -> Resolved:
+    """Return what names stand for, each written `db.example.com 10.0.0.1 fd20::1`."""
+    return {
+        host: {ip_address(address): end for address in addresses}
+        for host, *addresses in map(str.split, names)
+    }
 
 
 def application(number: int, *destinations: str) -> Application:

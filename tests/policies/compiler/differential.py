@@ -25,6 +25,7 @@ from policies.compiler.types import (
     Facts,
     IPAddress,
     Protocol,
+    Resolved,
 )
 from tests.policies.compiler.build import (
     NOW,
@@ -51,6 +52,12 @@ PREFIXES: Final = (
     *("10.0.0.6/32", "10.0.0.7/32", "10.0.0.9/32", "0.0.0.0/0", "169.254.169.254/32"),
     *("fd20::/16", "fd20::/64", "fd20::6/127", "fd20::8/128", "fd20:1::/32", "::/0"),
 )
+HOSTS: Final = ("db.example.com", "wiki.example.com", "git.example.com")
+ANSWERS: Final = (
+    *("10.0.0.5", "10.0.0.7", "10.0.200.1", "10.1.2.3", "203.0.113.5"),
+    *("169.254.169.254", "fd20::6", "fd20::8", "fd20:1::1"),
+)
+"""What names resolve to: shared, inside bounds and outside, and nobody's to grant."""
 SERVICES: Final = (
     *("tcp 443", "tcp 80-443", "tcp 444-500", "tcp 1-65535", "tcp 445"),
     *("udp 53", "udp 54-65535", "udp 65535", "any", "icmp"),
@@ -136,14 +143,29 @@ def random_packets(given: Facts, random: Random, count: int) -> Sequence[Packet]
     return [*packets, Packet(source=own, destination=there, protocol=6, port=443)]
 
 
-def judged(given: Facts, packets: Sequence[Packet]) -> list[Disagreement]:
+def random_resolved(random: Random) -> Resolved:
+    """Return what names stand for: most of them for something, for another while."""
+    return {
+        host: {
+            ip_address(address): NOW + HOUR * random.randint(1, 3)
+            for address in random.sample(ANSWERS, random.randint(3, 8))
+        }
+        for host in HOSTS
+        if random.random() < 0.9
+    }
+
+
+def judged(
+    given: Facts, resolved: Resolved, packets: Sequence[Packet]
+) -> list[Disagreement]:
     """Return where the reference, the snapshot and the ruleset disagree."""
     compiled = snapshot(given)
-    machine = Machine(ruleset(compiled, interface="wg0"), now=NOW)
+    table = ruleset(compiled, interface="wg0", resolved=resolved)
+    machine = Machine(table, now=NOW)
     found = []
     for packet in packets:
-        right = answer(given, packet, now=NOW)
-        said = verdict(compiled, packet, now=NOW)
+        right = answer(given, packet, now=NOW, resolved=resolved)
+        said = verdict(compiled, packet, now=NOW, resolved=resolved)
         ran = machine_says(machine, given, packet)
         grants = tuple(g.id for g in said.grants)
         if ran != right.said or grants != right.grants:
@@ -159,14 +181,15 @@ def judged(given: Facts, packets: Sequence[Packet]) -> list[Disagreement]:
 
 
 def kernel_judged(
-    kernel: Kernel, given: Facts, packets: Sequence[Packet]
+    kernel: Kernel, given: Facts, resolved: Resolved, packets: Sequence[Packet]
 ) -> list[Disagreement]:
     """Return where the reference and a kernel that loaded the ruleset disagree."""
-    install_table(kernel, ruleset(snapshot(given), interface="wg0"))
+    table = ruleset(snapshot(given), interface="wg0", resolved=resolved)
+    install_table(kernel, table)
     heard = sent(kernel, packets)
     found = []
     for name, packet in enumerate(packets):
-        expected = answer(given, packet, now=NOW).said
+        expected = answer(given, packet, now=NOW, resolved=resolved).said
         said = heard.logged.get(name, "silent")
         if said.startswith("gt_") != (name in heard.passed):
             said = f"{said}, but passed: {name in heard.passed}"
@@ -216,7 +239,8 @@ def _destinations(random: Random) -> Sequence[Destination]:
         prefix, service = random.choice(PREFIXES), random.choice(SERVICES)
         if service == "icmp" and ":" in prefix:
             service = "icmpv6"
-        found.append(destination(f"{prefix} {service}"))
+        host = f"{random.choice(HOSTS)}@" if random.random() < 0.35 else ""
+        found.append(destination(f"{host}{prefix} {service}"))
     return found
 
 
@@ -228,6 +252,8 @@ def _edges(given: Destination) -> Sequence[tuple[IPAddress, int, int | None]]:
     low, high = (ports.first, ports.last) if ports else (1, 65535)
     numbers = {n for n in (first - 1, first, last, last + 1) if 0 < n <= highest}
     numbers.add((first + last) // 2)
+    if given.host:
+        numbers = {int(a) for a in map(ip_address, ANSWERS) if a in prefix} or numbers
     edges = {p for p in (low - 1, low, high, high + 1) if 0 <= p <= 65535}
     if given.protocol is Protocol.ANY:
         edges |= {0, 443}

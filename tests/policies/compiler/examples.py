@@ -7,11 +7,20 @@ the evening; Carol reaches a whole IPv6 network by any protocol (4).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from policies.compiler.types import Facts
-from tests.policies.compiler.build import NOW, application, device, facts, grant, key
+from policies.compiler.types import Facts, Resolved
+from tests.policies.compiler.build import (
+    NOW,
+    application,
+    device,
+    facts,
+    grant,
+    key,
+    resolved,
+)
 
 EVENING: Final = NOW + timedelta(hours=8)
 SESSION: Final = NOW + timedelta(hours=10)
@@ -43,4 +52,40 @@ def company() -> Facts:
             grant(14, "us_3", 3),
         ),
         revoked_keys=(key(99),),
+    )
+
+
+def company_with_names() -> Facts:
+    """Return the company with two applications by host name.
+
+    Engineers reach the database's machine by its name (5), Carol the shop (6), which
+    may come to share an address with it, and with the wiki's network.
+    """
+    given = company()
+    return replace(
+        given,
+        applications=(
+            *given.applications,
+            application(
+                5,
+                "db.example.com@10.20.0.0/16 tcp 5432",
+                "db.example.com@fd20::/32 tcp 5432",
+                "db.example.com@10.20.0.0/16 icmp",
+            ),
+            application(6, "shop.example.com@10.20.0.0/16 tcp 8080-8090"),
+        ),
+        grants=(
+            *given.grants,
+            grant(8, "gr_4", 5),
+            grant(15, "us_3", 6, expires_at=EVENING),
+        ),
+    )
+
+
+def answers() -> Resolved:
+    """Return what the names of that company stand for: one address is shared."""
+    return resolved(
+        "db.example.com 10.20.0.9 10.20.5.5 fd20::9 192.0.2.9",
+        "shop.example.com 10.20.0.9 169.254.169.254",
+        end=NOW + timedelta(minutes=5),
     )

@@ -13,12 +13,31 @@ from typing import Final
 
 from policies.compiler.canonical import canonical_json
 from policies.compiler.holdings import holdings
-from policies.compiler.nftables import base_text, live_text, ruleset, transaction
+from policies.compiler.nftables import (
+    base_text,
+    live_text,
+    named_part,
+    ruleset,
+    transaction,
+    with_resolved,
+)
 from policies.compiler.snapshot import snapshot_bytes
 from policies.compiler.types import Facts
 from policies.compiler.wireguard import ClientPeer, client_config, device_allowed_ips
-from tests.policies.compiler.build import NOW, application, grant, key, snapshot
-from tests.policies.compiler.examples import company
+from tests.policies.compiler.build import (
+    NOW,
+    application,
+    grant,
+    key,
+    resolved,
+    snapshot,
+)
+from tests.policies.compiler.examples import (
+    EVENING,
+    answers,
+    company,
+    company_with_names,
+)
 
 FOLDER: Final = Path(__file__).parents[2] / "golden"
 
@@ -60,6 +79,20 @@ def day() -> str:
     return transaction(have, want, now=NOW)
 
 
+def names() -> str:
+    """Return the transaction that loads a policy with host names, and answers."""
+    want = ruleset(snapshot(company_with_names()), interface="wg0", resolved=answers())
+    return transaction(None, want, now=NOW)
+
+
+def names_change() -> str:
+    """Return what another answer changes: the shop leaves the shared address."""
+    table = ruleset(snapshot(company_with_names()), interface="wg0", resolved=answers())
+    later = {**answers(), **resolved("shop.example.com 10.20.7.7", end=EVENING)}
+    want = with_resolved(table, snapshot(company_with_names()), later)
+    return transaction(named_part(table), named_part(want), now=NOW)
+
+
 def alice() -> str:
     """Return the configuration of Alice's laptop."""
     gateway = ClientPeer(
@@ -85,6 +118,8 @@ GOLDEN: Final[Mapping[str, Callable[[], str]]] = {
     "lease.nft": lambda: live_text("wg0", 60),
     "company.nft": first_load,
     "company_day.nft": day,
+    "names.nft": names,
+    "names_change.nft": names_change,
     "alice.conf": alice,
     "company_snapshot.json": lambda: snapshot_bytes(snapshot(company())).decode(),
     "company_holdings.json": expected_holdings,

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Final
 
 import pytest
 
 from policies.compiler import compile as compiling
-from policies.compiler import fixed, nftables, ranges, regions, sweep
+from policies.compiler import fixed, named, nftables, ranges, regions, sweep
 from policies.compiler.tables import Chain, NamedSet
 from policies.compiler.types import (
     MAX_PORT,
     NEVER,
+    Application,
     Destination,
     Facts,
     IPNetwork,
     Peer,
+    Resolved,
 )
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -188,6 +191,66 @@ def _protocols_without_ports_are_not_looked_up(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(fixed, "_from_device", lambda: rules)
 
 
+def _names_are_not_asked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nftables, "_BY_NAME", ())
+
+
+def _bounds_do_not_bind(patch: pytest.MonkeyPatch) -> None:
+    everywhere = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+    real = named.placed
+
+    def unbound(of: Iterable[named.Pin], resolved: Resolved) -> object:
+        wide = {replace(pin, prefix=everywhere[pin.prefix.version]): pin for pin in of}
+        return {
+            address: replace(held, pins=tuple(wide[pin] for pin in held.pins))
+            for address, held in real(wide, resolved).items()
+        }
+
+    patch.setattr(nftables, "placed", unbound)
+
+
+def _a_shared_address_is_one_name_s(patch: pytest.MonkeyPatch) -> None:
+    real = named.placed
+
+    def first(of: Iterable[named.Pin], resolved: Resolved) -> object:
+        held = real(of, resolved)
+        return {a: replace(found, pins=found.pins[:1]) for a, found in held.items()}
+
+    patch.setattr(nftables, "placed", first)
+
+
+def _names_open_every_port(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(named, "_service", lambda _: "")
+
+
+def _names_end_in_a_denial(patch: pytest.MonkeyPatch) -> None:
+    real = named.name_maps
+
+    def final(*given: object) -> Iterable[NamedSet]:
+        for each in real(*given):  # type: ignore[arg-type]
+            yield replace(
+                each,
+                elements=tuple(
+                    e._replace(data=e.data.replace("jump", "goto"))
+                    for e in each.elements
+                ),
+            )
+
+    patch.setattr(nftables, "name_maps", final)
+
+
+def _hosts_are_prefixes(patch: pytest.MonkeyPatch) -> None:
+    real = regions.regions
+
+    def whole(applications: Iterable[Application]) -> Sequence[regions.Region]:
+        return real(
+            replace(a, destinations=tuple(replace(d, host="") for d in a.destinations))
+            for a in applications
+        )
+
+    patch.setattr(nftables, "regions", whole)
+
+
 def _change_facts(
     patch: pytest.MonkeyPatch, name: str, change: Callable[[Facts], Facts]
 ) -> None:
@@ -242,4 +305,10 @@ PLANTS: Final[Mapping[str, Plant]] = {
     "protocols without ports are not looked up": (
         _protocols_without_ports_are_not_looked_up
     ),
+    "names are not asked": _names_are_not_asked,
+    "bounds do not bind": _bounds_do_not_bind,
+    "a shared address is one name's": _a_shared_address_is_one_name_s,
+    "names open every port": _names_open_every_port,
+    "names end in a denial": _names_end_in_a_denial,
+    "hosts are prefixes": _hosts_are_prefixes,
 }

@@ -12,7 +12,14 @@ from datetime import datetime
 from ipaddress import ip_network
 
 from policies.compiler.evaluate import Packet
-from policies.compiler.types import Application, Destination, Device, Facts, Grant
+from policies.compiler.types import (
+    Application,
+    Destination,
+    Device,
+    Facts,
+    Grant,
+    Resolved,
+)
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 NUMBERS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
@@ -26,13 +33,15 @@ NOBODYS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What the log says, and every grant that allows, lowest id first."""
+    """What the log says, and every grant that allows: by name first, then by id."""
 
     said: str
     grants: tuple[int, ...] = ()
 
 
-def answer(facts: Facts, packet: Packet, *, now: datetime) -> Answer:
+def answer(
+    facts: Facts, packet: Packet, *, now: datetime, resolved: Resolved
+) -> Answer:
     """Return the only right answer."""
     if any(packet.destination in pool for pool in facts.pools):
         return Answer("lateral")
@@ -41,14 +50,13 @@ def answer(facts: Facts, packet: Packet, *, now: datetime) -> Answer:
         return Answer("no_device")
     if packet.protocol == (ICMPV6 if packet.source.version == 4 else ICMP):
         return Answer("invalid")
-    allowing = sorted(
-        (
-            grant
-            for grant in _grants_of(facts, device.user_id, now)
-            if _covers(_application(facts, grant), packet)
-        ),
-        key=lambda grant: grant.id,
-    )
+    allowing = []
+    grants = sorted(_grants_of(facts, device.user_id, now), key=lambda grant: grant.id)
+    for by_name in (True, False):
+        for grant in grants:
+            reached = _covers(_application(facts, grant), packet, resolved, by_name)
+            if reached and grant not in allowing:
+                allowing.append(grant)
     if not allowing:
         return Answer("no_grant")
     first = allowing[0]
@@ -87,11 +95,18 @@ def _application(facts: Facts, grant: Grant) -> Application:
     return found
 
 
-def _covers(application: Application, packet: Packet) -> bool:
-    """Return whether an application is what the packet asks for."""
+def _covers(
+    application: Application, packet: Packet, resolved: Resolved, by_name: bool
+) -> bool:
+    """Return whether an application is what the packet asks for, by name or not."""
     if any(packet.destination in network for network in NOBODYS):
         return False
-    return any(_reaches(d, packet) for d in application.destinations)
+    return any(
+        _reaches(place, packet)
+        for place in application.destinations
+        if bool(place.host) == by_name
+        and (not by_name or packet.destination in resolved.get(place.host, ()))
+    )
 
 
 def _reaches(destination: Destination, packet: Packet) -> bool:

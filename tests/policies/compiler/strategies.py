@@ -48,13 +48,16 @@ SERVICES: Final = (
     "icmp",
     "icmpv6",
 )
+HOSTS: Final = ("", "", "", "db.example.com@", "wiki.example.com@")
 ENDS: Final = (NEVER, NEVER, NOW + timedelta(hours=1), NOW + timedelta(hours=2))
 
-destinations = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(SERVICES)).map(
-    lambda pair: (
-        f"{pair[0]} {pair[1]}"
-        if not pair[1].startswith("icmp")
-        else f"{pair[0]} {'icmpv6' if ':' in pair[0] else 'icmp'}"
+destinations = st.tuples(
+    st.sampled_from(PREFIXES), st.sampled_from(SERVICES), st.sampled_from(HOSTS)
+).map(
+    lambda parts: (
+        f"{parts[2]}{parts[0]} {parts[1]}"
+        if not parts[1].startswith("icmp")
+        else f"{parts[2]}{parts[0]} {'icmpv6' if ':' in parts[0] else 'icmp'}"
     )
 )
 

@@ -31,7 +31,7 @@ from policies.compiler.explanation import (
     Failure,
     Question,
 )
-from policies.compiler.types import Facts, Grant
+from policies.compiler.types import Facts, Grant, Resolved
 from tests.policies.compiler.build import (
     NOW,
     application,
@@ -39,6 +39,7 @@ from tests.policies.compiler.build import (
     device,
     facts,
     grant,
+    resolved,
     snapshot,
     subject,
 )
@@ -377,3 +378,45 @@ def _asked(packet: Packet) -> Question:
         port=packet.port,
         at=NOW,
     )
+
+
+def by_name(*also: str) -> Facts:
+    """Return a person who is granted a database by its name, and perhaps prefixes."""
+    return small(
+        applications=[
+            application(1, "db.example.com@10.0.0.0/24 tcp 443"),
+            application(2, *also),
+        ],
+        grants=[grant(9, "us_1", 1), grant(8, "us_1", 2)],
+    )
+
+
+def ask_resolved(names: Resolved, given_facts: Facts) -> Explanation:
+    policy = replace(policy_of_facts(given_facts), resolved=names)
+    return explain(policy, asker_of_facts(given_facts, 1), question("10.0.0.1"))
+
+
+def test_what_a_name_stands_for_decides_and_is_said() -> None:
+    allowed = ask_resolved(resolved("db.example.com 10.0.0.1"), by_name())
+    assert (allowed.is_allowed, allowed.hosts) == (True, ("db.example.com",))
+    for names in ({}, resolved("db.example.com 10.0.0.2")):
+        denied = ask_resolved(names, by_name())
+        assert (denied.is_allowed, denied.hosts) == (False, ("db.example.com",))
+        assert failed(denied, 9) == [Condition.NOT_RESOLVED]
+
+
+def test_an_answer_that_has_ended_explains_nothing() -> None:
+    names = resolved("db.example.com 10.0.0.1", end=NOW)
+    assert failed(ask_resolved(names, by_name()), 9) == [Condition.NOT_RESOLVED]
+
+
+def test_the_grant_by_name_is_the_primary_one() -> None:
+    names = resolved("db.example.com 10.0.0.1")
+    found = ask_resolved(names, by_name("10.0.0.0/8 any"))
+    assert [g.id for g in found.grants] == [9, 8]
+
+
+def test_on_a_name_that_is_beside_the_question_nothing_depends() -> None:
+    found = ask(by_name("10.0.0.0/8 any"), 1, question("10.0.1.1"))
+    assert found.hosts == ()
+    assert failed(found, 9) == [Condition.WRONG_DESTINATION]

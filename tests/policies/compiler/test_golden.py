@@ -42,7 +42,7 @@ def test_the_golden_listing_is_the_ruleset() -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("name", ["base.nft", "company.nft"])
+@pytest.mark.parametrize("name", ["base.nft", "company.nft", "names.nft"])
 def test_nft_accepts_a_first_load(kernel: Kernel, name: str) -> None:
     kernel.check(golden(name))
 
@@ -53,6 +53,13 @@ def test_nft_accepts_a_change_of_what_is_loaded(kernel: Kernel, name: str) -> No
     kernel.load(golden("company.nft"))
     kernel.check(golden(name))
     kernel.load(golden(name))
+
+
+@pytest.mark.netns
+def test_nft_accepts_other_answers(kernel: Kernel) -> None:
+    kernel.load(golden("names.nft"))
+    kernel.check(golden("names_change.nft"))
+    kernel.load(golden("names_change.nft"))
 
 
 @pytest.mark.netns

@@ -17,8 +17,10 @@ from policies.compiler.nftables import (
     base_text,
     closed_text,
     live_text,
+    named_part,
     ruleset,
     transaction,
+    with_resolved,
 )
 from policies.compiler.types import Facts
 from policies.compiler.wireguard import gateway_peers
@@ -30,7 +32,7 @@ from tests.policies.compiler.build import (
     grant,
     snapshot,
 )
-from tests.policies.compiler.examples import company
+from tests.policies.compiler.examples import answers, company, company_with_names
 from tests.policies.compiler.kernel import Kernel
 from tests.policies.compiler.strategies import policies
 
@@ -72,6 +74,21 @@ def test_a_first_load_is_held_as_it_was_compiled(kernel: Kernel) -> None:
     assert agrees(kernel, compiled(company()))
     expected = holdings(snapshot(company()), "other0")
     assert digest_held(kernel, company()) == holdings_digest(expected)
+
+
+def test_names_are_held_as_they_were_compiled(kernel: Kernel) -> None:
+    given_facts = company_with_names()
+    policy = snapshot(given_facts)
+    want = ruleset(policy, interface="wg0", resolved=answers())
+    load(kernel, None, want)
+    assert agrees(kernel, want)
+    assert digest_held(kernel, given_facts) == holdings_digest(holdings(policy, "wg0"))
+    for names in ({}, answers()):
+        have, want = want, with_resolved(want, policy, names)
+        load(kernel, named_part(have), named_part(want))
+        assert agrees(kernel, want)
+    load(kernel, kernel.ruleset(), compiled(company()))
+    assert agrees(kernel, compiled(company()))
 
 
 def test_a_first_load_may_be_repeated(kernel: Kernel) -> None:

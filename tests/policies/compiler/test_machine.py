@@ -12,7 +12,12 @@ from policies.compiler.machine import Arrival, Machine
 from policies.compiler.nftables import ruleset
 from policies.compiler.tables import Chain, Ruleset
 from tests.policies.compiler.build import NOW, snapshot
-from tests.policies.compiler.examples import EVENING, company
+from tests.policies.compiler.examples import (
+    EVENING,
+    answers,
+    company,
+    company_with_names,
+)
 
 TABLE = ruleset(snapshot(company()), interface="wg0")
 BOB = Arrival(
@@ -99,3 +104,17 @@ def test_a_rule_that_is_none_of_ours_is_refused(rule: str) -> None:
     table: Ruleset = replace(TABLE, chains=(*TABLE.chains, odd))
     with pytest.raises(InvalidValueError, match="not a rule of ours"):
         Machine(table, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "port", "expected"),
+    [(1, None, "gt_8/ap_5"), (6, 5432, "gt_8/ap_5"), (17, 5432, "no_grant")],
+)
+def test_a_service_by_name_is_told_by_protocol_and_port(
+    protocol: int, port: int | None, expected: str
+) -> None:
+    policy = snapshot(company_with_names())
+    machine = Machine(ruleset(policy, interface="wg0", resolved=answers()), now=NOW)
+    there = ip_address("10.20.5.5")
+    packet = replace(BOB, destination=there, protocol=protocol, port=port)
+    assert machine.outcome(packet).logged == (expected,)

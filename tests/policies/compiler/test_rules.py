@@ -8,6 +8,7 @@ from policies.compiler.rules import rule_text
 
 FLAGS = {"payload": {"protocol": "tcp", "field": "flags"}}
 NESTED = {"|": [{"|": [{"|": ["fin", "syn"]}, "rst"]}, "ack"]}
+PORT = {"protocol": "tcp", "field": "dport"}
 
 
 def state(right: object, op: str = "in") -> object:
@@ -60,3 +61,19 @@ def test_what_is_not_ours_never_reads_like_ours(expression: object) -> None:
 def test_any_state_of_ours_alone_is_read() -> None:
     assert rule_text([state("invalid")]) == "ct state invalid"
     assert rule_text([state("new", op="!=")]) == "ct state != new"
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ({"left": {"payload": PORT}, "right": 5432}, "tcp dport 5432"),
+        ({"left": {"payload": PORT}, "right": {"range": [80, 90]}}, "tcp dport 80-90"),
+        ({"left": {"meta": {"key": "l4proto"}}, "right": "icmp"}, "meta l4proto 1"),
+        ({"left": {"meta": {"key": "l4proto"}}, "right": 58}, "meta l4proto 58"),
+    ],
+    ids=["port", "ports", "protocol", "number"],
+)
+def test_a_service_is_read_as_we_write_it(
+    expression: dict[str, object], text: str
+) -> None:
+    assert rule_text([{"match": {"op": "==", **expression}}]) == text

@@ -21,7 +21,7 @@ from policies.compiler.snapshot import (
 )
 from policies.compiler.types import Lease
 from tests.policies.compiler.build import NOW, key, snapshot
-from tests.policies.compiler.examples import company
+from tests.policies.compiler.examples import company, company_with_names
 
 Change = Callable[[MutableMapping[str, Any]], object]
 
@@ -39,6 +39,22 @@ LEASE = Lease(
 def test_a_snapshot_comes_back_as_it_was_written() -> None:
     written = snapshot(company())
     assert parse_snapshot(snapshot_bytes(written)) == written
+
+
+def test_a_host_name_comes_back_and_stands_only_where_there_is_one() -> None:
+    written = snapshot(company_with_names())
+    data = snapshot_bytes(written)
+    assert parse_snapshot(data) == written
+    assert data.count(b'"host":"') == 4
+    assert b'"host"' not in snapshot_bytes(snapshot(company()))
+
+
+@pytest.mark.parametrize("host", ["", "DB.example.com", "*.example.com", 5, None])
+def test_a_host_that_is_no_exact_name_is_refused(host: object) -> None:
+    document = json.loads(snapshot_bytes(snapshot(company())))
+    document["applications"][0]["destinations"][0]["host"] = host
+    with pytest.raises(SnapshotFormatError):
+        parse_snapshot(canonical_json(document))
 
 
 def test_order_inside_a_snapshot_never_matters() -> None:
