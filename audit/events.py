@@ -55,6 +55,11 @@ class EventCode(StrEnum):
     POLICY_COMPILE_FAILED = "PL008"
     POLICY_PUBLISHED = "PL009"
     POLICY_APPLY = "PL010"
+    LABEL_CREATE = "PL020"
+    LABEL_DELETE = "PL021"
+    LABEL_APPLY = "PL022"
+    LABEL_GRANT_CREATE = "PL023"
+    LABEL_GRANT_END = "PL024"
     ACCESS_REQUEST_CREATE = "RQ001"
     ACCESS_REQUEST_REVIEW = "RQ002"
     ACCESS_REQUEST_EXPIRE = "RQ003"
@@ -171,6 +176,19 @@ CATALOGUE: Final = {
         (EventCode.APPLICATION_DELETE, "app.delete", "{application_label} was removed"),
         (EventCode.GRANT_CREATE, "grant.create", "{target_label} was granted"),
         (EventCode.GRANT_END, "grant.end", "{target_label} ended"),
+        (EventCode.LABEL_CREATE, "label.create", "{target_label} was made"),
+        (EventCode.LABEL_DELETE, "label.delete", "{target_label} was removed"),
+        (
+            EventCode.LABEL_APPLY,
+            "label.apply",
+            "The labels of {application_label} changed",
+        ),
+        (
+            EventCode.LABEL_GRANT_CREATE,
+            "label.grant.create",
+            "{target_label} was granted",
+        ),
+        (EventCode.LABEL_GRANT_END, "label.grant.end", "{target_label} ended"),
         (
             EventCode.ACCESS_REQUEST_CREATE,
             "access.request.create",

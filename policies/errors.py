@@ -19,6 +19,10 @@ class InvalidLockError(PolicyError):
     """A lock has no message, or an impossible time."""
 
 
+class LabelInUseError(PolicyError):
+    """A label that was granted cannot be removed; the log speaks of it."""
+
+
 class SnapshotError(PolicyError):
     """A snapshot could not be compiled, signed or published."""
 

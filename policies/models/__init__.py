@@ -8,6 +8,7 @@ from policies.models.applications import (
     ProtocolChoice,
 )
 from policies.models.grants import Grant
+from policies.models.labels import Label, LabelGrant
 from policies.models.locks import Lock, Lockable
 from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.revocations import Revocation, RevocationTarget
@@ -25,6 +26,8 @@ __all__ = [
     "Application",
     "ApplicationDestination",
     "Grant",
+    "Label",
+    "LabelGrant",
     "Lock",
     "Lockable",
     "ProtocolChoice",

@@ -10,6 +10,7 @@ from audit.actor import Ref
 from peers.fields import CidrField
 from peers.models import Gateway
 from policies.compiler.types import Protocol
+from policies.models.labels import Label
 from portal.accounts.models import Group
 
 
@@ -25,6 +26,9 @@ class Application(models.Model):
     description = models.CharField(max_length=255, blank=True)
     gateways: models.ManyToManyField[Gateway, models.Model] = models.ManyToManyField(
         Gateway, related_name="applications", blank=True
+    )
+    labels: models.ManyToManyField[Label, models.Model] = models.ManyToManyField(
+        Label, related_name="applications", blank=True
     )
     created_at = models.DateTimeField()
     is_requestable = models.BooleanField(default=False)

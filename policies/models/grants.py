@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
-from django.conf import settings
+from typing import ClassVar
+
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from audit.actor import Ref
 from policies.models.applications import Application
-from portal.accounts.models import Group
+from policies.models.labels import LabelGrant
+from policies.models.terms import Terms
 
 
-class Grant(models.Model):
+class Grant(Terms):
     """Subject (one user or one group) → application, for a time.
 
-    `expires_at` null means no end; `ended_at` is set when an administrator ends
-    the grant. A grant is never deleted: the log speaks of it.
+    `source` is the grant of a label that this one carries out, if any.
     """
 
-    id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
+    application = models.ForeignKey(
+        Application, on_delete=models.PROTECT, related_name="grants"
+    )
+    source = models.ForeignKey(
+        LabelGrant,
         on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="grants",
     )
-    group = models.ForeignKey(
-        Group, on_delete=models.PROTECT, null=True, blank=True, related_name="grants"
-    )
-    application = models.ForeignKey(
-        Application, on_delete=models.PROTECT, related_name="grants"
-    )
-    not_before = models.DateTimeField()
-    expires_at = models.DateTimeField(null=True, blank=True)
-    reason = models.CharField(max_length=255, blank=True)
-    created_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta:
-        """Exactly one subject; an end after the beginning."""
+    class Meta(Terms.Meta):
+        """Terms, and at most one open grant of a label for each application."""
 
-        ordering = ("-id",)
-        constraints = (
-            models.CheckConstraint(
-                condition=Q(user__isnull=False, group__isnull=True)
-                | Q(user__isnull=True, group__isnull=False),
-                name="policies_grant_exactly_one_subject",
-            ),
-            models.CheckConstraint(
-                condition=Q(expires_at__isnull=True)
-                | Q(expires_at__gt=F("not_before")),
-                name="policies_grant_ends_after_it_begins",
+        constraints: ClassVar[tuple[models.BaseConstraint, ...]] = (
+            *Terms.Meta.constraints,
+            models.UniqueConstraint(
+                fields=("source", "application"),
+                condition=Q(source__isnull=False, ended_at__isnull=True),
+                name="policies_grant_one_open_per_source_and_application",
             ),
         )
 

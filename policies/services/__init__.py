@@ -14,6 +14,13 @@ from policies.services.applications import (
 )
 from policies.services.evidence import ingest_evidence
 from policies.services.grants import create_grant, end_grant
+from policies.services.labels import (
+    create_label,
+    create_label_grant,
+    delete_label,
+    end_label_grant,
+    label_application,
+)
 from policies.services.locks import create_lock, lift_lock
 from policies.services.publishing import publish_on_commit, publish_snapshots
 from policies.services.refusals import refuse_gateway_request
@@ -50,12 +57,17 @@ __all__ = [
     "clean_up",
     "create_application",
     "create_grant",
+    "create_label",
+    "create_label_grant",
     "create_lock",
     "delete_application",
+    "delete_label",
     "end_grant",
+    "end_label_grant",
     "end_requested_access",
     "expire_requests",
     "ingest_evidence",
+    "label_application",
     "lift_lock",
     "publish_on_commit",
     "publish_snapshots",

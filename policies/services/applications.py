@@ -13,6 +13,7 @@ from policies.destinations import DestinationInput, label, parse_destinations
 from policies.errors import ApplicationInUseError, InvalidNameError, PolicyError
 from policies.models import Application, ApplicationDestination
 from policies.names import clean_description, clean_name
+from policies.services.labels import label_application
 from policies.services.publishing import publish_on_commit
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from audit.actor import Actor
     from peers.models import Gateway
     from policies.compiler.types import Destination
+    from policies.models import Label
 
 
 def create_application(
@@ -30,10 +32,13 @@ def create_application(
     description: str = "",
     destinations: Sequence[DestinationInput],
     gateways: Iterable[Gateway] = (),
+    labels: Iterable[Label] = (),
     actor: Actor,
     now: datetime,
 ) -> Application:
     """Describe an application; nobody reaches it until a grant says so.
+
+    A label that it bears may be granted already.
 
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
@@ -58,6 +63,9 @@ def create_application(
                 application=application.ref,
                 details=_details(parsed, served),
             )
+            label_application(
+                application=application, labels=labels, actor=actor, now=now
+            )
             publish_on_commit(
                 gateway_ids=[gateway.pk for gateway in served],
                 cause="application.create",
@@ -77,10 +85,13 @@ def update_application(
     description: str,
     destinations: Sequence[DestinationInput],
     gateways: Iterable[Gateway],
+    labels: Iterable[Label] | None = None,
     actor: Actor,
     now: datetime,
 ) -> Application:
     """Say anew what an application is and who serves it.
+
+    Without `labels` it keeps those it bears.
 
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
@@ -106,6 +117,10 @@ def update_application(
                 application=application.ref,
                 details={"was": before.label, **_details(parsed, served)},
             )
+            if labels is not None:
+                label_application(
+                    application=application, labels=labels, actor=actor, now=now
+                )
             publish_on_commit(
                 gateway_ids=[*affected, *(gateway.pk for gateway in served)],
                 cause="application.update",

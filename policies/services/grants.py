@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
-    from policies.models import Application
+    from policies.models import Application, LabelGrant
+    from policies.models.terms import Terms
     from portal.accounts.models import Group, User
 
 LONGEST: Final = timedelta(days=3653)
@@ -34,12 +35,14 @@ def create_grant(
     not_before: datetime | None = None,
     expires_at: datetime | None = None,
     reason: str = "",
+    source: LabelGrant | None = None,
     actor: Actor,
     now: datetime,
 ) -> Grant:
     """Let one user or one group reach an application.
 
-    Without `not_before` it begins now; without `expires_at` it has no end.
+    Without `not_before` it begins now; without `expires_at` it has no end. `source`
+    is the grant of a label that it carries out; who gives that locks the label.
 
     Raises:
         InvalidGrantError: not exactly one subject, a disabled person, or an
@@ -48,18 +51,18 @@ def create_grant(
     """
     try:
         with transaction.atomic():
-            _check_subject(user, group)
-            begins = now if not_before is None else not_before
-            _check_times(begins, expires_at, now)
-            grant = Grant.objects.create(
+            grant = Grant(
                 user=user,
                 group=group,
                 application=application,
-                not_before=begins,
+                source=source,
+                not_before=now if not_before is None else not_before,
                 expires_at=expires_at,
-                reason=clean_description(reason),
+                reason=reason,
                 created_at=now,
             )
+            check_terms(grant, now=now)
+            grant.save()
             _record(EventCode.GRANT_CREATE, grant, actor, now)
     except PolicyError as exc:
         record(
@@ -76,8 +79,45 @@ def create_grant(
     return grant
 
 
+def check_terms(terms: Terms, *, now: datetime) -> None:
+    """Check what is about to be granted, and bring its reason into its one form.
+
+    Raises:
+        InvalidGrantError: not exactly one subject, a disabled person, or an
+            impossible time.
+        InvalidNameError: the reason is too long or not printable.
+    """
+    _check_subject(terms.user, terms.group)
+    _check_times(terms.not_before, terms.expires_at, now)
+    terms.reason = clean_description(terms.reason)
+
+
 def end_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
-    """End a grant now; one that was ended before stays as it is."""
+    """End a grant now; one that was ended before stays as it is.
+
+    Raises:
+        InvalidGrantError: it carries out the grant of a label, which goes on.
+    """
+    if grant.source is not None and grant.ended_at is None:
+        msg = (
+            f"{grant} comes from {grant.source.label}; end {grant.source}, or take the"
+            f" label off {grant.application}"
+        )
+        record(
+            EventCode.GRANT_END,
+            actor=actor,
+            now=now,
+            outcome=Outcome.REFUSED,
+            application=grant.application.ref,
+            target=grant.ref,
+            reason=msg,
+        )
+        raise InvalidGrantError(msg)
+    return end_derived_grant(grant=grant, actor=actor, now=now)
+
+
+def end_derived_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
+    """End a grant now, wherever it came from; for whoever ends its source."""
     with transaction.atomic():
         ended = Grant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
             ended_at=now

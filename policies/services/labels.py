@@ -1,0 +1,266 @@
+"""Labels: made, borne by applications, granted. A refusal changes nothing, is logged.
+
+The grant of a label is carried out at once and from then on: one `Grant` for each
+application that bears the label, made and ended here and nowhere else. Whoever changes
+who bears a label, or grants it, holds the label's row, so that neither misses the
+other.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from audit.actor import Ref
+from audit.events import EventCode, Outcome
+from audit.services import NOBODY, record
+from policies.errors import InvalidNameError, LabelInUseError, PolicyError
+from policies.models import Application, Label, LabelGrant
+from policies.services.grants import check_terms, create_grant, end_derived_grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from portal.accounts.models import Group, User
+
+NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""As a label of a host name (RFC 1035 §2.3.1), so that every policy file can say it."""
+
+
+def create_label(*, name: str, actor: Actor, now: datetime) -> Label:
+    """Make a label; no application bears it yet.
+
+    Raises:
+        InvalidNameError: the name is taken, or not like `db-prod`.
+    """
+    try:
+        with transaction.atomic():
+            label = Label(name=name.strip().removeprefix("tag:"), created_at=now)
+            _check_name(label)
+            _save(label)
+            record(EventCode.LABEL_CREATE, actor=actor, now=now, target=label.ref)
+    except PolicyError as exc:
+        _refused(EventCode.LABEL_CREATE, Ref(id="", label=name), exc, actor, now)
+        raise
+    return label
+
+
+def delete_label(*, label: Label, actor: Actor, now: datetime) -> None:
+    """Remove a label that was never granted, from the applications that bear it.
+
+    Raises:
+        LabelInUseError: a grant names it, even one that has ended.
+    """
+    ref = label.ref
+    try:
+        with transaction.atomic():
+            _hold([label])
+            if label.grants.exists():
+                msg = (
+                    f"{label} was granted, and the log speaks of it; end its grants and"
+                    " take it off its applications instead"
+                )
+                raise LabelInUseError(msg)
+            borne = [application.ref.id for application in label.applications.all()]
+            label.delete()
+            record(
+                EventCode.LABEL_DELETE,
+                actor=actor,
+                now=now,
+                target=ref,
+                details={"applications": [*borne]},
+            )
+    except PolicyError as exc:
+        _refused(EventCode.LABEL_DELETE, ref, exc, actor, now)
+        raise
+
+
+@transaction.atomic
+def label_application(
+    *, application: Application, labels: Iterable[Label], actor: Actor, now: datetime
+) -> None:
+    """Let an application bear these labels and no others.
+
+    What is granted by a label that it takes on is granted from now; what was granted
+    by one that it loses ends.
+    """
+    wanted = {label.pk: label for label in labels}
+    had = {label.pk: label for label in application.labels.all()}
+    _hold([*wanted.values(), *had.values()])
+    had = {label.pk: label for label in application.labels.all()}
+    come = [wanted[number] for number in sorted(wanted.keys() - had.keys())]
+    gone = [had[number] for number in sorted(had.keys() - wanted.keys())]
+    if not come and not gone:
+        return
+    application.labels.set(wanted.values())
+    record(
+        EventCode.LABEL_APPLY,
+        actor=actor,
+        now=now,
+        application=application.ref,
+        details={"added": [*map(str, come)], "removed": [*map(str, gone)]},
+    )
+    for grant in application.grants.filter(
+        source__label__in=gone, ended_at__isnull=True
+    ):
+        end_derived_grant(grant=grant, actor=actor, now=now)
+    for source in _open_grants(come, now):
+        _carry_out(source, application, actor, now)
+
+
+def create_label_grant(
+    *,
+    label: Label,
+    user: User | None = None,
+    group: Group | None = None,
+    not_before: datetime | None = None,
+    expires_at: datetime | None = None,
+    reason: str = "",
+    actor: Actor,
+    now: datetime,
+) -> LabelGrant:
+    """Let one user or one group reach every application that bears a label.
+
+    Raises:
+        InvalidGrantError: not exactly one subject, a disabled person, or an
+            impossible time.
+        InvalidNameError: the reason is too long or not printable.
+    """
+    person = NOBODY if user is None else user.ref
+    try:
+        with transaction.atomic():
+            _hold([label])
+            source = LabelGrant(
+                label=label,
+                user=user,
+                group=group,
+                not_before=now if not_before is None else not_before,
+                expires_at=expires_at,
+                reason=reason,
+                created_at=now,
+            )
+            check_terms(source, now=now)
+            source.save()
+            _record(EventCode.LABEL_GRANT_CREATE, source, actor, now)
+            for application in label.applications.order_by("pk"):
+                _carry_out(source, application, actor, now)
+    except PolicyError as exc:
+        target = Ref(id="", label=f"{user or group or 'nobody'} → {label}")
+        record(
+            EventCode.LABEL_GRANT_CREATE,
+            actor=actor,
+            now=now,
+            outcome=Outcome.REFUSED,
+            person=person,
+            target=target,
+            reason=str(exc),
+        )
+        raise
+    return source
+
+
+def end_label_grant(*, grant: LabelGrant, actor: Actor, now: datetime) -> LabelGrant:
+    """End the grant of a label now, and all that it gave."""
+    with transaction.atomic():
+        _hold([grant.label])
+        ended = LabelGrant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
+            ended_at=now
+        )
+        grant.refresh_from_db()
+        if ended:
+            for derived in grant.grants.filter(ended_at__isnull=True).order_by("pk"):
+                end_derived_grant(grant=derived, actor=actor, now=now)
+            _record(EventCode.LABEL_GRANT_END, grant, actor, now)
+    return grant
+
+
+def _carry_out(
+    source: LabelGrant, application: Application, actor: Actor, now: datetime
+) -> None:
+    """Grant an application by the grant of a label that it bears."""
+    create_grant(
+        application=application,
+        user=source.user,
+        group=source.group,
+        not_before=max(source.not_before, now),
+        expires_at=source.expires_at,
+        reason=source.reason,
+        source=source,
+        actor=actor,
+        now=now,
+    )
+
+
+def _open_grants(labels: Sequence[Label], now: datetime) -> Iterable[LabelGrant]:
+    """Return the grants of labels that give something, now or later."""
+    endless = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    # Who is disabled is granted nothing new, and must not keep others from it.
+    able = Q(user__isnull=True) | Q(user__is_active=True)
+    rows = LabelGrant.objects.filter(endless, able, label__in=labels)
+    return (
+        rows.filter(ended_at__isnull=True)
+        .select_related("user", "group", "label")
+        .order_by("pk")
+    )
+
+
+def _hold(labels: Iterable[Label]) -> None:
+    """Lock the rows of labels, in order of id."""
+    rows = Label.objects.filter(pk__in=[label.pk for label in labels])
+    [*rows.select_for_update().order_by("pk").values_list("pk")]
+
+
+def _check_name(label: Label) -> None:
+    if NAME.fullmatch(label.name) is None:
+        msg = (
+            f"{label.name!r} cannot be a label: small letters, digits and hyphens, a"
+            " letter first, at most 63, for example db-prod"
+        )
+        raise InvalidNameError(msg)
+
+
+def _save(label: Label) -> None:
+    try:
+        with transaction.atomic():
+            label.save()
+    except IntegrityError as exc:
+        msg = f"there is a label called {label.name} already"
+        raise InvalidNameError(msg) from exc
+
+
+def _record(code: EventCode, grant: LabelGrant, actor: Actor, now: datetime) -> None:
+    subject = (
+        grant.user.ref if grant.user else grant.group.ref if grant.group else NOBODY
+    )
+    record(
+        code,
+        actor=actor,
+        now=now,
+        person=grant.user.ref if grant.user else NOBODY,
+        target=grant.ref,
+        reason=grant.reason,
+        details={
+            "subject": subject.id,
+            "label": grant.label.ref.id,
+            "not_before": grant.not_before.isoformat(),
+            "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+        },
+    )
+
+
+def _refused(
+    code: EventCode, target: Ref, exc: PolicyError, actor: Actor, now: datetime
+) -> None:
+    record(
+        code,
+        actor=actor,
+        now=now,
+        outcome=Outcome.REFUSED,
+        target=target,
+        reason=str(exc),
+    )
