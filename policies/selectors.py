@@ -116,7 +116,7 @@ def get_grant_to_change_for(user: User, grant_id: int) -> Grant:
 def list_grants_for(user: User) -> QuerySet[Grant]:
     """Return every grant to a reader, newest first."""
     _require_reader(user)
-    return Grant.objects.select_related("user", "group", "application")
+    return Grant.objects.select_related("user", "group", "application", "source__label")
 
 
 def get_revocation_for(user: User, revocation_id: int) -> Revocation:

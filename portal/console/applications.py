@@ -55,6 +55,7 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
         application=found,
         destinations=found.destinations.all(),
         gateways=found.gateways.all(),
+        labels=found.labels.all(),
         grants=_live_grants(request, found),
         locks=lock_selectors.locks_on(found, now=request.received_at),
     )
@@ -158,6 +159,7 @@ def _initial(application: Application) -> dict[str, object]:
         "description": application.description,
         "destinations": "\n".join(map(str, application.destinations.all())),
         "gateways": application.gateways.all(),
+        "labels": application.labels.all(),
     }
 
 

@@ -16,7 +16,7 @@ from audit.filters import Decision
 from peers.models import DeviceState, Gateway
 from policies.destinations import DestinationInput, parse_destinations
 from policies.errors import InvalidDestinationError
-from policies.models import Application
+from policies.models import Application, Label
 from portal.accounts.models import Group, User
 from portal.console.people import find_person
 
@@ -157,6 +157,12 @@ class ApplicationForm(ConsoleForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="The gateways that stand in front of it.",
     )
+    labels = forms.ModelMultipleChoiceField(
+        Label.objects.all(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Who is granted a label reaches every application that bears it.",
+    )
 
     def clean_destinations(self) -> tuple[DestinationInput, ...]:
         """Return the destinations, or say for each wrong line what is wrong."""
@@ -195,8 +201,18 @@ def parse_destination(line: str) -> DestinationInput:
     return given
 
 
+class LabelForm(ConsoleForm):
+    """A label before anything bears it."""
+
+    name = forms.CharField(
+        max_length=63,
+        help_text="Small letters, digits and hyphens, for example db-prod.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
 class GrantForm(ConsoleForm):
-    """A grant: one person or one group, one application, perhaps an end."""
+    """A grant: one person or group, one application or label, perhaps an end."""
 
     person = forms.CharField(
         required=False,
@@ -207,7 +223,16 @@ class GrantForm(ConsoleForm):
     group = forms.ModelChoiceField(
         Group.objects.all(), required=False, label="or group", empty_label="none"
     )
-    application = forms.ModelChoiceField(Application.objects.all(), empty_label=None)
+    application = forms.ModelChoiceField(
+        Application.objects.all(), required=False, empty_label="none"
+    )
+    label = forms.ModelChoiceField(
+        Label.objects.all(),
+        required=False,
+        label="or label",
+        empty_label="none",
+        help_text="Every application that bears it, also those that take it on later.",
+    )
     expires_at = forms.DateTimeField(
         required=False,
         label="Ends at (UTC)",
@@ -224,10 +249,12 @@ class GrantForm(ConsoleForm):
         return find_person(User.objects.filter(is_active=True), text)
 
     def clean(self) -> dict[str, Any]:
-        """Demand exactly one subject."""
+        """Demand exactly one subject, and one thing to reach."""
         data = super().clean() or {}
         if "person" in data and bool(data["person"]) == bool(data.get("group")):
             raise ValidationError("Name one person or one group.")
+        if bool(data.get("application")) == bool(data.get("label")):
+            raise ValidationError("Name one application or one label.")
         return data
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.shortcuts import redirect
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
-    from policies.models import Grant
+    from policies.models import Grant, LabelGrant
 
 
 @require_safe
@@ -48,22 +48,13 @@ def grants(request: PortalRequest) -> HttpResponse:
 @recent_authentication_required()
 def add_grant(request: PortalRequest) -> HttpResponse:
     wanted = {
-        name: request.GET.get(name) for name in ("person", "group", "application")
+        name: request.GET.get(name)
+        for name in ("person", "group", "application", "label")
     }
     form = GrantForm(posted(request), initial=wanted)
     if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
         try:
-            made = policies_services.create_grant(
-                user=data["person"],
-                group=data["group"],
-                application=data["application"],
-                not_before=request.received_at,
-                expires_at=data["expires_at"],
-                reason=data["reason"],
-                actor=request.actor,
-                now=request.received_at,
-            )
+            made = _create(form.cleaned_data, request)
         except PolicyError as exc:
             form.add_error(None, str(exc))
         else:
@@ -80,6 +71,8 @@ def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
     if found.ended_at is not None:
         messages.info(request, "This grant has ended already.")
         return redirect("console:grants")
+    if found.source_id is not None:
+        return redirect("console:end_label_grant", label_grant_id=found.source_id)
     if request.method == "POST":
         policies_services.end_grant(
             grant=found, actor=request.actor, now=request.received_at
@@ -93,6 +86,21 @@ def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
         grant=found,
         destinations=found.application.destinations.all(),
     )
+
+
+def _create(data: dict[str, Any], request: PortalRequest) -> Grant | LabelGrant:
+    terms = {
+        "user": data["person"],
+        "group": data["group"],
+        "not_before": request.received_at,
+        "expires_at": data["expires_at"],
+        "reason": data["reason"],
+        "actor": request.actor,
+        "now": request.received_at,
+    }
+    if data["label"]:
+        return policies_services.create_label_grant(label=data["label"], **terms)
+    return policies_services.create_grant(application=data["application"], **terms)
 
 
 def _filtered(request: PortalRequest, form: GrantFilter) -> QuerySet[Grant]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db.models import Count, Max, Min, Q
 
 from audit.models import Connection
 from peers.keys import fingerprint
 from peers.models import AddressLease, Device, DeviceState
-from policies.models import Grant
+from policies.models import Grant, LabelGrant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from policies.models import Application
+    from policies.models import Application, Label
     from portal.accounts.models import User
+
+Given = TypeVar("Given", Grant, LabelGrant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +102,18 @@ def with_grant_counts(
     return applications.annotate(live_grants=live).order_by("name", "pk")
 
 
-def live_grants(grants: QuerySet[Grant], now: datetime) -> QuerySet[Grant]:
-    """Return the grants that are in force or begin later."""
+def with_label_counts(labels: QuerySet[Label], now: datetime) -> QuerySet[Label]:
+    """Read along how many applications bear each label, and its live grants."""
+    endless = Q(grants__expires_at__isnull=True) | Q(grants__expires_at__gt=now)
+    live = Count(
+        "grants", filter=Q(grants__ended_at__isnull=True) & endless, distinct=True
+    )
+    borne = Count("applications", distinct=True)
+    return labels.annotate(borne=borne, live_grants=live).order_by("name", "pk")
+
+
+def live_grants(grants: QuerySet[Given], now: datetime) -> QuerySet[Given]:
+    """Return the grants that are in force or begin later, of applications or labels."""
     endless = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
     return grants.filter(endless, ended_at__isnull=True)
 

@@ -15,6 +15,7 @@ from portal.console import (
     explain,
     gateways,
     grants,
+    labels,
     locks,
     reachability,
     requests,
@@ -109,6 +110,17 @@ POLICY = [
         "manage/applications/<int:application_id>/delete/",
         applications.delete_application,
         name="delete_application",
+    ),
+    path("manage/labels/", labels.labels, name="labels"),
+    path("manage/labels/add/", labels.add_label, name="add_label"),
+    path("manage/labels/<int:label_id>/", labels.label, name="label"),
+    path(
+        "manage/labels/<int:label_id>/delete/", labels.delete_label, name="delete_label"
+    ),
+    path(
+        "manage/labels/grants/<int:label_grant_id>/end/",
+        labels.end_label_grant,
+        name="end_label_grant",
     ),
     path("manage/grants/", grants.grants, name="grants"),
     path("manage/grants/add/", grants.add_grant, name="add_grant"),

@@ -73,7 +73,7 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
         rows=selectors.device_rows(devices),
         grants=policies_selectors.live_grants_of(
             found, now=request.received_at
-        ).select_related("user", "group", "application"),
+        ).select_related("user", "group", "application", "source__label"),
         sessions=UserSession.objects.filter(user=found).order_by("-last_seen_at"),
         connections=selectors.connections_of(found.ref.id),
         revocations=found.revocations.all(),

@@ -24,7 +24,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 @pytest.fixture
-def db() -> Label:
+def tag() -> Label:
     return services.create_label(name="db", actor=SYSTEM, now=NOW)
 
 
@@ -48,32 +48,32 @@ def opened() -> list[tuple[str, str]]:
 
 
 def test_granting_a_label_grants_every_application_that_bears_it(
-    db: Label, wiki: Application, gw1: Gateway, alice: User
+    tag: Label, wiki: Application, gw1: Gateway, alice: User
 ) -> None:
-    bear(wiki, db)
+    bear(wiki, tag)
     other = make_application("payroll", "10.9.0.1/32", gateways=[gw1])
-    bear(other, db)
-    grant(db, user=alice)
+    bear(other, tag)
+    grant(tag, user=alice)
     assert opened() == [(str(alice), wiki.name), (str(alice), "payroll")]
     assert codes()[-3:] == ["PL023I", "PL004I", "PL004I"]
 
 
 def test_application_that_takes_a_label_on_is_granted_from_then(
-    db: Label, wiki: Application, engineering: Group
+    tag: Label, wiki: Application, engineering: Group
 ) -> None:
-    grant(db, group=engineering)
+    grant(tag, group=engineering)
     assert opened() == []
-    bear(wiki, db)
+    bear(wiki, tag)
     found = Grant.objects.get()
     assert (found.group, found.application) == (engineering, wiki)
     assert found.not_before == LATER
 
 
 def test_application_that_loses_a_label_is_granted_no_longer(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
-    bear(wiki, db)
-    grant(db, user=alice)
+    bear(wiki, tag)
+    grant(tag, user=alice)
     bear(wiki)
     assert opened() == []
     assert Grant.objects.get().ended_at == LATER
@@ -81,19 +81,19 @@ def test_application_that_loses_a_label_is_granted_no_longer(
 
 
 def test_other_grants_of_the_application_stay(
-    db: Label, wiki: Application, alices_grant: Grant, bob: User
+    tag: Label, wiki: Application, alices_grant: Grant, bob: User
 ) -> None:
-    bear(wiki, db)
-    grant(db, user=bob)
+    bear(wiki, tag)
+    grant(tag, user=bob)
     bear(wiki)
     assert [row.pk for row in Grant.objects.filter(ended_at=None)] == [alices_grant.pk]
 
 
 def test_ending_the_grant_of_a_label_ends_all_that_it_gave(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
-    bear(wiki, db)
-    source = grant(db, user=alice)
+    bear(wiki, tag)
+    source = grant(tag, user=alice)
     services.end_label_grant(grant=source, actor=SYSTEM, now=LATER)
     services.end_label_grant(
         grant=source, actor=SYSTEM, now=LATER + timedelta(minutes=1)
@@ -104,39 +104,39 @@ def test_ending_the_grant_of_a_label_ends_all_that_it_gave(
 
 
 def test_ended_grant_of_a_label_gives_nothing_new(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
-    source = grant(db, user=alice)
+    source = grant(tag, user=alice)
     services.end_label_grant(grant=source, actor=SYSTEM, now=NOW)
-    bear(wiki, db)
+    bear(wiki, tag)
     assert opened() == []
 
 
 def test_past_grant_of_a_label_gives_nothing_new(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
     services.create_label_grant(
-        label=db, user=alice, expires_at=LATER, actor=SYSTEM, now=NOW
+        label=tag, user=alice, expires_at=LATER, actor=SYSTEM, now=NOW
     )
-    bear(wiki, db)
+    bear(wiki, tag)
     assert opened() == []
 
 
 def test_disabled_person_keeps_nobody_from_a_label(
-    db: Label, wiki: Application, alice: User, bob: User
+    tag: Label, wiki: Application, alice: User, bob: User
 ) -> None:
-    grant(db, user=alice)
-    grant(db, user=bob)
+    grant(tag, user=alice)
+    grant(tag, user=bob)
     User.objects.filter(pk=alice.pk).update(is_active=False)
-    bear(wiki, db)
+    bear(wiki, tag)
     assert opened() == [(str(bob), wiki.name)]
 
 
 def test_what_a_label_gives_ends_with_the_label_alone(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
-    bear(wiki, db)
-    grant(db, user=alice)
+    bear(wiki, tag)
+    grant(tag, user=alice)
     with pytest.raises(InvalidGrantError, match="comes from tag:db"):
         services.end_grant(grant=Grant.objects.get(), actor=SYSTEM, now=LATER)
     assert len(opened()) == 1
@@ -144,29 +144,29 @@ def test_what_a_label_gives_ends_with_the_label_alone(
 
 
 def test_terms_of_a_label_are_checked_though_nothing_bears_it(
-    db: Label, alice: User, engineering: Group
+    tag: Label, alice: User, engineering: Group
 ) -> None:
     with pytest.raises(InvalidGrantError, match="one user or one group"):
-        grant(db, user=alice, group=engineering)
+        grant(tag, user=alice, group=engineering)
     assert not LabelGrant.objects.exists()
     assert codes()[-1] == "PL023W"
 
 
 def test_gateways_of_what_bears_a_label_are_marked_stale(
-    db: Label, wiki: Application, alice: User
+    tag: Label, wiki: Application, alice: User
 ) -> None:
-    bear(wiki, db)
+    bear(wiki, tag)
     Publication.objects.update(stale_since=None)
-    grant(db, user=alice)
+    grant(tag, user=alice)
     assert Publication.objects.get().stale_since == NOW
 
 
 def test_bearing_the_same_labels_again_is_no_event(
-    db: Label, wiki: Application
+    tag: Label, wiki: Application
 ) -> None:
-    bear(wiki, db)
+    bear(wiki, tag)
     before = codes()
-    bear(wiki, db)
+    bear(wiki, tag)
     assert codes() == before
 
 
@@ -180,24 +180,24 @@ def test_label_that_no_file_could_say_is_refused(name: str) -> None:
     assert codes() == ["PL020W"]
 
 
-def test_label_is_made_once(db: Label) -> None:
+def test_label_is_made_once(tag: Label) -> None:
     with pytest.raises(InvalidNameError, match="already"):
         services.create_label(name="tag:db", actor=SYSTEM, now=NOW)
     assert codes() == ["PL020I", "PL020W"]
 
 
-def test_label_that_was_granted_is_kept(db: Label, alice: User) -> None:
-    services.end_label_grant(grant=grant(db, user=alice), actor=SYSTEM, now=NOW)
+def test_label_that_was_granted_is_kept(tag: Label, alice: User) -> None:
+    services.end_label_grant(grant=grant(tag, user=alice), actor=SYSTEM, now=NOW)
     with pytest.raises(LabelInUseError, match="the log speaks of it"):
-        services.delete_label(label=db, actor=SYSTEM, now=NOW)
+        services.delete_label(label=tag, actor=SYSTEM, now=NOW)
     assert codes()[-1] == "PL021W"
 
 
 def test_label_that_was_never_granted_is_removed_from_applications(
-    db: Label, wiki: Application
+    tag: Label, wiki: Application
 ) -> None:
-    bear(wiki, db)
-    services.delete_label(label=db, actor=SYSTEM, now=NOW)
+    bear(wiki, tag)
+    services.delete_label(label=tag, actor=SYSTEM, now=NOW)
     assert not Label.objects.exists()
     assert not wiki.labels.exists()
     assert codes()[-1] == "PL021I"

@@ -11,10 +11,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from audit.actor import SYSTEM
 from audit.events import EventCode
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from policies.models import Application, Grant, Lock, Revocation
+from policies.services import create_label, create_label_grant
 from portal.accounts.models import User
 from portal.console.urls import urlpatterns
 from tests.conftest import SignIn
@@ -50,6 +52,8 @@ READ: Final = (
     "revocation_progress",
     "applications",
     "application",
+    "labels",
+    "label",
     "grants",
     "locks",
     "manage_requests",
@@ -74,6 +78,9 @@ ACTS: Final = (
     "edit_application",
     "delete_application",
     "edit_request_rules",
+    "add_label",
+    "delete_label",
+    "end_label_grant",
     "add_grant",
     "end_grant",
     "choose_lock",
@@ -101,7 +108,13 @@ def address(
     revocation = Revocation.objects.create(
         user=alice, requested_at=laptop.created_at, reason="x", actor_label="x"
     )
+    label = create_label(name="db", actor=SYSTEM, now=laptop.created_at)
+    label_grant = create_label_grant(
+        label=label, user=alice, actor=SYSTEM, now=laptop.created_at
+    )
     ids = {
+        "label_id": label.pk,
+        "label_grant_id": label_grant.pk,
         "device_id": laptop.pk,
         "user_id": alice.pk,
         "application_id": wiki.pk,
