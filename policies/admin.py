@@ -14,6 +14,8 @@ from policies.models import (
     Application,
     ApplicationDestination,
     Grant,
+    Label,
+    LabelGrant,
     Lock,
     Publication,
     RequestReview,
@@ -63,6 +65,29 @@ class GrantAdmin(ReadOnlyAdmin[Grant]):
     def end(self, request: HttpRequest, rows: QuerySet[Grant]) -> HttpResponse | None:
         """Ask on the console's page."""
         return self.confirm_elsewhere(request, rows, "console:end_grant")
+
+
+@admin.register(Label)
+class LabelAdmin(ReadOnlyAdmin[Label]):
+    """Labels."""
+
+    list_display = ("id", "name", "created_at")
+
+
+@admin.register(LabelGrant)
+class LabelGrantAdmin(ReadOnlyAdmin[LabelGrant]):
+    """Grants of labels."""
+
+    list_display = ("id", "__str__", "not_before", "expires_at", "ended_at")
+    list_select_related = ("user", "group", "label")
+    actions = ("end",)
+
+    @admin.action(description="End…")
+    def end(
+        self, request: HttpRequest, rows: QuerySet[LabelGrant]
+    ) -> HttpResponse | None:
+        """Ask on the console's page."""
+        return self.confirm_elsewhere(request, rows, "console:end_label_grant")
 
 
 @admin.register(Lock)

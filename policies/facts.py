@@ -31,6 +31,8 @@ from portal.accounts.models import Membership, User
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+    from policies.models.terms import Terms
+
 T = TypeVar("T")
 
 
@@ -147,19 +149,21 @@ def destination_of(row: ApplicationDestination) -> types.Destination:
 
 def grant_of(row: Grant) -> types.Grant:
     """Return a stored grant as the compiler's value."""
-    # A check constraint says that there is exactly one subject.
-    subject = (
-        types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
-        if row.group_id is not None
-        else types.Subject(kind=types.SubjectKind.USER, id=row.user_id or 0)
-    )
     return types.Grant(
         id=row.pk,
-        subject=subject,
+        subject=subject_of(row),
         application_id=row.application_id,
         not_before=row.not_before,
         expires_at=row.expires_at or types.NEVER,
     )
+
+
+def subject_of(row: Terms) -> types.Subject:
+    """Return whom a stored grant is for."""
+    # A check constraint says that there is exactly one subject.
+    if row.group_id is not None:
+        return types.Subject(kind=types.SubjectKind.GROUP, id=row.group_id)
+    return types.Subject(kind=types.SubjectKind.USER, id=row.user_id or 0)
 
 
 def lock_of(row: LockRow, members: Iterable[int] = ()) -> Lock:

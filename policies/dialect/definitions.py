@@ -70,7 +70,9 @@ class GrantDefinition:
     """Subject → application, with everything that limits it.
 
     `name` is the identity of the rule it comes from; a rule that makes several grants
-    numbers them (`acls[0]/2`). `sites` are the tags of the gateways it is for.
+    numbers them (`acls[0]/2`). `application` is a name, `*` for every one, or
+    `tag:NAME` for those that bear a label. `sites` are the tags of the gateways it is
+    for.
     """
 
     name: str
@@ -102,7 +104,8 @@ def define(
 ) -> PolicyDefinition:
     """Return the groups, applications and grants that a policy file makes.
 
-    Of the directory only `labels` are needed: what tags mean as destinations.
+    Of the directory only `labels` and `bearers` are needed: what tags mean as
+    destinations.
 
     Raises:
         UnsupportedError: with every rule that does not fit hub-and-spoke, and why.
@@ -111,16 +114,16 @@ def define(
     problems = [
         problem(rule.position, f"{rule.name}: {reason}")
         for rule in document.rules
-        for reason in misfits(rule, found.labels)
+        for reason in misfits(rule, found)
     ]
     if problems:
         raise UnsupportedError(problems)
     served = {
         key: _destinations(document, found, rules)
-        for key, rules in _served(document.rules).items()
+        for key, rules in _served(document.rules, found).items()
     }
     names = application_names(served)
-    grants = tuple(_grants(document, served, names))
+    grants = tuple(_grants(document, found, served, names))
     _check_names(document, grants)
     return PolicyDefinition(
         groups=tuple(
@@ -139,7 +142,7 @@ def define(
     )
 
 
-def misfits(rule: Rule, labels: Mapping[str, tuple[IPNetwork, ...]]) -> Iterator[str]:
+def misfits(rule: Rule, directory: Directory) -> Iterator[str]:
     """Yield why a rule is nothing that a gateway in front of applications enforces."""
     for source in rule.sources:
         is_address = source.kind in {
@@ -150,7 +153,7 @@ def misfits(rule: Rule, labels: Mapping[str, tuple[IPNetwork, ...]]) -> Iterator
         if is_address or source.text == selectors.DANGER:
             yield f"src {source.text!r} is an address, not a person or a group"
     for target in rule.targets:
-        yield from _target_misfits(target, labels)
+        yield from _target_misfits(target, directory)
 
 
 def _check_names(document: PolicyDocument, grants: Iterable[GrantDefinition]) -> None:
@@ -164,21 +167,24 @@ def _check_names(document: PolicyDocument, grants: Iterable[GrantDefinition]) ->
         seen.add(grant.name)
 
 
-def _target_misfits(
-    target: Target, labels: Mapping[str, tuple[IPNetwork, ...]]
-) -> Iterator[str]:
+def _target_misfits(target: Target, directory: Directory) -> Iterator[str]:
     """Yield why a destination is not an application."""
     text = target.selector.text
+    is_narrowed = any(s.ports != ANY_PORT or s.named for s in target.services)
     match target.selector.kind:
         case SelectorKind.USER | SelectorKind.DOMAIN | SelectorKind.GROUP:
             yield f"dst {text!r} is device to device, which gateways deny"
         case SelectorKind.ROLE:
             yield f"dst {text!r} is no application"
-        case SelectorKind.TAG if text not in labels:
+        case SelectorKind.TAG if text in directory.bearers:
+            if is_narrowed:
+                yield (
+                    f"dst {text!r} is every application that bears it, as it is; name"
+                    " one to choose ports"
+                )
+        case SelectorKind.TAG if text not in directory.labels:
             yield f"dst {text!r} labels no application"
-        case SelectorKind.EVERYTHING if any(
-            service.ports != ANY_PORT or service.named for service in target.services
-        ):
+        case SelectorKind.EVERYTHING if is_narrowed:
             yield "dst '*' is every application as it is; name one to choose ports"
     for service in target.services:
         odd = set(service.protocols) - _KNOWN
@@ -202,12 +208,25 @@ def _key(rule: Rule, target: Target) -> tuple[str, str]:
     return (rule.name, base_name(target.selector.text))
 
 
-def _served(rules: Iterable[Rule]) -> dict[tuple[str, str], list[Target]]:
+def _whole(target: Target, directory: Directory) -> str:
+    """Return what a grant names for applications as they are: all, or those of a tag.
+
+    Empty for a destination that makes an application of its own.
+    """
+    if target.selector.kind is SelectorKind.EVERYTHING:
+        return EVERY_APPLICATION
+    is_borne = target.selector.text in directory.bearers
+    return target.selector.text if is_borne else ""
+
+
+def _served(
+    rules: Iterable[Rule], directory: Directory
+) -> dict[tuple[str, str], list[Target]]:
     """Return the targets of each application of each grant."""
     found: dict[tuple[str, str], list[Target]] = {}
     for rule in rules:
         for target in rule.targets:
-            if target.selector.kind is not SelectorKind.EVERYTHING:
+            if not _whole(target, directory):
                 found.setdefault(_key(rule, target), []).append(target)
     return found
 
@@ -255,6 +274,7 @@ def _spoken(prefix: IPNetwork, service: Service) -> Iterator[Destination]:
 
 def _grants(
     document: PolicyDocument,
+    directory: Directory,
     served: Mapping[tuple[str, str], tuple[Destination, ...]],
     names: Mapping[tuple[str, str], str],
 ) -> Iterator[GrantDefinition]:
@@ -264,8 +284,9 @@ def _grants(
     for key in served:
         applications[key[0]].add(names[key])
     for rule in document.rules:
-        if any(t.selector.kind is SelectorKind.EVERYTHING for t in rule.targets):
-            applications[rule.name].add(EVERY_APPLICATION)
+        applications[rule.name].update(
+            whole for t in rule.targets if (whole := _whole(t, directory))
+        )
     for name, rule in rules.items():
         pairs = [
             (subject, application)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from policies.compiler.types import IPAddress, IPNetwork
+from policies.compiler.types import Destination, IPAddress, IPNetwork
 from policies.dialect.postures import Scalar
 
 
@@ -51,7 +51,9 @@ class Directory:
     `groups` are those of the identity provider (`group:eng` → logins). `overlay` are
     the tunnel prefixes: with the routes of all sites they are what `*` means as a
     source. `labels` are the prefixes that a tag means as a destination beyond the
-    machines that carry it. `zones` are the time zones that schedules may name.
+    machines that carry it. `bearers` are, for a tag that applications bear, their
+    destinations: such a tag as a destination is those applications as they are.
+    `zones` are the time zones that schedules may name.
     """
 
     people: tuple[Person, ...] = ()
@@ -60,4 +62,5 @@ class Directory:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     overlay: tuple[IPNetwork, ...] = ()
     labels: Mapping[str, tuple[IPNetwork, ...]] = field(default_factory=dict)
+    bearers: Mapping[str, tuple[Destination, ...]] = field(default_factory=dict)
     zones: Mapping[str, tzinfo] = field(default_factory=dict)

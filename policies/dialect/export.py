@@ -54,7 +54,8 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
     for application in policy.applications:
         _check_name(application.name)
         parts[application.name] = _parts(application, hosts, ipsets)
-    parts[EVERY_APPLICATION] = (_Part(aliases=("*",), services=("*",)),)
+    for whole in (EVERY_APPLICATION, *_labels(policy)):
+        parts[whole] = (_Part(aliases=(whole,), services=("*",)),)
     granted = {grant.application for grant in policy.grants}
     entries = [
         entry
@@ -184,7 +185,12 @@ def _schedule_text(schedule: Schedule) -> dict[str, object]:
 def _tags(policy: PolicyDefinition) -> set[str]:
     """Return the tags that a policy names and must therefore define."""
     subjects = {g.subject for g in policy.grants if g.subject.startswith("tag:")}
-    return subjects.union(*(grant.sites for grant in policy.grants))
+    return subjects.union(_labels(policy), *(grant.sites for grant in policy.grants))
+
+
+def _labels(policy: PolicyDefinition) -> set[str]:
+    """Return the labels whose applications are granted."""
+    return {g.application for g in policy.grants if g.application.startswith("tag:")}
 
 
 def _text(sections: Mapping[str, Section], left_out: Sequence[str]) -> str:

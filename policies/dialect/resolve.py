@@ -15,7 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from policies.compiler.ranges import FAMILIES, Family, Range
+from policies.compiler.ranges import (
+    FAMILIES,
+    Family,
+    Range,
+    network_family,
+    network_range,
+)
 from policies.dialect import selectors
 from policies.dialect.addresses import (
     EVERYTHING,
@@ -32,6 +38,7 @@ from policies.dialect.document import (
     SelectorKind,
     Service,
 )
+from policies.dialect.naming import service_text
 from policies.dialect.postures import Scalar, any_holds
 from policies.dialect.schedules import is_within
 from policies.dialect.validation import set_order
@@ -176,6 +183,7 @@ class _Resolver:
 
     def reaches(self, rule: Rule) -> tuple[Reach, ...]:
         """Return the destinations of a rule."""
+        bearers = self.directory.bearers
         return tuple(
             Reach(
                 family,
@@ -184,10 +192,20 @@ class _Resolver:
                 target.selector.kind is SelectorKind.EVERYTHING,
             )
             for target in rule.targets
+            if target.selector.text not in bearers
             for found in (self.destination(target.selector),)
             for family in FAMILIES
             for span in found.of(family)
             for service in target.services
+        ) + tuple(
+            Reach(
+                network_family(destination.prefix),
+                network_range(destination.prefix),
+                service,
+            )
+            for target in rule.targets
+            for destination in bearers.get(target.selector.text, ())
+            for service in selectors.grant_services(service_text(destination))
         )
 
     def source(self, selector: Selector) -> AddressSet:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -27,10 +27,10 @@ from policies.compiler.types import NEVER, SubjectKind
 from policies.dialect.document import ALWAYS
 from policies.dialect.errors import DialectError
 from policies.errors import PolicyError
-from policies.models import Application, Grant
+from policies.models import Application, Grant, Label, LabelGrant
 from policies.policy_files.documents import PolicyFile, open_policy
 from policies.policy_files.errors import BrakeError, FailedTestsError
-from policies.policy_files.planning import Plan, inputs, plan_policy
+from policies.policy_files.planning import Plan, Wanted, inputs, plan_policy
 from policies.policy_files.state import read_state
 from portal.accounts.models import Group, User
 
@@ -121,7 +121,7 @@ def _details(plan: Plan, *, is_confirmed: bool) -> dict[str, Json]:
         "applications_created": len(plan.created),
         "applications_changed": len(plan.changed),
         "grants_created": len(plan.granted),
-        "grants_ended": len(plan.ended),
+        "grants_ended": len(plan.ended) + len(plan.labels_ended),
         "people_losing": len(plan.effect.losers),
     }
 
@@ -157,19 +157,30 @@ def _change(plan: Plan, actor: Actor, now: datetime) -> None:
     _change_applications(plan, applications, actor, now)
     for grant in Grant.objects.filter(pk__in=[grant.id for grant in plan.ended]):
         services.end_grant(grant=grant, actor=actor, now=now)
+    for found in LabelGrant.objects.filter(pk__in=[g.id for g in plan.labels_ended]):
+        services.end_label_grant(grant=found, actor=actor, now=now)
+    labels = {str(label): label for label in Label.objects.all()}
     for wanted, comment in plan.granted:
-        is_user = wanted.subject.kind is SubjectKind.USER
-        number = wanted.subject.id
-        services.create_grant(
-            application=applications[wanted.application],
-            user=User.objects.get(pk=number) if is_user else None,
-            group=None if is_user else Group.objects.get(pk=number),
-            not_before=None if wanted.not_before == ALWAYS else wanted.not_before,
-            expires_at=None if wanted.expires_at == NEVER else wanted.expires_at,
-            reason=comment,
-            actor=actor,
-            now=now,
-        )
+        terms = _terms(wanted, comment, actor, now)
+        if wanted.application in labels:
+            services.create_label_grant(label=labels[wanted.application], **terms)
+        else:
+            services.create_grant(application=applications[wanted.application], **terms)
+
+
+def _terms(wanted: Wanted, comment: str, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return what both kinds of grants are made with."""
+    is_user = wanted.subject.kind is SubjectKind.USER
+    number = wanted.subject.id
+    return {
+        "user": User.objects.get(pk=number) if is_user else None,
+        "group": None if is_user else Group.objects.get(pk=number),
+        "not_before": None if wanted.not_before == ALWAYS else wanted.not_before,
+        "expires_at": None if wanted.expires_at == NEVER else wanted.expires_at,
+        "reason": comment,
+        "actor": actor,
+        "now": now,
+    }
 
 
 def _change_applications(

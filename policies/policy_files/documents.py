@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from policies.compiler.types import Destination, SubjectKind
 from policies.dialect.bridge import FactsPolicy, Names, from_facts
-from policies.dialect.definitions import PolicyDefinition, define
+from policies.dialect.definitions import GrantDefinition, PolicyDefinition, define
 from policies.dialect.document import ALWAYS, PolicyDocument
 from policies.dialect.errors import PolicyError, Problem, problem
 from policies.dialect.export import export
@@ -21,6 +22,7 @@ from policies.dialect.validation import check_dates
 from policies.dialect.verdicts import TestReport, run_tests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from policies.policy_files.state import State
@@ -52,7 +54,11 @@ def open_policy(source: bytes | str, state: State, *, now: datetime) -> PolicyFi
     dated = check_dates(document, now=now)
     _check_groups(document, state)
     definition = define(document, state.directory)
-    directory = replace(state.directory, zones=_zones(document))
+    directory = replace(
+        state.directory,
+        zones=_zones(document),
+        bearers=_bearers(definition, state),
+    )
     nobody = tuple(
         problem(document.rules[0].position, f"{login} is nobody here, and gets nothing")
         for login in unknown_people(document, directory)
@@ -76,22 +82,61 @@ def export_policy(state: State, *, now: datetime, tailscale: bool = False) -> st
     """
     kept = FactsPolicy(
         applications=state.policy.applications,
-        grants=tuple(g for g in state.policy.grants if g.id not in state.requested),
+        grants=tuple(
+            grant
+            for grant in state.policy.grants
+            if grant.id not in state.requested
+            # The other dialect means every port of a tagged machine.
+            and (tailscale or grant.id not in state.derived)
+        ),
     )
     names = Names(
         users=state.people, groups=state.groups, applications=state.applications
     )
     found = from_facts(kept, names)
+    labelled = () if tailscale else tuple(_labelled(state))
     comments = {f"gt_{pk}": reason for pk, reason in state.reasons.items()}
     grants = tuple(
         replace(
             grant,
             not_before=ALWAYS if grant.not_before <= now else grant.not_before,
-            comment=comments.get(grant.name, ""),
+            comment=comments.get(grant.name, grant.comment),
         )
-        for grant in found.grants
+        for grant in (*found.grants, *labelled)
     )
     return export(replace(found, grants=grants), tailscale=tailscale)
+
+
+def _labelled(state: State) -> Iterator[GrantDefinition]:
+    """Yield the grants of labels, with names."""
+    names = {
+        SubjectKind.USER: {number: name for name, number in state.people.items()},
+        SubjectKind.GROUP: {number: name for name, number in state.groups.items()},
+    }
+    for grant in state.label_grants:
+        yield GrantDefinition(
+            name=f"lg_{grant.id}",
+            kind=grant.subject.kind,
+            subject=names[grant.subject.kind][grant.subject.id],
+            application=grant.label,
+            not_before=grant.not_before,
+            expires_at=grant.expires_at,
+            comment=grant.reason,
+        )
+
+
+def _bearers(
+    definition: PolicyDefinition, state: State
+) -> dict[str, tuple[Destination, ...]]:
+    """Return where the applications of each label are, as the file would have it."""
+    places = {a.id: a.destinations for a in state.policy.applications}
+    for application in definition.applications:
+        if application.name in state.applications:
+            places[state.applications[application.name]] = application.destinations
+    return {
+        label: tuple(place for number in sorted(numbers) for place in places[number])
+        for label, numbers in state.borne.items()
+    }
 
 
 def _check_groups(document: PolicyDocument, state: State) -> None:

@@ -8,7 +8,7 @@ left alone, whatever either side calls it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
         GrantDefinition,
         PolicyDefinition,
     )
-    from policies.policy_files.state import Served, State
+    from policies.policy_files.state import Labelled, Served, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Wanted:
-    """One subject → one application, as a file wants it.
+    """One subject → one application or label (`tag:NAME`), as a file wants it.
 
     `not_before` is `ALWAYS` for what begins now or began before.
     """
@@ -55,6 +55,7 @@ class Plan:
     changed: tuple[ApplicationDefinition, ...]
     granted: tuple[tuple[Wanted, str], ...]
     ended: tuple[types.Grant, ...]
+    labels_ended: tuple[Labelled, ...]
     served_by: tuple[int, ...]
     left: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -65,7 +66,13 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.created or self.changed or self.granted or self.ended)
+        return not (
+            self.created
+            or self.changed
+            or self.granted
+            or self.ended
+            or self.labels_ended
+        )
 
 
 def plan_policy(
@@ -86,11 +93,19 @@ def plan_policy(
     served_by = _served_by(policy, state, gateways)
     wanted = dict(_wanted(policy, state, now))
     names = {number: name for name, number in state.applications.items()}
-    there = {_key(grant, names, now): grant for grant in _managed(state)}
+    there = {_key(grant, names[grant.application_id], now) for grant in _managed(state)}
+    there |= {_key(grant, grant.label, now) for grant in state.label_grants}
     ended = tuple(
-        grant for grant in _managed(state) if _key(grant, names, now) not in wanted
+        grant
+        for grant in _managed(state)
+        if _key(grant, names[grant.application_id], now) not in wanted
     )
-    missing = sorted(wanted.keys() - there.keys())
+    labels_ended = tuple(
+        grant
+        for grant in state.label_grants
+        if _key(grant, grant.label, now) not in wanted
+    )
+    missing = sorted(wanted.keys() - there)
     granted = tuple((key, wanted[key]) for key in missing if _is_able(key, state))
     stored = {a.id: a.destinations for a in state.policy.applications}
     created = tuple(a for a in policy.applications if a.name not in state.applications)
@@ -102,13 +117,19 @@ def plan_policy(
     )
     numbers = _numbers(created, state)
     after = _after(
-        policy, state, numbers=numbers, granted=granted, ended=ended, now=now
+        policy,
+        state,
+        numbers=numbers,
+        granted=granted,
+        gone=_gone(ended, labels_ended, state),
+        now=now,
     )
     return Plan(
         created=created,
         changed=changed,
         granted=granted,
         ended=ended,
+        labels_ended=labels_ended,
         served_by=served_by,
         left=tuple(_left(policy, state)),
         skipped=tuple(_skipped(missing, created, served_by, state)),
@@ -204,16 +225,30 @@ def _subjects(
 
 
 def _managed(state: State) -> Iterator[types.Grant]:
-    """Yield the grants that a file may end."""
+    """Yield the grants of applications that a file may end.
+
+    What carries out the grant of a label ends with that.
+    """
     for grant in state.policy.grants:
-        if grant.id not in state.requested:
+        if grant.id not in state.requested and grant.id not in state.derived:
             yield grant
 
 
-def _key(grant: types.Grant, names: dict[int, str], now: datetime) -> Wanted:
+def _gone(
+    ended: Iterable[types.Grant], labels_ended: Iterable[Labelled], state: State
+) -> frozenset[int]:
+    """Return the grants that end, by id, also those that labels gave."""
+    sources = {grant.id for grant in labels_ended}
+    return frozenset(
+        {grant.id for grant in ended}
+        | {number for number, source in state.derived.items() if source in sources}
+    )
+
+
+def _key(grant: types.Grant | Labelled, application: str, now: datetime) -> Wanted:
     """Return what a grant of the portal is compared by."""
     return Wanted(
-        application=names[grant.application_id],
+        application=application,
         subject=grant.subject,
         not_before=ALWAYS if grant.not_before <= now else grant.not_before,
         expires_at=grant.expires_at,
@@ -265,13 +300,12 @@ def _after(
     *,
     numbers: dict[str, int],
     granted: tuple[tuple[Wanted, str], ...],
-    ended: tuple[types.Grant, ...],
+    gone: frozenset[int],
     now: datetime,
 ) -> FactsPolicy:
     """Return the portal's policy as it would be."""
     places = {a.id: a.destinations for a in state.policy.applications}
     places.update({numbers[a.name]: a.destinations for a in policy.applications})
-    gone = {grant.id for grant in ended}
     free = max((grant.id for grant in state.policy.grants), default=0) + 1
     return FactsPolicy(
         applications=tuple(
@@ -284,14 +318,25 @@ def _after(
                 types.Grant(
                     id=free + index,
                     subject=wanted.subject,
-                    application_id=numbers[wanted.application],
+                    application_id=number,
                     not_before=max(wanted.not_before, now),
                     expires_at=wanted.expires_at,
                 )
-                for index, (wanted, _) in enumerate(granted)
+                for index, (wanted, number) in enumerate(
+                    (wanted, number)
+                    for wanted, _ in granted
+                    for number in _reached(wanted, numbers, state)
+                )
             ),
         ),
     )
+
+
+def _reached(wanted: Wanted, numbers: dict[str, int], state: State) -> Collection[int]:
+    """Return the applications that a grant gives: one, or all that bear a label."""
+    if wanted.application in state.borne:
+        return sorted(state.borne[wanted.application])
+    return (numbers[wanted.application],)
 
 
 def _effect(

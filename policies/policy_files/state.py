@@ -35,8 +35,8 @@ from policies.dialect.document import SelectorKind
 from policies.dialect.errors import DialectError
 from policies.dialect.naming import base_name
 from policies.dialect.selectors import selector
-from policies.facts import Rows, destination_of, grant_of, load_rows
-from policies.models import Application, Grant
+from policies.facts import Rows, destination_of, grant_of, load_rows, subject_of
+from policies.models import Application, Grant, Label, LabelGrant
 from portal.accounts.models import Group, Membership, Role, User
 
 if TYPE_CHECKING:
@@ -60,12 +60,26 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """An open grant of a label (`tag:NAME`) that is not over."""
+
+    id: int
+    label: str
+    subject: types.Subject
+    not_before: datetime
+    expires_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything that a file is compared with.
 
     `people` and `groups` are names → ids; the disabled are among them, because grants
     may still name them. `policy` holds the open grants that are not over; `requested`
-    are the ids of those that answer an access request. `reasons` are by grant.
+    are the ids of those that answer an access request. `borne` are the applications
+    that bear each label (`tag:NAME`), `label_grants` the grants of labels; `derived`
+    tells which of the open grants carry out which of those. `reasons` are by grant.
     """
 
     people: Mapping[str, int]
@@ -74,6 +88,9 @@ class State:
     applications: Mapping[str, int]
     policy: FactsPolicy
     requested: frozenset[int]
+    borne: Mapping[str, frozenset[int]]
+    label_grants: tuple[Labelled, ...]
+    derived: Mapping[int, int]
     reasons: Mapping[int, str]
     gateways: tuple[Served, ...]
     devices: tuple[types.Device, ...]
@@ -95,7 +112,9 @@ def read_state(*, now: datetime) -> State:
         .order_by("user_id", "group_id")
         .values_list("user_id", "group_id")
     )
-    applications = [*Application.objects.prefetch_related("destinations", "gateways")]
+    applications = [
+        *Application.objects.prefetch_related("destinations", "gateways", "labels")
+    ]
     grants = [
         row
         for row in Grant.objects.filter(ended_at__isnull=True)
@@ -103,6 +122,7 @@ def read_state(*, now: datetime) -> State:
         .order_by("pk")
         if row.expires_at is None or now < row.expires_at
     ]
+    borne = _borne(applications)
     pools = tuple(
         types.network(text)
         for text in AddressPool.objects.values_list("prefix", flat=True)
@@ -117,6 +137,11 @@ def read_state(*, now: datetime) -> State:
             grants=tuple(map(grant_of, grants)),
         ),
         requested=frozenset(row.pk for row in grants if hasattr(row, "request")),
+        borne={
+            label: frozenset(row.pk for row in rows) for label, rows in borne.items()
+        },
+        label_grants=_label_grants(now),
+        derived={row.pk: row.source_id for row in grants if row.source_id is not None},
         reasons={row.pk: row.reason for row in grants},
         gateways=_served(applications, rows, gateways),
         devices=devices,
@@ -130,7 +155,39 @@ def read_state(*, now: datetime) -> State:
             sites=_sites(applications),
             groups=_members(groups, memberships, logins),
             overlay=pools,
+            bearers={
+                label: tuple(
+                    place for row in rows for place in _application(row).destinations
+                )
+                for label, rows in borne.items()
+            },
         ),
+    )
+
+
+def _borne(applications: Iterable[Application]) -> Mapping[str, list[Application]]:
+    """Return the applications that bear each label; a label may have none."""
+    found: dict[str, list[Application]] = {str(row): [] for row in Label.objects.all()}
+    for row in applications:
+        for label in row.labels.all():
+            found[str(label)].append(row)
+    return found
+
+
+def _label_grants(now: datetime) -> tuple[Labelled, ...]:
+    """Return the open grants of labels that are not over."""
+    rows = LabelGrant.objects.filter(ended_at__isnull=True).select_related("label")
+    return tuple(
+        Labelled(
+            id=row.pk,
+            label=str(row.label),
+            subject=subject_of(row),
+            not_before=row.not_before,
+            expires_at=row.expires_at or types.NEVER,
+            reason=row.reason,
+        )
+        for row in rows.order_by("pk")
+        if row.expires_at is None or now < row.expires_at
     )
 
 

@@ -61,6 +61,14 @@ def plan_output(found: PolicyFile, plan: Plan, *, percent: int) -> dict[str, Jso
                     "subject": who[grant.subject],
                 }
                 for grant in plan.ended
+            ]
+            + [
+                {
+                    "id": f"lg_{grant.id}",
+                    "application": grant.label,
+                    "subject": who[grant.subject],
+                }
+                for grant in plan.labels_ended
             ],
         },
         "left": list(plan.left),
