@@ -13,6 +13,7 @@ supervisor starts the agent again, and if nobody does the kernel closes in a min
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import random
@@ -49,6 +50,9 @@ FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 MAX_WAITING: Final = 1000
 JOIN_SECONDS: Final = 3.0
+COLLECT_AFTER: Final = 50_000
+"""Values made before the garbage collector looks for cycles, 700 by default: reading a
+snapshot makes hundreds of thousands and no cycle, and looking took a third of it."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -267,6 +271,7 @@ def run(state: Path, interface: str) -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
     )
+    gc.set_threshold(COLLECT_AFTER)
     store = Store(state)
     identity = store.read_identity()
     clock = SystemClock()
