@@ -104,12 +104,13 @@ def integer(value: object, *, minimum: int = 1, maximum: int = MAX_INTEGER) -> i
 def integers(value: object) -> tuple[int, ...]:
     """Return `value` as a list of integers, each in the bounds of `integer`."""
     listed = array(value)
-    numbers = tuple(item for item in listed if type(item) is int)
-    if len(numbers) == len(listed):
-        for bound in (min(numbers, default=1), max(numbers, default=1)):
-            integer(bound)
-        return numbers
-    return tuple(integer(item) for item in listed)
+    numbers = tuple([item for item in listed if type(item) is int])
+    all_are = len(numbers) == len(listed)
+    for item in (
+        {min(numbers, default=1), max(numbers, default=1)} if all_are else listed
+    ):
+        integer(item)
+    return numbers
 
 
 def time_text(moment: datetime) -> str:

@@ -281,15 +281,9 @@ def network(text: str) -> IPNetwork:
         msg = f"{text!r} carries a zone; a prefix has none"
         raise InvalidValueError(msg)
     try:
-        meant = ip_network(text, strict=False)
+        written = ip_network(text)
     except ValueError as exc:
-        msg = f"{text!r} is not an IP prefix"
-        raise InvalidValueError(msg) from exc
-    try:
-        written = ip_network(text, strict=True)
-    except ValueError as exc:
-        msg = f"{text!r} has host bits set; did you mean {meant}?"
-        raise HostBitsError(msg) from exc
+        raise _not_a_prefix(text) from exc
     _refuse_mapped(written.network_address)
     return written
 
@@ -336,6 +330,15 @@ def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
             return addresses
         case _:
             return tuple(sorted(addresses, key=lambda a: (a.version, int(a))))
+
+
+def _not_a_prefix(text: str) -> InvalidValueError:
+    """Return why `text` is no prefix."""
+    try:
+        meant = ip_network(text, strict=False)
+    except ValueError:
+        return InvalidValueError(f"{text!r} is not an IP prefix")
+    return HostBitsError(f"{text!r} has host bits set; did you mean {meant}?")
 
 
 def _refuse_mapped(written: IPAddress) -> None:

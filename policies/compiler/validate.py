@@ -134,12 +134,10 @@ def _check_peers(peers: tuple[Peer, ...], pools: tuple[IPNetwork, ...]) -> None:
 
 
 def _check_keys(keys: Iterable[str]) -> None:
-    """Refuse anything but keys; by the thousand it takes half the time."""
+    """Refuse anything but keys; all at once takes half the time of one by one."""
     listed = list(keys)
-    if set(map(len, listed)) <= {44} and _KEYS.fullmatch("".join(listed)):
-        return
-    for key in listed:
-        check_key(key)
+    if not set(map(len, listed)) <= {44} or not _KEYS.fullmatch("".join(listed)):
+        check_key(next(key for key in listed if _KEY.fullmatch(key) is None))
 
 
 def _check_references(snapshot: Snapshot) -> None:

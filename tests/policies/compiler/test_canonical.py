@@ -15,6 +15,7 @@ from policies.compiler.canonical import (
     expiry_text,
     fields,
     integer,
+    integers,
     parse_expiry,
     parse_json,
     parse_time,
@@ -87,6 +88,10 @@ def test_an_object_has_exactly_its_keys(value: object) -> None:
         (text, 1),
         (text, None),
         (text, ["a"]),
+        (integers, [1, True]),
+        (integers, [1, "2"]),
+        (integers, [None]),
+        (integers, 1),
         (array, {}),
         (array, "ab"),
         (array, None),
@@ -101,6 +106,14 @@ def test_types_are_not_guessed(read: Callable[[object], object], value: object) 
 def test_integers_have_bounds(value: int) -> None:
     with pytest.raises(SnapshotFormatError):
         integer(value, maximum=10)
+
+
+@pytest.mark.parametrize("listed", [[0, 1], [1, 2**53], [-1]])
+def test_each_of_several_integers_has_bounds(listed: list[int]) -> None:
+    with pytest.raises(SnapshotFormatError):
+        integers(listed)
+    assert integers([3, 1, 2**53 - 1]) == (3, 1, 2**53 - 1)
+    assert integers([]) == ()
 
 
 def test_a_time_is_utc_with_microseconds() -> None:
