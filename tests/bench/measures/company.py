@@ -47,6 +47,18 @@ def company(
     )
 
 
+def copied(given: Facts) -> int:
+    """Copy facts, a tuple for each device, address, membership and grant.
+
+    A plain pass over the same values, to measure others against. How many there are.
+    """
+    devices = [(d.id, d.user_id, d.public_key, d.expires_at) for d in given.devices]
+    addresses = [(d.id, address) for d in given.devices for address in d.addresses]
+    memberships = [(user, group) for user, group in given.memberships]
+    grants = [(g.id, g.subject, g.not_before, g.expires_at) for g in given.grants]
+    return len(devices) + len(addresses) + len(memberships) + len(grants)
+
+
 def _device(number: int, users: int) -> Device:
     return Device(
         id=number,
