@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn, TypeAlias
 
@@ -39,6 +39,17 @@ def canonical_json(value: Json) -> bytes:
     except UnicodeEncodeError as exc:
         msg = "text with a lone surrogate has no UTF-8 form"
         raise SnapshotFormatError(msg) from exc
+
+
+def canonical_object(members: Mapping[str, bytes]) -> bytes:
+    """Return the canonical bytes of an object whose members are canonical already.
+
+    Raises:
+        SnapshotFormatError: a name is not ASCII text.
+    """
+    written = (canonical_json(name) + b":" + members[name] for name in sorted(members))
+    _check_keys(members)
+    return b"{" + b",".join(written) + b"}"
 
 
 def parse_json(data: bytes) -> object:
@@ -169,6 +180,11 @@ def _check(value: Json) -> None:
         elif item is not None:
             msg = f"{type(item).__name__} has no canonical form"
             raise SnapshotFormatError(msg)
+    _check_keys(keys)
+
+
+def _check_keys(keys: Iterable[str]) -> None:
+    """Refuse keys whose order readers could disagree about."""
     for key in keys:
         if not isinstance(key, str) or not key.isascii():
             msg = f"the key {key!r} is not ASCII text"

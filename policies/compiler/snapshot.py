@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
@@ -21,6 +22,7 @@ from policies.compiler.canonical import (
     Json,
     array,
     canonical_json,
+    canonical_object,
     expiry_text,
     fields,
     integer,
@@ -67,6 +69,7 @@ __all__ = [
     "SNAPSHOT_TYPE",
     "Envelope",
     "canonical_json",
+    "canonical_object",
     "digest",
     "envelope",
     "lease_bytes",
@@ -74,7 +77,9 @@ __all__ = [
     "pae",
     "parse_lease",
     "parse_snapshot",
+    "renumbered",
     "snapshot_bytes",
+    "snapshot_members",
 ]
 
 VERSION: Final = 1
@@ -120,36 +125,51 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 def snapshot_bytes(snapshot: Snapshot) -> bytes:
     """Return the canonical bytes of a snapshot: what is hashed and signed."""
+    return canonical_object(snapshot_members(snapshot))
+
+
+def snapshot_members(snapshot: Snapshot) -> Mapping[str, bytes]:
+    """Return the canonical bytes of each member of a snapshot, by its name."""
     spelled = speller()
-    return canonical_json(
-        {
-            "version": VERSION,
-            "deployment": snapshot.deployment,
-            "audience": snapshot.audience,
-            "epoch": snapshot.epoch,
-            "generation": snapshot.generation,
-            "issued": time_text(snapshot.issued),
-            "listen_port": snapshot.listen_port,
-            "pools": [str(pool) for pool in sorted_networks(snapshot.pools)],
-            "peers": [
-                _peer(peer, spelled)
-                for peer in sorted(snapshot.peers, key=attrgetter("device_id"))
-            ],
-            "subjects": [
-                {"subject": m.subject.ref, "members": sorted(m.device_ids)}
-                for m in sorted(snapshot.subjects, key=lambda m: m.subject)
-            ],
-            "applications": [
-                _application(application)
-                for application in sorted(snapshot.applications, key=lambda a: a.id)
-            ],
-            "grants": [
-                _grant(grant)
-                for grant in sorted(snapshot.grants, key=lambda grant: grant.id)
-            ],
-            "revoked": sorted(set(snapshot.revoked_keys)),
-        }
-    )
+    members: Mapping[str, Json] = {
+        "version": VERSION,
+        "deployment": snapshot.deployment,
+        "audience": snapshot.audience,
+        "epoch": snapshot.epoch,
+        "generation": snapshot.generation,
+        "issued": time_text(snapshot.issued),
+        "listen_port": snapshot.listen_port,
+        "pools": [str(pool) for pool in sorted_networks(snapshot.pools)],
+        "peers": [
+            _peer(peer, spelled)
+            for peer in sorted(snapshot.peers, key=attrgetter("device_id"))
+        ],
+        "subjects": [
+            {"subject": m.subject.ref, "members": sorted(m.device_ids)}
+            for m in sorted(snapshot.subjects, key=lambda m: m.subject)
+        ],
+        "applications": [
+            _application(application)
+            for application in sorted(snapshot.applications, key=lambda a: a.id)
+        ],
+        "grants": [
+            _grant(grant)
+            for grant in sorted(snapshot.grants, key=lambda grant: grant.id)
+        ],
+        "revoked": sorted(set(snapshot.revoked_keys)),
+    }
+    return {name: canonical_json(member) for name, member in members.items()}
+
+
+def renumbered(
+    members: Mapping[str, bytes], *, generation: int, issued: datetime
+) -> Mapping[str, bytes]:
+    """Return the members of the same content under another number and date."""
+    return {
+        **members,
+        "generation": canonical_json(generation),
+        "issued": canonical_json(time_text(issued)),
+    }
 
 
 def parse_snapshot(data: bytes) -> Snapshot:

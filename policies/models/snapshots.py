@@ -8,7 +8,10 @@ from peers.models import Gateway
 
 
 class Snapshot(models.Model):
-    """The compiled, numbered, signed desired state of one gateway. Append-only."""
+    """The compiled, numbered, signed desired state of one gateway. Append-only.
+
+    `holdings_digest` follows from `envelope`; it is kept when it is first asked for.
+    """
 
     id = models.BigAutoField(primary_key=True)
     gateway = models.ForeignKey(

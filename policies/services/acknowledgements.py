@@ -2,18 +2,24 @@
 
 A generation is in force when the gateway applied it *and* what its kernel then held
 has the digest that the compiler expects. Anything less is a failure that is logged.
+What is expected is computed from the signed bytes when it is first asked for: nobody
+waits for it at the moment of a revocation.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.services import record
+from policies.compiler.envelope import open_envelope
+from policies.compiler.errors import CompilerError
+from policies.compiler.holdings import holdings, holdings_digest
+from policies.compiler.snapshot import parse_snapshot
 from policies.errors import AcknowledgementError
 from policies.models import Acknowledgement, RevocationTarget, Snapshot
 from policies.services.refusals import refuse_gateway_request
@@ -22,6 +28,10 @@ if TYPE_CHECKING:
     from audit.actor import Actor
     from peers.models import Gateway
     from policies.reports import AcknowledgementReport
+
+
+INTERFACE: Final = "wg0"
+"""Any name will do: holdings leave it out, and only the gateway knows its own."""
 
 
 def record_acknowledgement(
@@ -34,15 +44,18 @@ def record_acknowledgement(
     Raises:
         AcknowledgementError: that generation was never issued to this gateway.
     """
-    snapshot = Snapshot.objects.filter(
-        gateway=gateway, epoch=report.epoch, generation=report.generation
-    ).first()
+    snapshot = (
+        Snapshot.objects.defer("envelope")
+        .filter(gateway=gateway, epoch=report.epoch, generation=report.generation)
+        .first()
+    )
     if snapshot is None:
         msg = f"generation {report.epoch}.{report.generation} was never issued to it"
         refuse_gateway_request(
             gateway=gateway, channel="acks", reason=msg, actor=actor, now=now
         )
         raise AcknowledgementError(msg)
+    failure = _failure(snapshot, report)
     with transaction.atomic():
         known = Acknowledgement.objects.filter(
             gateway=gateway,
@@ -55,17 +68,33 @@ def record_acknowledgement(
         ).first()
         if known is not None:
             return known
-        return _record(gateway, snapshot, report, actor, now)
+        return _record(gateway, report, failure, actor, now)
+
+
+def expected_digest(snapshot: Snapshot) -> str:
+    """Return the digest of what a kernel holds when this snapshot is in force.
+
+    A function of the signed bytes alone, so it does not matter who is first to keep it.
+
+    Raises:
+        CompilerError: the bytes are no snapshot, as this version reads them.
+    """
+    if not snapshot.holdings_digest:
+        envelope = open_envelope(snapshot.envelope.encode())
+        content = parse_snapshot(envelope.payload)
+        expected = holdings(content, INTERFACE, now=content.issued)
+        snapshot.holdings_digest = holdings_digest(expected)
+        snapshot.save(update_fields=["holdings_digest"])
+    return snapshot.holdings_digest
 
 
 def _record(
     gateway: Gateway,
-    snapshot: Snapshot,
     report: AcknowledgementReport,
+    failure: str,
     actor: Actor,
     now: datetime,
 ) -> Acknowledgement:
-    failure = _failure(snapshot, report)
     acknowledgement = Acknowledgement.objects.create(
         gateway=gateway,
         epoch=report.epoch,
@@ -112,7 +141,12 @@ def _failure(snapshot: Snapshot, report: AcknowledgementReport) -> str:
         return report.error
     if report.applied_at is None:
         return "not applied, and no reason given"
-    if report.observed_digest != snapshot.holdings_digest:
+    try:
+        expected = expected_digest(snapshot)
+    except CompilerError as exc:
+        # As after an upgrade that reads this format no longer.
+        return f"what it should hold cannot be told: {exc}"
+    if report.observed_digest != expected:
         return "the kernel holds something else than the snapshot says"
     return ""
 

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -25,9 +24,14 @@ from policies import notifier, signing
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.errors import CompilerError
-from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.locks import next_change, without_locked
-from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
+from policies.compiler.snapshot import (
+    canonical_object,
+    digest,
+    parse_snapshot,
+    renumbered,
+    snapshot_members,
+)
 from policies.errors import SnapshotError
 from policies.facts import Rows, load_rows
 from policies.models import Publication, RevocationTarget, Snapshot
@@ -45,8 +49,6 @@ logger = logging.getLogger(__name__)
 Make: TypeAlias = "Callable[[Publication, Facts, datetime], Content]"
 
 FAILURE_LENGTH: Final = 255
-INTERFACE: Final = "wg0"
-"""Any name will do: holdings leave it out, and only the gateway knows its own."""
 
 
 @transaction.atomic
@@ -170,9 +172,10 @@ def _attempt(
             # Here, so that what is reduced is without what is locked, too.
             facts = without_locked(rows.facts(publication.gateway), rows.locks, now=now)
             content = make(publication, facts, now)
+            members = snapshot_members(content)
             snapshot = None
-            if not _is_current(publication, content):
-                snapshot = _store(publication, content)
+            if not _is_current(publication, content, members):
+                snapshot = _store(publication, content, members)
                 _record_published(snapshot, cause, actor, now)
             _settle(
                 publication,
@@ -237,30 +240,31 @@ def _record_published(
     )
 
 
-def _is_current(publication: Publication, content: Content) -> bool:
+def _is_current(
+    publication: Publication, content: Content, members: Mapping[str, bytes]
+) -> bool:
     current = publication.snapshot
     if current is None or current.epoch != content.epoch:
         return False
     if (current.peers, current.grants) != (len(content.peers), len(content.grants)):
         return False
     # Equal but for number and date: cheaper by its digest than by reading it back.
-    renumbered = replace(
-        content, generation=current.generation, issued=current.published_at
+    same = renumbered(
+        members, generation=current.generation, issued=current.published_at
     )
-    return digest(snapshot_bytes(renumbered)) == current.digest
+    return digest(canonical_object(same)) == current.digest
 
 
-def _store(publication: Publication, content: Content) -> Snapshot:
-    payload = snapshot_bytes(content)
+def _store(
+    publication: Publication, content: Content, members: Mapping[str, bytes]
+) -> Snapshot:
+    payload = canonical_object(members)
     return Snapshot.objects.create(
         gateway=publication.gateway,
         epoch=content.epoch,
         generation=content.generation,
         digest=digest(payload),
         envelope=signing.sign(SNAPSHOT_TYPE, payload).decode(),
-        holdings_digest=holdings_digest(
-            holdings(content, INTERFACE, now=content.issued)
-        ),
         peers=len(content.peers),
         grants=len(content.grants),
         published_at=content.issued,

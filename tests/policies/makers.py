@@ -15,6 +15,7 @@ from policies.compiler.snapshot import parse_snapshot
 from policies.compiler.types import Snapshot as Content
 from policies.destinations import DestinationInput
 from policies.models import Application, Grant, Publication, Snapshot
+from policies.services.acknowledgements import expected_digest
 from portal.accounts.models import Group, User
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -95,7 +96,7 @@ def report(snapshot: Snapshot, **changed: object) -> dict[str, Any]:
         "generation": snapshot.generation,
         "received_at": moment(seconds=0.01),
         "applied_at": moment(seconds=0.05),
-        "observed_digest": snapshot.holdings_digest,
+        "observed_digest": expected_digest(snapshot),
         "flows_cut": 0,
         "timings": timings,
         "boot_id": "b007",

@@ -12,6 +12,7 @@ from policies.compiler.canonical import (
     Json,
     array,
     canonical_json,
+    canonical_object,
     expiry_text,
     fields,
     integer,
@@ -43,6 +44,12 @@ def test_keys_are_sorted_and_nothing_is_escaped_that_need_not_be() -> None:
 def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     with pytest.raises(SnapshotFormatError):
         canonical_json(cast("Json", value))
+
+
+def test_an_object_is_what_its_members_make_of_it() -> None:
+    assert canonical_object({"b": b"1", "a": b"[]"}) == b'{"a":[],"b":1}'
+    with pytest.raises(SnapshotFormatError):
+        canonical_object({"ä": b"1"})
 
 
 @pytest.mark.parametrize(

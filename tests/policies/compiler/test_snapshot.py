@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from policies.compiler.canonical import canonical_json
+from policies.compiler.canonical import canonical_json, canonical_object
 from policies.compiler.errors import SnapshotFormatError
 from policies.compiler.snapshot import (
     digest,
     lease_bytes,
     parse_lease,
     parse_snapshot,
+    renumbered,
     snapshot_bytes,
+    snapshot_members,
 )
 from policies.compiler.types import Lease
 from tests.policies.compiler.build import NOW, key, snapshot
@@ -198,3 +200,10 @@ def test_a_digest_is_sha256() -> None:
 
 def test_a_key_in_the_example_is_well_formed() -> None:
     assert len(key(1)) == 44
+
+
+def test_another_number_and_date_are_all_that_differs() -> None:
+    later = NOW + timedelta(hours=1)
+    first, second = snapshot(company()), snapshot(company(), generation=2)
+    members = renumbered(snapshot_members(first), generation=2, issued=later)
+    assert canonical_object(members) == snapshot_bytes(replace(second, issued=later))

@@ -11,6 +11,7 @@ from audit.events import EventCode
 from audit.models import AuditEvent
 from peers.models import Gateway
 from policies import services
+from policies.compiler.holdings import holdings, holdings_digest
 from policies.errors import AcknowledgementError
 from policies.models import (
     Acknowledgement,
@@ -20,9 +21,10 @@ from policies.models import (
     Snapshot,
 )
 from policies.reports import parse_report
+from policies.services.acknowledgements import expected_digest
 from portal.accounts.models import User
 from tests.peers.makers import codes
-from tests.policies.makers import NOW, agent, moment, publish, report
+from tests.policies.makers import NOW, agent, content, moment, publish, report
 
 pytestmark = pytest.mark.django_db
 SOON = NOW + timedelta(seconds=1)
@@ -79,6 +81,20 @@ def test_anything_less_is_a_failure_that_is_told(
     assert AuditEvent.objects.latest("id").reason
     target.refresh_from_db()
     assert target.enforced_at is None
+
+
+def test_nobody_waits_for_what_the_kernel_should_hold(snapshot: Snapshot) -> None:
+    assert Snapshot.objects.get().holdings_digest == ""
+    expected = holdings(content(snapshot.gateway), "wg0")
+    assert acknowledge(snapshot).observed_digest == holdings_digest(expected)
+    assert Snapshot.objects.get().holdings_digest == holdings_digest(expected)
+
+
+def test_what_cannot_be_read_any_more_is_not_in_force(snapshot: Snapshot) -> None:
+    observed = expected_digest(snapshot)
+    Snapshot.objects.update(envelope="{}", holdings_digest="")
+    assert not acknowledge(snapshot, observed_digest=observed).in_force
+    assert "cannot be told" in AuditEvent.objects.latest("id").reason
 
 
 def test_generation_never_issued_is_refused_with_one_event(snapshot: Snapshot) -> None:
