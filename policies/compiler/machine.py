@@ -70,7 +70,8 @@ class _Run:
             "iifname": packet.came_from,
             "oifname": packet.goes_to,
             "meta l4proto": packet.protocol,
-            "th dport": packet.port,
+            "tcp dport": packet.port if packet.protocol == TCP else None,
+            "udp dport": packet.port if packet.protocol == UDP else None,
             "ct mark": self.mark,
         }
         return values[name]
@@ -86,7 +87,7 @@ _Step: TypeAlias = Callable[[_Run], str | None]
 """Part of a rule. None goes on, `break` ends the rule, all else is a verdict."""
 
 _BREAK: Final = "break"
-_FIELD: Final = r"(?:ip6? [sd]addr|meta l4proto|th dport|ct mark|[io]ifname)"
+_FIELD: Final = r"(?:ip6? [sd]addr|meta l4proto|(?:tcp|udp) dport|ct mark|[io]ifname)"
 _FIELDS: Final = rf"({_FIELD}(?: \. {_FIELD})*)"
 _PARTS: Final = re.compile(
     r"|".join(

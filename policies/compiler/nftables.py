@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain as joined
@@ -48,6 +48,8 @@ from policies.compiler.ranges import (
 )
 from policies.compiler.regions import (
     HOSTS,
+    TCP,
+    UDP,
     Label,
     Region,
     regions,
@@ -92,6 +94,8 @@ _LONGEST_CHAIN: Final = 63
 _BY_NAME: Final = ("ip daddr vmap @name4", "ip6 daddr vmap @name6")
 
 _CENTURY: Final = timedelta(days=36_525)
+
+_PORTED: Final[Mapping[str, int]] = {"tcp": TCP, "udp": UDP}
 
 
 def ruleset(
@@ -280,34 +284,39 @@ def _destinations(cut: Iterable[Region]) -> Iterable[NamedSet]:
     """Return the maps from destination to the chain of its applications."""
     listed = tuple(cut)
     for family in FAMILIES:
-        ported = (r for r in listed if r.family == family and r.ports is not None)
-        plain = (r for r in listed if r.family == family and r.ports is None)
-        yield named_set(
-            f"dst{family}",
-            f"{ADDRESS_TYPES[family]} . inet_proto . inet_service",
-            "interval",
-            data_type="verdict",
-            elements=(_destination(region) for region in ported),
-        )
+        of_family = [region for region in listed if region.family == family]
+        address = ADDRESS_TYPES[family]
+        for name, protocol in _PORTED.items():
+            yield named_set(
+                f"{name}{family}",
+                f"{address} . inet_service",
+                "interval",
+                data_type="verdict",
+                elements=(
+                    _destination(region, range_text(region.ports))
+                    for region in of_family
+                    if region.ports is not None and region.protocols[0] == protocol
+                ),
+            )
         yield named_set(
             f"proto{family}",
-            f"{ADDRESS_TYPES[family]} . inet_proto",
+            f"{address} . inet_proto",
             "interval",
             data_type="verdict",
-            elements=(_destination(region) for region in plain),
+            elements=(
+                _destination(region, range_text(region.protocols))
+                for region in of_family
+                if region.ports is None
+            ),
         )
 
 
-def _destination(region: Region) -> Element:
-    """Return a region as an element of its map."""
+def _destination(region: Region, service: str) -> Element:
+    """Return a region as an element of its map: addresses, and what they serve."""
     first, last = (address_of(region.family, number) for number in region.addresses)
-    parts = [
-        str(first) if first == last else f"{first}-{last}",
-        range_text(region.protocols),
-    ]
-    if region.ports is not None:
-        parts.append(range_text(region.ports))
-    return Element(" . ".join(parts), f"goto {chain_name(region.applications)}", NEVER)
+    there = str(first) if first == last else f"{first}-{last}"
+    chain = f"goto {chain_name(region.applications)}"
+    return Element(f"{there} . {service}", chain, NEVER)
 
 
 def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet]:

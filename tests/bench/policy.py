@@ -1,7 +1,8 @@
 """How long policy takes: compiling it, changing it, and judging a new flow by it.
 
 Compiling runs here; loads, changes and flows in a network namespace of their own (as
-root). `script/bench policy [--rounds N] [--only compiler|kernel]`.
+root). `script/bench policy [--rounds N] [--only compiler|kernel] [--switches gateway|
+kernel]`: conntrack accounts, stamps and announces as on a gateway, or as by default.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tests.bench.measures.stages import NAME_WIDTH, Stages
 from tests.policies.compiler.build import NOW
 
 CHANGES = 200
+BARE, OURS = "bare conntrack", "destination first"
+LINEAR = "one rule for each policy"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,11 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="script/bench policy")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=("compiler", "kernel"))
+    parser.add_argument("--switches", choices=("gateway", "kernel"), default="gateway")
     chosen = parser.parse_args(arguments)
     if chosen.only != "kernel":
         _compiler(chosen.rounds)
     if chosen.only != "compiler":
-        _kernel(chosen.rounds)
+        _kernel(chosen.rounds, chosen.switches)
     return 0
 
 
@@ -112,8 +116,8 @@ def _changes(given: Facts) -> list[float]:
     return taken
 
 
-def _kernel(rounds: int) -> None:
-    inside = ("-m", "tests.bench.measures.kernel", str(rounds))
+def _kernel(rounds: int, switches: str) -> None:
+    inside = ("-m", "tests.bench.measures.kernel", str(rounds), switches)
     command = ["unshare", "--net", "--mount", sys.executable, *inside]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
@@ -130,16 +134,24 @@ def _kernel(rounds: int) -> None:
     _row("one device to another group, in the kernel", by_kernel * 1e3, "ms", 1)
     _row("the same through libnftables", by_text * 1e3, "ms")
     _flows(found["flows"])
+    bare, ours = (found["listened"][name] for name in (BARE, OURS))
+    _row("with the agent listening, bare conntrack", bare, "µs")
+    _row("with the agent listening, destination first", ours, "µs")
+    _row("the same, against bare conntrack", ours / bare, "×")
 
 
-def _flows(flows: Mapping[str, float]) -> None:
-    bare = flows["bare conntrack"]
-    print(f"\n{'a new flow, 20,000 random ones':40}{'µs':>8}{'× bare':>10}")
-    for name, value in flows.items():
-        print(f"{name:40}{value:8.2f}{value / bare:10.2f}")
-    ours, ruled = flows["destination first"], flows["one rule for each policy"]
-    _row("new flow against bare conntrack", ours / bare, "×", 1.3)
-    _row("cheaper than one rule for each policy", ruled / ours, "×", 30, least=True)
+def _flows(by_mix: Mapping[str, Mapping[str, float]]) -> None:
+    titles = "".join(f"{f'{mix}, µs':>14}{'× bare':>9}" for mix in by_mix)
+    print(f"\n{'a new flow':36}{titles}")
+    for name in by_mix["random"]:
+        values = ((flows[name], flows[name] / flows[BARE]) for flows in by_mix.values())
+        print(f"{name:36}" + "".join(f"{v:14.2f}{r:9.2f}" for v, r in values))
+    for mix, flows in by_mix.items():
+        times = flows[OURS] / flows[BARE]
+        _row(f"{mix} flows, against bare conntrack", times, "×", 1.3)
+    flows = by_mix["random"]
+    times = flows[LINEAR] / flows[OURS]
+    _row("cheaper than one rule for each policy", times, "×", 30, least=True)
 
 
 def _row(

@@ -183,12 +183,26 @@ def _devices_reach_each_other(patch: pytest.MonkeyPatch) -> None:
 
 
 def _protocols_without_ports_are_not_looked_up(patch: pytest.MonkeyPatch) -> None:
-    rules = tuple(
-        rule
-        for rule in fixed._from_device()  # noqa: SLF001 - planted from inside
-        if "@proto" not in rule
+    real = fixed._begin_family  # noqa: SLF001 - planted from inside
+    patch.setattr(
+        fixed,
+        "_begin_family",
+        lambda ip, family: tuple(r for r in real(ip, family) if "@proto" not in r),
     )
-    patch.setattr(fixed, "_from_device", lambda: rules)
+
+
+def _a_new_flow_skips_the_device_gate(patch: pytest.MonkeyPatch) -> None:
+    real = fixed._begin  # noqa: SLF001 - planted from inside
+    patch.setattr(fixed, "_begin", lambda: (*real()[:2], "goto begin4"))
+
+
+def _udp_is_not_looked_up(patch: pytest.MonkeyPatch) -> None:
+    real = fixed._begin_family  # noqa: SLF001 - planted from inside
+    patch.setattr(
+        fixed,
+        "_begin_family",
+        lambda ip, family: tuple(r for r in real(ip, family) if "@udp" not in r),
+    )
 
 
 def _names_are_not_asked(patch: pytest.MonkeyPatch) -> None:
@@ -311,4 +325,6 @@ PLANTS: Final[Mapping[str, Plant]] = {
     "names open every port": _names_open_every_port,
     "names end in a denial": _names_end_in_a_denial,
     "hosts are prefixes": _hosts_are_prefixes,
+    "UDP is not looked up": _udp_is_not_looked_up,
+    "a new flow skips the device gate": _a_new_flow_skips_the_device_gate,
 }

@@ -191,5 +191,5 @@ def test_a_new_application_brings_its_sets_and_chain() -> None:
             ' log prefix "gt_1/ap_1" group 41 accept'
         ),
         f"add rule {T} app_1 goto deny_no_grant",
-        f"add element {T} dst4 {{ 10.0.0.0-10.255.255.255 . 6 . 80 : goto app_1 }}",
+        f"add element {T} tcp4 {{ 10.0.0.0-10.255.255.255 . 80 : goto app_1 }}",
     ]

@@ -152,7 +152,7 @@ def test_an_element_that_ended_meanwhile_stops_no_transaction(kernel: Kernel) ->
         "add element inet peerage_wg0 who_gr_4 { 99 }",
         "delete element inet peerage_wg0 device4 { 100.64.0.1 }",
         "add element inet peerage_wg0 device4 { 100.64.0.99 : 99 }",
-        "add element inet peerage_wg0 dst4 { 192.0.2.0/24 . tcp . 1-9 : accept }",
+        "add element inet peerage_wg0 tcp4 { 192.0.2.0/24 . 1-9 : accept }",
         "add set inet peerage_wg0 mine { type ipv4_addr; elements = { 10.0.0.1 } }",
         "add counter inet peerage_wg0 mine",
         "add chain inet peerage_wg0 c\nadd rule inet peerage_wg0 input jump c",

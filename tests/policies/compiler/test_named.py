@@ -205,9 +205,9 @@ def test_only_what_goes_inside_a_bound_is_looked_up_by_name() -> None:
     table = compiled(given_facts)
     asking = [c.name for c in table.chains if any("@name" in r for r in c.rules)]
     assert asking == ["app_hosts"]
-    (targets,) = (s.elements for s in table.sets if s.name == "dst4")
+    (targets,) = (s.elements for s in table.sets if s.name == "tcp4")
     assert [(e.key, e.data) for e in targets] == [
-        ("10.0.0.0-10.255.255.255 . 6 . 443", "goto app_hosts")
+        ("10.0.0.0-10.255.255.255 . 443", "goto app_hosts")
     ]
 
 

@@ -48,7 +48,8 @@ def test_empty_grants_compile_to_drop() -> None:
     empty = compiled(replace(company(), grants=()))
     assert all(s.elements == () for s in empty.sets)
     assert not [chain for chain in empty.chains if chain.name.startswith("app_")]
-    assert rules(empty, "from_device")[-1] == "goto deny_no_grant"
+    assert rules(empty, "begin4")[-1] == "goto deny_no_grant"
+    assert rules(empty, "begin6")[-1] == "goto deny_no_grant"
 
 
 def test_every_path_ends_in_a_drop() -> None:
@@ -69,21 +70,43 @@ def test_forward_drops_by_policy_and_by_its_last_rule() -> None:
 @pytest.mark.parametrize("chain", ["from_device", "to_device"])
 def test_both_gates_stand_before_established_accept(chain: str) -> None:
     listed = rules(compiled(), chain)
+    (lease,) = (n for n, rule in enumerate(listed) if "ifname != @live" in rule)
+    gates = [n for n, rule in enumerate(listed) if "goto deny_no_device" in rule]
     established = listed.index("ct state established,related accept")
-    assert "ifname != @live" in listed[0]
-    assert "!= @device4" in listed[1]
-    assert "!= @device6" in listed[2]
-    assert established == 3
+    assert "!= @device4" in listed[gates[0]]
+    assert "!= @device6" in listed[gates[1]]
+    assert lease < gates[0] < gates[1] < established
+    assert not [rule for rule in listed[:established] if "accept" in rule]
 
 
 def test_nothing_new_goes_to_a_device() -> None:
     assert rules(compiled(), "to_device")[4:] == ("goto deny_unsolicited",)
 
 
-def test_the_mark_is_set_before_the_decision() -> None:
+def test_a_new_flow_passes_the_lease_and_its_device_gate_first() -> None:
     listed = rules(compiled(), "from_device")
-    mark = listed.index("ct mark set ip saddr map @device4")
-    assert mark < min(n for n, rule in enumerate(listed) if "vmap" in rule)
+    assert listed[:3] == (
+        'oifname "wg0" goto deny_lateral',
+        "iifname != @live goto deny_not_live",
+        "ct state new goto begin",
+    )
+    assert rules(compiled(), "begin") == (
+        "ct mark set ip saddr map @device4 goto begin4",
+        "ct mark set ip6 saddr map @device6 goto begin6",
+        "goto deny_no_device",
+    )
+
+
+def test_only_the_gates_lead_to_the_destinations() -> None:
+    table = compiled()
+    sources = [
+        (chain.name, rule)
+        for chain in table.chains
+        for rule in chain.rules
+        if rule.endswith(("goto begin4", "goto begin6")) or " vmap " in rule
+    ]
+    assert {name for name, _ in sources} == {"begin", "begin4", "begin6"}
+    assert all("ct mark set" in rule for name, rule in sources if name == "begin")
 
 
 def test_a_denial_that_concerns_a_person_is_always_logged() -> None:
@@ -146,14 +169,14 @@ def test_an_application_without_destinations_makes_no_rule() -> None:
 def test_ungranted_applications_are_not_in_the_kernel() -> None:
     given = snapshot(company())
     fewer = replace(given, grants=given.grants[:1])
-    targets = {e.data for e in named(ruleset(fewer, interface="wg0"), "dst4").elements}
+    targets = {e.data for e in named(ruleset(fewer, interface="wg0"), "tcp4").elements}
     assert targets == {"goto app_1"}
 
 
 def test_size_is_memberships_and_destinations_and_grants() -> None:
     more = replace(company(), grants=(*company().grants, grant(20, "us_2", 1)))
     before, after = compiled(), compiled(more)
-    assert named(after, "dst4") == named(before, "dst4")
+    assert named(after, "tcp4") == named(before, "tcp4")
     assert sum(len(s.elements) for s in after.sets) == 1 + sum(
         len(s.elements) for s in before.sets
     )

@@ -78,8 +78,8 @@ def test_the_kernel_and_the_snapshot_agree_at_every_edge(
 def test_a_planted_hole_is_found(wired: Kernel) -> None:
     policy = snapshot(company())
     install(wired, policy)
-    hole = "{ 10.20.0.0-10.20.0.255 . 6 . 79 : goto app_1 }"
-    wired.load(f"add element inet peerage_wg0 dst4 {hole}\n")
+    hole = "{ 10.20.0.0-10.20.0.255 . 79 : goto app_1 }"
+    wired.load(f"add element inet peerage_wg0 tcp4 {hole}\n")
     beside = replace(CONTROL, port=79)
     assert not verdict(policy, beside, now=NOW).is_allowed
     assert passed(wired, [beside, CONTROL]) == {0, 1}
