@@ -60,6 +60,7 @@ class EventCode(StrEnum):
     LABEL_APPLY = "PL022"
     LABEL_GRANT_CREATE = "PL023"
     LABEL_GRANT_END = "PL024"
+    BRAKE_CONFIRM = "PL025"
     ACCESS_REQUEST_CREATE = "RQ001"
     ACCESS_REQUEST_REVIEW = "RQ002"
     ACCESS_REQUEST_EXPIRE = "RQ003"
@@ -189,6 +190,11 @@ CATALOGUE: Final = {
             "{target_label} was granted",
         ),
         (EventCode.LABEL_GRANT_END, "label.grant.end", "{target_label} ended"),
+        (
+            EventCode.BRAKE_CONFIRM,
+            "policy.brake.confirm",
+            "{actor_label} confirmed a change that takes something from many people",
+        ),
         (
             EventCode.ACCESS_REQUEST_CREATE,
             "access.request.create",

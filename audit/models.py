@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models import Q
 
 from audit.append_only import AppendOnlyModel
 from audit.events import EventCode, Outcome, sentence
@@ -200,6 +201,12 @@ class Connection(models.Model):
             ),
             models.Index(fields=("source", "-started_at"), name="audit_conn_source"),
             models.Index(fields=("destination", "-started_at"), name="audit_conn_dest"),
+            # What is open is asked before every change of policy, and is little.
+            models.Index(
+                fields=("gateway_id", "started_at"),
+                condition=Q(ended_at__isnull=True),
+                name="audit_conn_open",
+            ),
         )
 
     def __str__(self) -> str:

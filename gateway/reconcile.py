@@ -17,11 +17,11 @@ access was narrowed keeps the connections that are still allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.types import Entry, InterfaceState
-from policies.compiler.evaluate import Packet, Verdict, verdict
+from policies.compiler.evaluate import Packet, Verdict, device_part, verdict
 from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.types import IPNetwork, Snapshot, Subject
 from policies.compiler.wireguard import gateway_peers
@@ -169,7 +169,7 @@ def flows_to_cut(
                 found.append(entry)
             continue
         if entry.mark not in views:
-            views[entry.mark] = view_of(snapshot, entry.mark)
+            views[entry.mark] = device_part(snapshot, entry.mark)
         judged = judge_flow(views[entry.mark], entry, now=now)
         if not judged.is_allowed or judged.device_id != entry.mark:
             found.append(entry)
@@ -185,21 +185,6 @@ def judge_flow(snapshot: Snapshot, entry: Entry, *, now: datetime) -> Verdict:
         port=entry.tuple.destination_port,
     )
     return verdict(snapshot, packet, now=now)
-
-
-def view_of(snapshot: Snapshot, device: int) -> Snapshot:
-    """Return the part of a snapshot that concerns one device.
-
-    Judging a flow reads every peer and member; one device has few of its own.
-    """
-    subjects = tuple(m for m in snapshot.subjects if device in m.device_ids)
-    held = {members.subject for members in subjects}
-    return replace(
-        snapshot,
-        peers=tuple(p for p in snapshot.peers if p.device_id == device),
-        subjects=subjects,
-        grants=tuple(g for g in snapshot.grants if g.subject in held),
-    )
 
 
 def next_end(snapshot: Snapshot, *, now: datetime) -> datetime | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway import reconcile
 from gateway.clock import Clock
 from gateway.types import Entry
+from policies.compiler.evaluate import device_part
 from policies.compiler.types import IPAddress, IPNetwork, Snapshot
 
 Attribute = Callable[[Entry], tuple[int, int] | None]
@@ -49,7 +50,7 @@ def _attribution(
     snapshot: Snapshot, clock: Clock
 ) -> Callable[[Entry], tuple[int, int] | None]:
     def attribute(entry: Entry) -> tuple[int, int] | None:
-        view = reconcile.view_of(snapshot, entry.mark)
+        view = device_part(snapshot, entry.mark)
         found = reconcile.judge_flow(view, entry, now=clock.now())
         if not found.grants:
             return None

@@ -8,7 +8,7 @@ It judges the first packet of a flow on a gateway whose lease is live.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -96,6 +96,21 @@ def verdict(
     grants = _allowing(snapshot, peer, packet, now=now, resolved=resolved)
     reason = Reason.GRANTED if grants else Reason.NO_GRANT
     return Verdict(reason=reason, device_id=peer.device_id, grants=grants)
+
+
+def device_part(snapshot: Snapshot, device: int) -> Snapshot:
+    """Return the part of a snapshot that concerns one device.
+
+    Judging a flow reads every peer and member; one device has few of its own.
+    """
+    subjects = tuple(m for m in snapshot.subjects if device in m.device_ids)
+    held = {members.subject for members in subjects}
+    return replace(
+        snapshot,
+        peers=tuple(p for p in snapshot.peers if p.device_id == device),
+        subjects=subjects,
+        grants=tuple(g for g in snapshot.grants if g.subject in held),
+    )
 
 
 def covers(

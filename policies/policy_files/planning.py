@@ -19,8 +19,8 @@ from policies.destinations import DestinationInput, parse_destinations
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.definitions import EVERY_APPLICATION
 from policies.dialect.document import ALWAYS
+from policies.effects import Effect, effect
 from policies.errors import PolicyError
-from policies.policy_files.effects import Effect, effect
 from policies.policy_files.errors import PlanError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -20,6 +21,7 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console import selectors
+from portal.console.effects import Done, confirmed, is_asked_again
 from portal.console.forms import ApplicationForm
 from portal.console.pages import page, paged, posted
 from portal.console.refusals import is_accepted
@@ -66,16 +68,27 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
 @recent_authentication_required()
 def add_application(request: PortalRequest) -> HttpResponse:
     form = ApplicationForm(posted(request))
-    if request.method == "POST" and is_accepted(
-        request, form, EventCode.APPLICATION_CREATE
-    ):
+    is_sent = request.method == "POST" and not is_asked_again(request)
+    if is_sent and is_accepted(request, form, EventCode.APPLICATION_CREATE):
         try:
-            made = policies_services.create_application(
-                **form.cleaned_data, actor=request.actor, now=request.received_at
+            answer = confirmed(
+                request,
+                partial(
+                    policies_services.create_application,
+                    **form.cleaned_data,
+                    actor=request.actor,
+                    now=request.received_at,
+                ),
+                title="Describe an application",
+                action="Describe it",
+                back="/manage/applications/",
             )
         except PolicyError as exc:
             _explain(form, exc)
         else:
+            if not isinstance(answer, Done):
+                return answer
+            made = answer.result
             messages.success(request, f"{made.name} is described.")
             return redirect("console:application", application_id=made.pk)
     return page(
@@ -95,19 +108,29 @@ def edit_application(request: PortalRequest, application_id: int) -> HttpRespons
         person(request), application_id
     )
     form = ApplicationForm(posted(request), initial=_initial(found))
-    if request.method == "POST" and is_accepted(
+    is_sent = request.method == "POST" and not is_asked_again(request)
+    if is_sent and is_accepted(
         request, form, EventCode.APPLICATION_UPDATE, application=found.ref
     ):
         try:
-            policies_services.update_application(
-                application=found,
-                **form.cleaned_data,
-                actor=request.actor,
-                now=request.received_at,
+            answer = confirmed(
+                request,
+                partial(
+                    policies_services.update_application,
+                    application=found,
+                    **form.cleaned_data,
+                    actor=request.actor,
+                    now=request.received_at,
+                ),
+                title=f"Change {found.name}",
+                action="Change it",
+                back=f"/manage/applications/{found.pk}/",
             )
         except PolicyError as exc:
             _explain(form, exc)
         else:
+            if not isinstance(answer, Done):
+                return answer
             messages.success(request, f"{found.name} is changed.")
             return redirect("console:application", application_id=found.pk)
     return page(

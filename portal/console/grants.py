@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -18,6 +19,7 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console import selectors
+from portal.console.effects import Done, confirmed, is_asked_again
 from portal.console.forms import GrantFilter, GrantForm
 from portal.console.pages import page, paged, posted
 
@@ -52,13 +54,22 @@ def add_grant(request: PortalRequest) -> HttpResponse:
         for name in ("person", "group", "application", "label")
     }
     form = GrantForm(posted(request), initial=wanted)
-    if request.method == "POST" and form.is_valid():
+    is_sent = request.method == "POST" and not is_asked_again(request)
+    if is_sent and form.is_valid():
         try:
-            made = _create(form.cleaned_data, request)
+            answer = confirmed(
+                request,
+                partial(_create, form.cleaned_data, request),
+                title="Grant access",
+                action="Grant",
+                back="/manage/grants/",
+            )
         except PolicyError as exc:
             form.add_error(None, str(exc))
         else:
-            messages.success(request, f"Granted: {made}.")
+            if not isinstance(answer, Done):
+                return answer
+            messages.success(request, f"Granted: {answer.result}.")
             return redirect("console:grants")
     return page(request, "grant_form.html", title="Grant access", form=form)
 
@@ -73,19 +84,25 @@ def end_grant(request: PortalRequest, grant_id: int) -> HttpResponse:
         return redirect("console:grants")
     if found.source_id is not None:
         return redirect("console:end_label_grant", label_grant_id=found.source_id)
-    if request.method == "POST":
-        policies_services.end_grant(
-            grant=found, actor=request.actor, now=request.received_at
-        )
-        messages.success(request, f"Ended: {found}.")
-        return redirect("console:grants")
-    return page(
+    answer = confirmed(
         request,
-        "grant_confirm_end.html",
+        partial(
+            policies_services.end_grant,
+            grant=found,
+            actor=request.actor,
+            now=request.received_at,
+        ),
+        template="grant_confirm_end.html",
         title="End a grant",
+        action="End the grant",
+        back="/manage/grants/",
         grant=found,
         destinations=found.application.destinations.all(),
     )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"Ended: {found}.")
+    return redirect("console:grants")
 
 
 def _create(data: dict[str, Any], request: PortalRequest) -> Grant | LabelGrant:

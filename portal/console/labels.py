@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -19,6 +20,7 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console import selectors
+from portal.console.effects import Done, confirmed
 from portal.console.forms import LabelForm
 from portal.console.pages import page, paged, posted
 from portal.console.refusals import is_accepted
@@ -113,16 +115,22 @@ def end_label_grant(request: PortalRequest, label_grant_id: int) -> HttpResponse
     if found.ended_at is not None:
         messages.info(request, "This grant has ended already.")
         return redirect("console:label", label_id=found.label_id)
-    if request.method == "POST":
-        policies_services.end_label_grant(
-            grant=found, actor=request.actor, now=request.received_at
-        )
-        messages.success(request, f"Ended: {found}.")
-        return redirect("console:label", label_id=found.label_id)
-    return page(
+    answer = confirmed(
         request,
-        "label_grant_confirm_end.html",
+        partial(
+            policies_services.end_label_grant,
+            grant=found,
+            actor=request.actor,
+            now=request.received_at,
+        ),
+        template="label_grant_confirm_end.html",
         title="End the grant of a label",
+        action="End the grant",
+        back=f"/manage/labels/{found.label_id}/",
         grant=found,
         derived=found.grants.filter(ended_at=None).select_related("application"),
     )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"Ended: {found}.")
+    return redirect("console:label", label_id=found.label_id)

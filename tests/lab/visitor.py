@@ -27,6 +27,7 @@ from tests.idp.running import Browser
 from tests.lab.processes import LabError
 
 CSRF: Final = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+EFFECT: Final = re.compile(r'name="effect" value="([0-9a-f]{64})"')
 WHAT_IS_WRONG: Final = re.compile(r'role="alert"[^>]*>(.*?)</div>', re.DOTALL)
 
 
@@ -89,10 +90,16 @@ class Visitor:
     ) -> httpx.Response:
         """Open a page with a form, fill it in, send it; return the answer.
 
-        A page that wants a fresh proof of who somebody is gets it, and then again.
+        A page that wants a fresh proof of who somebody is gets it, and then again. One
+        that first shows what would come of it is confirmed as shown.
         """
         token = self.form_token(path)
-        return self.post(path, {**fields, "csrfmiddlewaretoken": token})
+        sent = {**fields, "csrfmiddlewaretoken": token}
+        answer = self.post(path, sent)
+        shown = EFFECT.search(answer.text)
+        if shown is None:
+            return answer
+        return self.post(path, {**sent, "effect": shown[1], "confirmed": "on"})
 
     def form_token(self, path: str) -> str:
         """Open a page with a form and return what makes it this window's form."""

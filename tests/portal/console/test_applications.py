@@ -15,6 +15,7 @@ from policies.models import Application, Grant
 from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.policies.makers import make_application
+from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 ADD = "/manage/applications/add/"
@@ -62,7 +63,7 @@ def test_the_list_costs_the_same_for_many(
 def test_an_application_is_described_with_several_destinations(
     gw1: Gateway, dave: User, sign_in: SignIn
 ) -> None:
-    response = sign_in(dave).post(ADD, described(gateways=[gw1.pk]))
+    response = confirm(sign_in(dave), ADD, described(gateways=[gw1.pk]))
     made = Application.objects.get()
     assert response["Location"] == f"/manage/applications/{made.pk}/"
     assert [str(row) for row in made.destinations.all()] == [
@@ -147,7 +148,7 @@ def test_the_change_form_holds_what_is_and_saves_what_is_said(
     url = reverse("console:edit_application", args=(wiki.pk,))
     browser = sign_in(dave)
     assert "10.1.0.0/24 tcp/443</textarea>" in browser.get(url).content.decode()
-    browser.post(url, described(name="wiki", destinations="10.9.0.0/24 any"))
+    confirm(browser, url, described(name="wiki", destinations="10.9.0.0/24 any"))
     wiki.refresh_from_db()
     assert [str(row) for row in wiki.destinations.all()] == ["10.9.0.0/24 any"]
     assert not wiki.gateways.exists()

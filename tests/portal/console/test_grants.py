@@ -15,6 +15,7 @@ from policies.models import Application, Grant
 from portal.accounts.models import Group, User
 from tests.conftest import MakeUser, SignIn
 from tests.policies.makers import make_grant
+from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 ADD = "/manage/grants/add/"
@@ -29,7 +30,7 @@ def test_a_person_is_found_by_name_address_or_id(
     typed: str, alice: User, wiki: Application, dave: User, sign_in: SignIn
 ) -> None:
     person = typed.format(pk=alice.pk)
-    response = sign_in(dave).post(ADD, granting(wiki, person=person))
+    response = confirm(sign_in(dave), ADD, granting(wiki, person=person))
     assert response["Location"] == "/manage/grants/"
     assert Grant.objects.get().user == alice
     assert AuditEvent.objects.get(code=EventCode.GRANT_CREATE).actor_label == "Dave"
@@ -41,7 +42,7 @@ def test_a_group_is_granted_until_a_moment_in_utc(
     group = Group.objects.get(users=bob)
     ends = (clock + timedelta(days=2)).replace(second=0, microsecond=0)
     data = granting(wiki, group=group.pk, expires_at=f"{ends:%Y-%m-%dT%H:%M}")
-    sign_in(dave).post(ADD, data)
+    confirm(sign_in(dave), ADD, data)
     made = Grant.objects.get()
     assert (made.group, made.user, made.expires_at) == (group, None, ends)
 
@@ -110,7 +111,7 @@ def test_ending_is_recorded_and_done_once(
 ) -> None:
     url = reverse("console:end_grant", args=(alices_grant.pk,))
     browser = sign_in(dave)
-    assert browser.post(url)["Location"] == "/manage/grants/"
+    assert confirm(browser, url)["Location"] == "/manage/grants/"
     alices_grant.refresh_from_db()
     ended_at = alices_grant.ended_at
     assert ended_at is not None

@@ -17,6 +17,7 @@ from policies.models import Application, Grant, Label, LabelGrant
 from portal.accounts.models import Group, User
 from tests.conftest import SignIn
 from tests.policies.makers import NOW, make_application
+from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +68,7 @@ def test_application_takes_a_label_on_where_it_is_described(
         "gateways": [gw1.pk],
         "labels": [made.pk],
     }
-    browser.post(reverse("console:edit_application", args=[wiki.pk]), fields)
+    confirm(browser, reverse("console:edit_application", args=[wiki.pk]), fields)
     assert [*wiki.labels.all()] == [made]
     assert Grant.objects.get(application=wiki).user == alice
 
@@ -75,7 +76,9 @@ def test_application_takes_a_label_on_where_it_is_described(
 def test_label_is_granted_as_an_application_is(
     tag: Label, engineering: Group, browser: Client
 ) -> None:
-    browser.post("/manage/grants/add/", granting(group=engineering.pk, label=tag.pk))
+    confirm(
+        browser, "/manage/grants/add/", granting(group=engineering.pk, label=tag.pk)
+    )
     assert LabelGrant.objects.get().group == engineering
     page = browser.get("/manage/grants/").content.decode()
     assert "tag:db" in page
@@ -103,7 +106,7 @@ def test_ending_names_what_stops_and_ends_all_of_it(
     made = services.create_label_grant(label=tag, user=alice, actor=SYSTEM, now=NOW)
     url = reverse("console:end_label_grant", args=[made.pk])
     assert wiki.name in browser.get(url).content.decode()
-    browser.post(url)
+    confirm(browser, url)
     assert not Grant.objects.filter(ended_at=None).exists()
     again = browser.get(url, follow=True).content.decode()
     assert "has ended already" in again

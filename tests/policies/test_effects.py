@@ -10,7 +10,7 @@ import pytest
 
 from policies.compiler import types
 from policies.compiler.types import PortRange, Protocol, Subject, SubjectKind
-from policies.policy_files.effects import Effect, effect
+from policies.effects import Effect, effect
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OWNERS: Final = {device: device + 100 for device in range(1, 11)}
