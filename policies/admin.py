@@ -17,6 +17,7 @@ from policies.models import (
     Label,
     LabelGrant,
     Lock,
+    PolicyVersion,
     Publication,
     RequestReview,
     Revocation,
@@ -177,3 +178,11 @@ class RevocationTargetAdmin(ReadOnlyAdmin[RevocationTarget]):
 
     list_display = ("id", "revocation", "gateway", "generation", "enforced_at")
     list_select_related = ("revocation", "gateway")
+
+
+@admin.register(PolicyVersion)
+class PolicyVersionAdmin(ReadOnlyAdmin[PolicyVersion]):
+    """Policy files that were applied."""
+
+    list_display = ("number", "applied_at", "actor_label", "etag")
+    search_fields = ("etag", "actor_label")

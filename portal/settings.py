@@ -69,6 +69,10 @@ PEERAGE_REQUEST_END_NOTICE_HOURS = env_int(
 PEERAGE_POLICY_BRAKE_PERCENT = env_int(
     "PEERAGE_POLICY_BRAKE_PERCENT", 20, minimum=0, maximum=100
 )
+# Which gateways serve what a policy file adds, where nobody says so.
+PEERAGE_POLICY_GATEWAYS = env_list("PEERAGE_POLICY_GATEWAYS")
+# Names for this deployment that GitOps tools may use in place of "-".
+PEERAGE_TAILNETS = env_list("PEERAGE_TAILNETS", PEERAGE_DEPLOYMENT)
 # What peers' API hands out but only the layer above it knows; names, because
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"

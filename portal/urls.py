@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("policies.api.request_urls")),
     path("api/v1/", include("policies.api.lock_urls")),
     path("api/v1/", include("portal.api_urls")),
+    path("api/v2/", include("policies.api.tailnet_urls")),
     path("api/v2/oauth/token", oauth_token, name="api-oauth-token"),
     path("api/gateway/v1/", include("peers.api.gateway_urls")),
     path("api/gateway/v1/", include("policies.api.urls")),

@@ -7,7 +7,8 @@ comments and one comma after the last member or element.
 
 What this reader refuses beyond the grammar: text over `MAX_BYTES`, nesting over
 `MAX_DEPTH`, more than `MAX_VALUES` values (memory follows from these), bytes that are
-not UTF-8, escapes that are half a surrogate pair, and a key that stands twice.
+not UTF-8, the character U+0000 (no database holds it), escapes that are half a
+surrogate pair, and a key that stands twice.
 """
 
 from __future__ import annotations
@@ -156,6 +157,10 @@ def _decoded(source: bytes | str) -> str:
     if found := _SURROGATE.search(text):
         raise SyntaxRefusedError(
             [problem(_position(_lines(text), found.start()), "invalid UTF-8")]
+        )
+    if (nul := text.find("\x00")) >= 0:
+        raise SyntaxRefusedError(
+            [problem(_position(_lines(text), nul), "the character U+0000")]
         )
     return text
 

@@ -103,6 +103,22 @@ def read_policy(source: bytes | str, options: Options = STANDARD) -> PolicyDocum
     return document
 
 
+def read_tests(
+    source: bytes | str, options: Options = STANDARD
+) -> tuple[PolicyTest, ...]:
+    """Return a list of tests that stands alone.
+
+    Raises:
+        SyntaxRefusedError: it is not HuJSON, or beyond this reader's limits.
+        PolicyError: it is no list of tests.
+    """
+    tree = parse(source)
+    return tuple(
+        _test(item, _test_fields(has_extensions=options.extensions))
+        for item in Node(tree, tree.value).items()
+    )
+
+
 def _document(
     sections: Mapping[str, Node], extensions: tuple[str, ...]
 ) -> PolicyDocument:
@@ -118,7 +134,6 @@ def _document(
         for rule in rules
         if rule.apps and any(target.services for target in rule.targets)
     ]
-    test_fields = (*_TEST, "at") if extensions else _TEST
     return PolicyDocument(
         groups=_names(sections, "groups", "group:"),
         hosts=_hosts(sections),
@@ -129,7 +144,7 @@ def _document(
         attribute_types=_attribute_types(sections),
         rules=rules,
         tests=tuple(
-            _test(item, test_fields)
+            _test(item, _test_fields(has_extensions=bool(extensions)))
             for item in (sections["tests"].items() if "tests" in sections else ())
         ),
         warnings=tuple(sorted(warnings, key=_place)),
@@ -254,6 +269,11 @@ def _attribute_types(sections: Mapping[str, Node]) -> dict[str, str]:
             fields["type"].refuse(f"{kind!r} is not one of {_ATTRIBUTE_TYPES}")
         found[key.text] = kind
     return found
+
+
+def _test_fields(*, has_extensions: bool) -> tuple[str, ...]:
+    """Return the names that a test may have."""
+    return (*_TEST, "at") if has_extensions else _TEST
 
 
 def _test(node: Node, names: tuple[str, ...]) -> PolicyTest:

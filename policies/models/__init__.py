@@ -10,6 +10,7 @@ from policies.models.applications import (
 from policies.models.grants import Grant
 from policies.models.labels import Label, LabelGrant
 from policies.models.locks import Lock, Lockable
+from policies.models.policy_versions import PolicyVersion
 from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.revocations import Revocation, RevocationTarget
 from policies.models.snapshots import (
@@ -30,6 +31,7 @@ __all__ = [
     "LabelGrant",
     "Lock",
     "Lockable",
+    "PolicyVersion",
     "ProtocolChoice",
     "Publication",
     "RequestReview",

@@ -7,6 +7,7 @@
 * Every change is an event of its service; the file as a whole is one more, refused or
   applied.
 * Applying a file again changes nothing.
+* What was applied is kept as it was sent, also when only its comments are new.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ from policies.policy_files.documents import PolicyFile, open_policy
 from policies.policy_files.errors import BrakeError, FailedTestsError
 from policies.policy_files.planning import Plan, Wanted, inputs, plan_policy
 from policies.policy_files.state import read_state
+from policies.policy_files.versions import (
+    DENY_ALL,
+    check_etag,
+    is_newest,
+    keep_version,
+)
 from portal.accounts.models import Group, User
 
 if TYPE_CHECKING:
@@ -57,31 +64,45 @@ def apply_policy(
     *,
     gateways: Collection[str] = (),
     is_confirmed: bool = False,
+    expected: str | None = None,
     actor: Actor,
     now: datetime,
 ) -> Applied:
-    """Make the portal's policy what a file says.
+    """Make the portal's policy what a file says; an empty file denies all.
 
     Without `is_confirmed` the brake holds: a file that takes something from more than
-    `PEERAGE_POLICY_BRAKE_PERCENT` of those who reach anything is refused.
+    `PEERAGE_POLICY_BRAKE_PERCENT` of those who reach anything is refused. `expected`
+    is the ETag of the policy that the writer has seen.
 
     Raises:
         DialectError: the file is malformed or out of the dialect's subset.
         FailedTestsError: one of its tests fails.
         BrakeError: too many people would lose something.
+        StaleFileError: the policy is not the expected one any more.
         PolicyError: the portal cannot do what it says.
     """
     digest = sha256(source.encode() if isinstance(source, str) else source).hexdigest()
     try:
         with transaction.atomic():
-            done = _judged(source, gateways, is_confirmed=is_confirmed, now=now)
-            if not done.plan.is_empty:
+            done = _judged(
+                source, gateways, is_confirmed=is_confirmed, expected=expected, now=now
+            )
+            text = _text(source)
+            if not (done.plan.is_empty and is_newest(text)):
                 _change(done.plan, actor, now)
+                kept = keep_version(text, actor=actor, now=now)
                 details = {
                     "sha256": digest,
+                    "etag": kept.etag,
                     **_details(done.plan, is_confirmed=is_confirmed),
                 }
-                record(EventCode.POLICY_APPLY, actor=actor, now=now, details=details)
+                record(
+                    EventCode.POLICY_APPLY,
+                    actor=actor,
+                    now=now,
+                    target=kept.ref,
+                    details=details,
+                )
     except (CompilerError, DialectError, PolicyError) as exc:
         record(
             EventCode.POLICY_APPLY,
@@ -100,18 +121,27 @@ def _judged(
     gateways: Collection[str],
     *,
     is_confirmed: bool,
+    expected: str | None,
     now: datetime,
 ) -> Applied:
     """Return what is to be done, unless it must not be."""
     # Whoever applies at the same time waits here, and then sees what we did.
     [*Application.objects.select_for_update().order_by("pk").values_list("pk")]
     state = read_state(now=now)
+    if expected is not None:
+        check_etag(expected, state, now=now)
     file = open_policy(source, state, now=now)
     _check_tests(file)
     plan = plan_policy(file.definition, state, gateways=gateways, now=now)
     if not is_confirmed:
         _check_brake(plan)
     return Applied(file=file, plan=plan)
+
+
+def _text(source: bytes | str) -> str:
+    """Return a file's text; the empty file has words for what it means."""
+    text = source if isinstance(source, str) else source.decode()
+    return text if text.strip() else DENY_ALL
 
 
 def _details(plan: Plan, *, is_confirmed: bool) -> dict[str, Json]:
@@ -135,7 +165,7 @@ def _check_tests(file: PolicyFile) -> None:
             for problem in report.problems
         )
         msg = f"{len(file.failed)} tests failed, nothing is applied\n{told}"
-        raise FailedTestsError(msg)
+        raise FailedTestsError(msg, file.failed)
 
 
 def _check_brake(plan: Plan) -> None:
@@ -144,8 +174,7 @@ def _check_brake(plan: Plan) -> None:
     if plan.effect.exceeds(percent):
         msg = (
             f"{len(plan.effect.losers)} of {len(plan.effect.holders)} people with"
-            f" access would lose something, more than {percent} %; look at the plan,"
-            " and apply with --confirm"
+            f" access would lose something, more than {percent} %"
         )
         raise BrakeError(msg)
 

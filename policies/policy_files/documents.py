@@ -16,7 +16,7 @@ from policies.dialect.definitions import GrantDefinition, PolicyDefinition, defi
 from policies.dialect.document import ALWAYS, PolicyDocument
 from policies.dialect.errors import PolicyError, Problem, problem
 from policies.dialect.export import export
-from policies.dialect.reader import Options, read_policy
+from policies.dialect.reader import Options, read_policy, read_tests
 from policies.dialect.resolve import unknown_people
 from policies.dialect.validation import check_dates
 from policies.dialect.verdicts import TestReport, run_tests
@@ -70,6 +70,19 @@ def open_policy(source: bytes | str, state: State, *, now: datetime) -> PolicyFi
         warnings=(*definition.warnings, *dated, *nobody),
         reports=run_tests(document, directory, now=now),
     )
+
+
+def run_claims(
+    claims: bytes | str, policy: str, state: State, *, now: datetime
+) -> tuple[TestReport, ...]:
+    """Run a list of tests against a policy that has its own or none.
+
+    Raises:
+        DialectError: the list is malformed.
+    """
+    document = read_policy(policy, Options(groups=tuple(state.groups)))
+    directory = replace(state.directory, zones=_zones(document))
+    return run_tests(replace(document, tests=read_tests(claims)), directory, now=now)
 
 
 def export_policy(state: State, *, now: datetime, tailscale: bool = False) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from policies.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from policies.dialect.verdicts import TestReport
 
 
 class PlanError(PolicyError):
@@ -11,6 +18,15 @@ class PlanError(PolicyError):
 
 class FailedTestsError(PolicyError):
     """The file contradicts what its own tests claim."""
+
+    def __init__(self, message: str, failed: Sequence[TestReport]) -> None:
+        """Keep which tests failed."""
+        super().__init__(message)
+        self.failed = tuple(failed)
+
+
+class StaleFileError(PolicyError):
+    """The policy is not the one that the writer of a file has seen."""
 
 
 class BrakeError(PolicyError):

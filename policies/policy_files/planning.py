@@ -75,6 +75,24 @@ class Plan:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changes:
+    """What a plan would do; `missing` is also what nobody can be granted."""
+
+    created: tuple[ApplicationDefinition, ...]
+    changed: tuple[ApplicationDefinition, ...]
+    granted: tuple[tuple[Wanted, str], ...]
+    ended: tuple[types.Grant, ...]
+    labels_ended: tuple[Labelled, ...]
+    missing: list[Wanted]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        done = (self.created, self.changed, self.granted, self.ended, self.labels_ended)
+        return not any(done)
+
+
 def plan_policy(
     policy: PolicyDefinition,
     state: State,
@@ -91,51 +109,72 @@ def plan_policy(
     """
     _check(policy, state)
     served_by = _served_by(policy, state, gateways)
-    wanted = dict(_wanted(policy, state, now))
-    names = {number: name for name, number in state.applications.items()}
-    there = {_key(grant, names[grant.application_id], now) for grant in _managed(state)}
-    there |= {_key(grant, grant.label, now) for grant in state.label_grants}
-    ended = tuple(
-        grant
-        for grant in _managed(state)
-        if _key(grant, names[grant.application_id], now) not in wanted
-    )
-    labels_ended = tuple(
-        grant
-        for grant in state.label_grants
-        if _key(grant, grant.label, now) not in wanted
-    )
-    missing = sorted(wanted.keys() - there)
-    granted = tuple((key, wanted[key]) for key in missing if _is_able(key, state))
-    stored = {a.id: a.destinations for a in state.policy.applications}
-    created = tuple(a for a in policy.applications if a.name not in state.applications)
-    changed = tuple(
-        a
-        for a in policy.applications
-        if a.name in state.applications
-        and stored[state.applications[a.name]] != a.destinations
-    )
-    numbers = _numbers(created, state)
+    made = _changes(policy, state, now)
+    numbers = _numbers(made.created, state)
     after = _after(
         policy,
         state,
         numbers=numbers,
-        granted=granted,
-        gone=_gone(ended, labels_ended, state),
+        granted=made.granted,
+        gone=_gone(made.ended, made.labels_ended, state),
         now=now,
     )
     return Plan(
-        created=created,
-        changed=changed,
-        granted=granted,
-        ended=ended,
-        labels_ended=labels_ended,
+        created=made.created,
+        changed=made.changed,
+        granted=made.granted,
+        ended=made.ended,
+        labels_ended=made.labels_ended,
         served_by=served_by,
         left=tuple(_left(policy, state)),
-        skipped=tuple(_skipped(missing, created, served_by, state)),
+        skipped=tuple(_skipped(made.missing, made.created, served_by, state)),
         effect=_effect(state, after, served_by, now),
         state=state,
         applications={number: name for name, number in numbers.items()},
+    )
+
+
+def is_applied(policy: PolicyDefinition, state: State, *, now: datetime) -> bool:
+    """Return whether applying a policy would change nothing; cheaper than a plan.
+
+    Raises:
+        PlanError: it could not be applied at all.
+    """
+    _check(policy, state)
+    made = _changes(policy, state, now)
+    return made.is_empty
+
+
+def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
+    """Return the difference between what a policy wants and what there is."""
+    wanted = dict(_wanted(policy, state, now))
+    names = {number: name for name, number in state.applications.items()}
+    there = {_key(grant, names[grant.application_id], now) for grant in _managed(state)}
+    there |= {_key(grant, grant.label, now) for grant in state.label_grants}
+    missing = sorted(wanted.keys() - there)
+    stored = {a.id: a.destinations for a in state.policy.applications}
+    return _Changes(
+        created=tuple(
+            a for a in policy.applications if a.name not in state.applications
+        ),
+        changed=tuple(
+            a
+            for a in policy.applications
+            if a.name in state.applications
+            and stored[state.applications[a.name]] != a.destinations
+        ),
+        granted=tuple((key, wanted[key]) for key in missing if _is_able(key, state)),
+        ended=tuple(
+            grant
+            for grant in _managed(state)
+            if _key(grant, names[grant.application_id], now) not in wanted
+        ),
+        labels_ended=tuple(
+            grant
+            for grant in state.label_grants
+            if _key(grant, grant.label, now) not in wanted
+        ),
+        missing=missing,
     )
 
 

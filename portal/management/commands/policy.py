@@ -20,6 +20,7 @@ from policies.dialect.hujson import MAX_BYTES
 from policies.errors import PolicyError
 from policies.policy_files.applying import apply_policy
 from policies.policy_files.documents import export_policy, open_policy
+from policies.policy_files.errors import BrakeError
 from policies.policy_files.planning import plan_policy
 from policies.policy_files.state import read_state
 from policies.policy_files.wording import (
@@ -71,6 +72,9 @@ class Command(BaseCommand):
         }
         try:
             status = actions[options["action"]](options, now=now)
+        except BrakeError as exc:
+            msg = f"{exc}; look at the plan, and apply with --confirm"
+            raise CommandError(msg, returncode=REFUSED) from exc
         except (CompilerError, DialectError, PolicyError) as exc:
             raise CommandError(str(exc), returncode=REFUSED) from exc
         if status != OK:
@@ -109,7 +113,10 @@ class Command(BaseCommand):
         state = read_state(now=now)
         found = open_policy(_source(options["file"]), state, now=now)
         plan = plan_policy(
-            found.definition, state, gateways=options["gateway"], now=now
+            found.definition,
+            state,
+            gateways=options["gateway"] or settings.PEERAGE_POLICY_GATEWAYS,
+            now=now,
         )
         percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
         output = plan_output(found, plan, percent=percent)
@@ -122,7 +129,7 @@ class Command(BaseCommand):
         """Make the portal's policy what a file says, or say why not."""
         done = apply_policy(
             _source(options["file"]),
-            gateways=options["gateway"],
+            gateways=options["gateway"] or settings.PEERAGE_POLICY_GATEWAYS,
             is_confirmed=options["confirm"],
             actor=command_actor("policy"),
             now=now,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from pytest_django import Settings
 
 from audit.events import EventCode
 from audit.models import AuditEvent
-from policies.models import Grant
+from peers.models import Gateway
+from policies.models import Grant, PolicyVersion
 from portal.accounts.models import User
 from tests.peers.makers import Machine
 from tests.policies.policy_files.makers import grant, source
@@ -170,3 +173,41 @@ def test_the_brake_is_status_1_until_it_is_confirmed(file: Path, alice: User) ->
     status, text = run("apply", file, "--confirm", "--json")
     assert (status, json.loads(text)["effect"]["people_losing"]) == (0, 1)
     assert not Grant.objects.filter(ended_at__isnull=True).exists()
+
+
+@pytest.mark.parametrize("action", ["fmt", "test", "plan", "apply"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b" " * (10 * 2**20), id="10 MB"),
+        pytest.param(b"[" * 10_000, id="depth 10,000"),
+        pytest.param(b'{"groups":' * 10_000, id="depth 10,000, objects"),
+    ],
+)
+def test_what_is_too_much_is_refused_in_bounded_memory(
+    action: str, text: bytes, file: Path
+) -> None:
+    file.write_bytes(text)
+    tracemalloc.start()
+    try:
+        assert refused(action, file)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert not PolicyVersion.objects.exists()
+
+
+def test_what_was_applied_is_kept_with_its_comments(file: Path, alice: User) -> None:
+    file.write_text("// why\n" + source(grant(ALICE, "git")))
+    run("apply", file)
+    kept = PolicyVersion.objects.get()
+    assert (kept.text, kept.actor_kind) == (file.read_text(), "command")
+
+
+def test_the_setting_says_which_gateways_serve_what_is_new(
+    file: Path, alice: User, gw1: Gateway, settings: Settings
+) -> None:
+    settings.PEERAGE_POLICY_GATEWAYS = ["gw9"]
+    file.write_text(source(grant(ALICE, "git")))
+    assert "no enrolled gateway is called gw9" in refused("plan", file)
+    assert run("plan", file, "--gateway", gw1.name)[0] == 2
