@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
@@ -24,6 +23,7 @@ from peers.models import (
 )
 from policies.compiler import types
 from policies.compiler.locks import Lock, LockKind
+from policies.compiler.ranges import reader
 from policies.models import Application, ApplicationDestination, Grant
 from policies.models import Lock as LockRow
 from portal.accounts.models import Membership, User
@@ -90,7 +90,7 @@ class Rows:
     def _application(self, number: int) -> types.Application:
         found = map(destination_of, self.destinations.get(number, ()))
         return types.Application(
-            id=number, destinations=tuple(sorted(found, key=lambda d: d.sort_key))
+            id=number, destinations=types.sorted_destinations(found)
         )
 
 
@@ -205,7 +205,11 @@ def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
         device__state=DeviceState.ACTIVE,
         device__owner__in=people,
     )
-    addresses = _grouped(leases.values_list("device_id", "address"))
+    read = reader()
+    addresses = _grouped(
+        (device_id, read(text))
+        for device_id, text in leases.values_list("device_id", "address")
+    )
     keys = DeviceKey.objects.filter(
         state=KeyState.ACTIVE,
         device__state=DeviceState.ACTIVE,
@@ -218,7 +222,7 @@ def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
                 id=device_id,
                 user_id=owner_id,
                 public_key=public_key,
-                addresses=_addresses(addresses[device_id]),
+                addresses=types.sorted_addresses(tuple(addresses[device_id])),
                 expires_at=types.NEVER,
             ),
         )
@@ -228,10 +232,6 @@ def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
         # Without an address it can carry nothing.
         if device_id in addresses
     )
-
-
-def _addresses(texts: Iterable[str]) -> tuple[types.IPAddress, ...]:
-    return tuple(sorted(map(ip_address, texts), key=lambda a: (a.version, int(a))))
 
 
 def _grouped(pairs: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:

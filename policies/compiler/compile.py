@@ -29,6 +29,7 @@ from policies.compiler.types import (
     SubjectMembers,
     is_live,
     sorted_addresses,
+    sorted_destinations,
     sorted_networks,
 )
 from policies.compiler.validate import check_snapshot
@@ -139,10 +140,8 @@ def application_of(
     if identifier not in applications:
         msg = f"ap_{identifier} is granted but not served by this gateway"
         raise UnknownReferenceError(msg)
-    ordered = sorted(
-        set(applications[identifier].destinations), key=lambda d: d.sort_key
-    )
-    return Application(id=identifier, destinations=tuple(ordered))
+    found = applications[identifier].destinations
+    return Application(id=identifier, destinations=sorted_destinations(found))
 
 
 def snapshot_grant(grant: Grant) -> SnapshotGrant:

@@ -59,6 +59,7 @@ from policies.compiler.types import (
     SubjectMembers,
     network,
     sorted_addresses,
+    sorted_destinations,
     sorted_networks,
 )
 from policies.compiler.validate import check_snapshot
@@ -250,7 +251,7 @@ def _peer(peer: Peer, spelled: Callable[[IPAddress], str]) -> Json:
 
 def _application(application: Application) -> Json:
     """Return an application as JSON."""
-    ordered = sorted(set(application.destinations), key=lambda d: d.sort_key)
+    ordered = sorted_destinations(application.destinations)
     return {
         "application": application.id,
         "destinations": [_destination(destination) for destination in ordered],

@@ -281,7 +281,8 @@ def network(text: str) -> IPNetwork:
         msg = f"{text!r} carries a zone; a prefix has none"
         raise InvalidValueError(msg)
     try:
-        written = ip_network(text)
+        # `ip_network` would try IPv4 first, and fail slowly for IPv6.
+        written = IPv6Network(text) if ":" in text else IPv4Network(text)
     except ValueError as exc:
         raise _not_a_prefix(text) from exc
     _refuse_mapped(written.network_address)
@@ -321,6 +322,13 @@ def sorted_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     return tuple(
         sorted(networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen))
     )
+
+
+def sorted_destinations(found: Iterable[Destination]) -> tuple[Destination, ...]:
+    """Return destinations in order, each once."""
+    # By keys, which hash and compare faster than destinations.
+    keyed = {destination.sort_key: destination for destination in found}
+    return tuple([keyed[key] for key in sorted(keyed)])
 
 
 def sorted_addresses(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
