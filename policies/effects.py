@@ -92,6 +92,27 @@ def effect(
     )
 
 
+def missing(destination: Destination, others: frozenset[Destination]) -> str:
+    """Return what others do not cover of a destination, in words, or nothing."""
+    if destination in others:
+        return ""
+    boxes = {plane: [*found] for plane, found in _boxes(destination).items()}
+    left = boxes
+    for other in others:
+        # A name stands for less than its prefix, and for nothing of another name's.
+        if other.host not in {"", destination.host}:
+            continue
+        for plane, cuts in _boxes(other).items():
+            for cut in cuts:
+                if plane in left:
+                    pieces = [p for box in left[plane] for p in _without(box, cut)]
+                    left = {**left, plane: pieces}
+    if not any(left.values()):
+        return ""
+    text = label(destination)
+    return text if left == boxes else f"part of {text}"
+
+
 def _size(row: EffectRow) -> tuple[int, int, str, int, tuple[str, ...]]:
     """Sort by people times destinations, largest first; losses before gains."""
     touched = len(row.people) * len(row.destinations)
@@ -132,31 +153,10 @@ def _difference(
         texts = tuple(
             text
             for destination in sorted(places[number], key=lambda d: d.sort_key)
-            if (text := _missing(destination, others))
+            if (text := missing(destination, others))
         )
         if texts:
             yield number, texts
-
-
-def _missing(destination: Destination, others: frozenset[Destination]) -> str:
-    """Return what others do not cover of a destination, in words, or nothing."""
-    if destination in others:
-        return ""
-    boxes = {plane: [*found] for plane, found in _boxes(destination).items()}
-    left = boxes
-    for other in others:
-        # A name stands for less than its prefix, and for nothing of another name's.
-        if other.host not in {"", destination.host}:
-            continue
-        for plane, cuts in _boxes(other).items():
-            for cut in cuts:
-                if plane in left:
-                    pieces = [p for box in left[plane] for p in _without(box, cut)]
-                    left = {**left, plane: pieces}
-    if not any(left.values()):
-        return ""
-    text = label(destination)
-    return text if left == boxes else f"part of {text}"
 
 
 def _boxes(destination: Destination) -> Mapping[_Plane, Sequence[_Box]]:

@@ -19,7 +19,7 @@ from policies.destinations import DestinationInput, parse_destinations
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.definitions import EVERY_APPLICATION
 from policies.dialect.document import ALWAYS
-from policies.effects import Effect, effect
+from policies.effects import Effect, effect, missing
 from policies.errors import PolicyError
 from policies.policy_files.errors import PlanError
 
@@ -104,8 +104,9 @@ def plan_policy(
 
     Raises:
         PlanError: a grant has a condition that is not enforced or a subject that the
-            portal does not know, destinations overlap, or it is not clear which
-            gateways a new application is behind.
+            portal does not know, destinations overlap, an application that somebody
+            answers for would become wider, or it is not clear which gateways a new
+            application is behind.
     """
     _check(policy, state)
     served_by = _served_by(policy, state, gateways)
@@ -194,6 +195,27 @@ def _check(policy: PolicyDefinition, state: State) -> None:
         except PolicyError as exc:
             msg = f"{application.name}: {exc}"
             raise PlanError(msg) from exc
+    if widened := [text for a in policy.applications for text in _widened(a, state)]:
+        raise PlanError("\n".join(widened))
+
+
+def _widened(application: ApplicationDefinition, state: State) -> Iterator[str]:
+    """Yield what a file would add to what somebody else answers for.
+
+    They approved requests for what was described then; a file makes that narrower, but
+    only the application's own page makes it wider (attack C08).
+    """
+    number = state.applications.get(application.name, 0)
+    if number not in state.answered:
+        return
+    stored = next(a for a in state.policy.applications if a.id == number)
+    described = frozenset(stored.destinations)
+    for destination in application.destinations:
+        if added := missing(destination, described):
+            yield (
+                f"{application.name}: {state.answered[number]} answers for it, so no"
+                f" file adds {added}; describe it on its page"
+            )
 
 
 def _unable(

@@ -80,12 +80,14 @@ class State:
     are the ids of those that answer an access request. `borne` are the applications
     that bear each label (`tag:NAME`), `label_grants` the grants of labels; `derived`
     tells which of the open grants carry out which of those. `reasons` are by grant.
+    `answered` names, by application, who answers for it: owner or approver group.
     """
 
     people: Mapping[str, int]
     disabled: frozenset[int]
     groups: Mapping[str, int]
     applications: Mapping[str, int]
+    answered: Mapping[int, str]
     policy: FactsPolicy
     requested: frozenset[int]
     borne: Mapping[str, frozenset[int]]
@@ -113,7 +115,9 @@ def read_state(*, now: datetime) -> State:
         .values_list("user_id", "group_id")
     )
     applications = [
-        *Application.objects.prefetch_related("destinations", "gateways", "labels")
+        *Application.objects.select_related("owner", "approver_group").prefetch_related(
+            "destinations", "gateways", "labels"
+        )
     ]
     grants = [
         row
@@ -132,6 +136,11 @@ def read_state(*, now: datetime) -> State:
         disabled=frozenset(user.pk for user in users if not user.is_active),
         groups={name: pk for pk, name in groups.items()},
         applications={_alias(row): row.pk for row in applications},
+        answered={
+            row.pk: str(row.owner or row.approver_group)
+            for row in applications
+            if row.owner or row.approver_group
+        },
         policy=FactsPolicy(
             applications=tuple(_application(row) for row in applications),
             grants=tuple(map(grant_of, grants)),

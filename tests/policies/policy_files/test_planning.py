@@ -171,3 +171,54 @@ def test_without_a_gateway_what_is_new_is_said_to_be_behind_none() -> None:
     found = plan(source(grant(ALICE, "git")))
     assert found.skipped == ("no gateway is enrolled: what is new is behind none",)
     assert (found.served_by, found.effect.rows) == ((), ())
+
+
+WIDER = {
+    "every service": ("10.1.0.0/24", ["*"], "part of 10.1.0.0/24 tcp/1-65535"),
+    "every protocol": ("10.1.0.0/24", ["any:*"], "part of 10.1.0.0/24 any"),
+    "another port": ("10.1.0.0/24", ["tcp:443", "tcp:22"], "10.1.0.0/24 tcp/22"),
+    "a port beside": ("10.1.0.0/24", ["tcp:443-444"], "part of 10.1.0.0/24 tcp/443-44"),
+    "another protocol": ("10.1.0.0/24", ["udp:443"], "10.1.0.0/24 udp/443"),
+    "a wider prefix": ("10.1.0.0/23", ["tcp:443"], "part of 10.1.0.0/23 tcp/443"),
+    "a prefix beside": ("10.1.1.0/24", ["tcp:443"], "10.1.1.0/24 tcp/443"),
+    "all but everything": ("0.0.0.0/1", ["tcp:443"], "part of 0.0.0.0/1 tcp/443"),
+}
+
+
+@pytest.mark.parametrize(("prefix", "ip", "added"), WIDER.values(), ids=WIDER.keys())
+@pytest.mark.parametrize("answers", ["owner", "approver_group"])
+def test_a_file_adds_nothing_to_what_somebody_answers_for(
+    answers: str, prefix: str, ip: list[str], added: str, wiki: Application, bob: User
+) -> None:
+    """Attack C08: destinations or wildcards beyond the owner's description."""
+    who = bob if answers == "owner" else bob.groups.get()
+    open_for_requests(wiki, **{answers: who})
+    entry = grant(ALICE, "wiki") | {"ip": ip}
+    text = source(entry, hosts={"wiki": prefix})
+    with pytest.raises(PlanError) as caught:
+        plan(text)
+    assert f"wiki: {who} answers for it, so no file adds {added}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "changed"), [("10.1.0.128/25", ["wiki"]), ("10.1.0.0/24", [])]
+)
+@pytest.mark.usefixtures("alice")
+def test_a_file_may_narrow_or_leave_what_somebody_answers_for(
+    prefix: str, changed: list[str], wiki: Application, bob: User
+) -> None:
+    """Attack C08 is about more, not about less."""
+    open_for_requests(wiki, owner=bob)
+    found = plan(source(grant(ALICE, "wiki"), hosts={"wiki": prefix}))
+    assert [a.name for a in found.changed] == changed
+
+
+@pytest.mark.usefixtures("alice")
+def test_every_application_stays_as_it_is_described(
+    wiki: Application, bob: User
+) -> None:
+    """Attack C08: a wildcard grants what is described, and adds nothing to it."""
+    open_for_requests(wiki, owner=bob)
+    found = plan(source(grant(ALICE, "*", "*")))
+    assert (found.created, found.changed) == ((), ())
+    assert [wanted.application for wanted, _ in found.granted] == ["wiki"]
