@@ -232,8 +232,10 @@ def _moment(text: str) -> datetime:
     """Read a date or a time; without an offset it is UTC."""
     # A `+` that was not escaped in a URL arrives as a space.
     value = re.sub(r"(T.+) (\d\d:\d\d)$", r"\1+\2", text)
+    # Python's reader stops at a NUL and says nothing.
+    plain = "".join(c if c.isprintable() else "?" for c in value)
     try:
-        found = datetime.fromisoformat(value)
+        found = datetime.fromisoformat(plain)
         if found.tzinfo is None:
             return found.replace(tzinfo=UTC)
         return found.astimezone(UTC)

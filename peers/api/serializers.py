@@ -10,6 +10,8 @@ from peers.keys import fingerprint
 from peers.models import KeyState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from peers.models import AddressLease, Device
     from portal.accounts.models import User
 
@@ -29,6 +31,21 @@ class TextField(serializers.Field[str, str, str, Any]):
     def to_representation(self, value: str) -> str:
         """Return it unchanged."""
         return value
+
+
+class MomentField(serializers.DateTimeField):
+    """A time written as text in plain characters.
+
+    Python's own reader stops at a NUL and says nothing, and takes the digits of other
+    scripts, which people do not see are others.
+    """
+
+    def to_internal_value(self, value: object) -> datetime:
+        """Refuse what is not plain text before it is read."""
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+            msg = "must be a time like 2026-12-31T23:59:59Z"
+            raise serializers.ValidationError(msg)
+        return super().to_internal_value(value)
 
 
 class ClosedInput(serializers.Serializer[Any]):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rest_framework import serializers
-
-from peers.api.serializers import ClosedInput, TextField
+from peers.api.serializers import ClosedInput, MomentField, TextField
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,9 +17,7 @@ class LockInput(ClosedInput):
 
     target = TextField()
     message = TextField()
-    expires_at = serializers.DateTimeField(
-        required=False, allow_null=True, default=None
-    )
+    expires_at = MomentField(required=False, allow_null=True, default=None)
 
 
 def lock_output(lock: Lock, *, now: datetime) -> dict[str, Any]:

@@ -72,13 +72,14 @@ def check_dates(document: PolicyDocument, *, now: datetime) -> tuple[Problem, ..
     """Return warnings about rules that have ended.
 
     Raises:
-        PolicyError: a rule ends more than `LONGEST` ahead; such an end is a slip, and
-            what is meant to last is written without one.
+        PolicyError: a rule begins or ends more than `LONGEST` ahead; such a time is a
+            slip, and what is meant to last is written without an end.
     """
     far = [
-        problem(rule.position, f"{rule.name}: expires more than 10 years ahead")
+        problem(rule.position, f"{rule.name}: {word} more than 10 years ahead")
         for rule in document.rules
-        if rule.expires != NEVER and rule.expires - now > LONGEST
+        for word, moment in (("begins", rule.not_before), ("expires", rule.expires))
+        if moment != NEVER and moment > now + LONGEST
     ]
     if far:
         raise PolicyError(far)

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from peers.models import Device, Gateway
 from policies.models import Application
 from portal.accounts.models import Group, User
-from portal.console.forms import ConsoleForm
+from portal.console.forms import ConsoleForm, MomentField
 from portal.console.people import find_person
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class LockForm(ConsoleForm):
         help_text="Shown to those whom it stops, and kept in the log.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    expires_at = forms.DateTimeField(
+    expires_at = MomentField(
         required=False,
         label="Ends at (UTC)",
         help_text="Leave empty for a lock that stays until it is lifted.",

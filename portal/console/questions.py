@@ -19,7 +19,7 @@ from policies.compiler.explanation import NUMBERS, Question
 from policies.compiler.types import MAX_PORT, IPAddress, Protocol, address
 from policies.models import Application
 from portal.accounts.models import User
-from portal.console.forms import ConsoleForm
+from portal.console.forms import ConsoleForm, MomentField
 from portal.console.people import find_person
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class MomentForm(ConsoleForm):
 class AtForm(MomentForm):
     """A question about one moment."""
 
-    at = forms.DateTimeField(required=False, label="At (UTC)", widget=_moment_input())
+    at = MomentField(required=False, label="At (UTC)", widget=_moment_input())
 
     def clean_at(self) -> datetime:
         """Return when; an empty time is now."""
@@ -217,10 +217,8 @@ class WhatForm(AtForm):
 class ChangesForm(MomentForm):
     """The question what changed between two moments."""
 
-    since = forms.DateTimeField(label="Between (UTC)", widget=_moment_input())
-    until = forms.DateTimeField(
-        required=False, label="and (UTC)", widget=_moment_input()
-    )
+    since = MomentField(label="Between (UTC)", widget=_moment_input())
+    until = MomentField(required=False, label="and (UTC)", widget=_moment_input())
     q = _search_input()
 
     def clean_since(self) -> datetime:

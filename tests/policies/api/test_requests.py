@@ -98,6 +98,7 @@ REFUSED: dict[str, tuple[object, str]] = {
 def test_a_time_out_of_bounds_is_refused(
     seconds: object, says: str, vault: Application, alice: User, sign_in: SignIn
 ) -> None:
+    """Attack C12: past, ten years, 2^63 and beyond."""
     body = asking(vault, duration_seconds=seconds)
     assert_problem(post(sign_in(alice), REQUESTS, body), 400, says)
     assert not AccessRequest.objects.exists()

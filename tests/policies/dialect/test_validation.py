@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from policies.dialect.errors import PolicyError, UnsupportedError
 from policies.dialect.reader import Options
 from policies.dialect.validation import check_dates
-from tests.policies.dialect.makers import NOW, acl, grant, policy, refusal, source, why
+from tests.policies.dialect.makers import (
+    NOW,
+    acl,
+    claim,
+    grant,
+    policy,
+    refusal,
+    source,
+    why,
+)
 
 SELF = "autogroup:self can only be used with users, groups, or supported autogroups"
 ALL = 'to allow all IP addresses, use "*" or "autogroup:internet"'
@@ -136,6 +145,59 @@ def test_what_has_ended_is_a_warning() -> None:
     document = policy(grants=[grant("*", "gitlab", expires="2020-01-01T00:00:00Z")])
     (warning,) = check_dates(document, now=NOW)
     assert warning.text == "grants[0]: has ended, it allows nothing"
+
+
+NO_TIMES = {
+    "a number": 2**63,
+    "a truth": True,
+    "2^63": str(2**63),
+    "2^63 and a zone": f"{2**63}Z",
+    "leap second": "2026-06-30T23:59:60Z",
+    "leap second of a zone": "2027-01-01T00:59:60+01:00",
+    "no such day": "2027-02-29T00:00:00Z",
+    "hour 24": "2027-01-01T24:00:00Z",
+    "year 0": "0000-01-01T00:00:00Z",
+    "year 10000": "10000-01-01T00:00:00Z",
+    "before all times": "0001-01-01T00:00:00+23:59",
+    "after all times": "9999-12-31T23:59:59-23:59",
+    "no zone": "2027-01-01T00:00:00",
+    "a zone by name, in its gap": "2027-03-28T02:30:00[Europe/Berlin]",
+    "a day alone": "2027-01-01",
+    "digits of another script": "\uff12\uff10\uff12\uff17-01-01T00:00:00Z",
+    "a line feed": "2027-01-01T00:00:00Z\n",
+    "NUL": "2027-01-01T00:00:00Z\x00",
+}
+
+
+@pytest.mark.parametrize("written", NO_TIMES.values(), ids=NO_TIMES.keys())
+@pytest.mark.parametrize("key", ["notBefore", "expires", "at"])
+def test_impossible_times_are_refused(key: str, written: object) -> None:
+    """Attack C12, every date of a policy file."""
+    entry = grant("*", "gitlab", **({} if key == "at" else {key: written}))
+    tests = [claim("ana@example.com", accept="gitlab:22", at=written)]
+    assert why({"grants": [entry], "tests": tests if key == "at" else []})
+
+
+@pytest.mark.parametrize("key", ["notBefore", "expires"])
+def test_an_hour_that_a_clock_skips_is_the_moment_its_offset_says(key: str) -> None:
+    """Attack C12: half past two in Berlin on a morning that has none."""
+    (rule,) = policy(
+        grants=[grant("*", "gitlab", **{key: "2027-03-28T02:30:00+01:00"})]
+    ).rules
+    found = {"notBefore": rule.not_before, "expires": rule.expires}[key]
+    assert found == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("days", [3653, 3654])
+def test_a_beginning_beyond_ten_years_is_refused(days: int) -> None:
+    """Attack C12."""
+    begin = (NOW + timedelta(days=days)).isoformat()
+    document = policy(grants=[grant("*", "gitlab", notBefore=begin)])
+    if days <= 3653:
+        assert check_dates(document, now=NOW) == ()
+        return
+    with pytest.raises(PolicyError, match="begins more than 10 years"):
+        check_dates(document, now=NOW)
 
 
 @pytest.mark.parametrize("days", [3653, 3654])

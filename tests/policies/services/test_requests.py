@@ -56,6 +56,7 @@ OUT_OF_BOUNDS = {
 def test_a_time_out_of_bounds_is_refused_with_one_event(
     vault: Application, alice: User, time: timedelta
 ) -> None:
+    """Attack C12: a request carries no date, and no time beyond the setting."""
     before = len(codes())
     with pytest.raises(InvalidRequestError, match="at least 5 minutes and at most 30"):
         ask(vault, alice, duration=time)
