@@ -11,25 +11,53 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
 from client.errors import ConfigError
 
-ALLOWED: Final = {
-    "[Interface]": frozenset({"Address", "DNS", "MTU"}),
-    "[Peer]": frozenset(
-        {
-            "PublicKey",
-            "PresharedKey",
-            "AllowedIPs",
-            "Endpoint",
-            "PersistentKeepalive",
-        }
-    ),
+NAME: Final = r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+HOST: Final = rf"{NAME}(\.{NAME})*"
+NUMBER: Final = re.compile(r"[0-9]{1,5}")
+KEY: Final = re.compile(r"[0-9A-Za-z+/]{43}=")
+ENDPOINT: Final = re.compile(rf"({HOST}|\[[0-9a-f:.]+\]):[0-9]{{1,5}}")
+
+
+def _is_prefixes(value: str) -> bool:
+    """Return whether a value lists prefixes as the portal writes them."""
+    try:
+        return all(str(ip_interface(text)) == text for text in value.split(", "))
+    except ValueError:
+        return False
+
+
+def _is_resolvers(value: str) -> bool:
+    """Return whether a value lists addresses and search domains (wg-quick(8))."""
+    return all(
+        re.fullmatch(HOST, text) or _is_prefixes(f"{text}/{128 if ':' in text else 32}")
+        for text in value.split(", ")
+    )
+
+
+ALLOWED: Final[Mapping[str, Mapping[str, Callable[[str], object]]]] = {
+    "[Interface]": {
+        "Address": _is_prefixes,
+        "DNS": _is_resolvers,
+        "MTU": NUMBER.fullmatch,
+    },
+    "[Peer]": {
+        "PublicKey": KEY.fullmatch,
+        "PresharedKey": KEY.fullmatch,
+        "AllowedIPs": _is_prefixes,
+        "Endpoint": ENDPOINT.fullmatch,
+        "PersistentKeepalive": NUMBER.fullmatch,
+    },
 }
-VALUE: Final = re.compile(r"[0-9A-Za-z:./,=+_\[\] -]*")
+"""What a tunnel needs, and how each value is read."""
+
 PRIVATE_KEY: Final = re.compile(r"^PrivateKey = (\S+)$", re.MULTILINE)
 
 
@@ -57,8 +85,8 @@ def checked_config(text: str) -> str:
             section = line
             continue
         key, separator, value = line.partition(" = ")
-        known = key in ALLOWED.get(section, frozenset())
-        if not separator or not known or VALUE.fullmatch(value) is None:
+        is_read = ALLOWED.get(section, {}).get(key)
+        if not separator or is_read is None or not is_read(value):
             msg = f"the portal sent a configuration with a strange line {number}"
             raise ConfigError(msg)
     return text

@@ -12,13 +12,18 @@ from client.errors import ConfigError
 
 CONFIG = (
     "[Interface]\nAddress = 100.64.0.2/32, fd5e:e4a6:e000::2/128\n\n"
-    "[Peer]\nPublicKey = AAAA+/bbb=\nAllowedIPs = 10.0.0.0/24\n"
+    f"[Peer]\nPublicKey = {'Aa+/' * 10}AAA=\nAllowedIPs = 10.0.0.0/24\n"
     "Endpoint = [2001:db8::1]:51820\nPersistentKeepalive = 25\n"
 )
 
 
 def test_configuration_of_a_tunnel_is_accepted() -> None:
     assert files.checked_config(CONFIG) == CONFIG
+
+
+def test_resolvers_are_addresses_and_search_domains() -> None:
+    text = CONFIG.replace("\n\n", "\nDNS = 10.0.0.53, fd00::53, corp.example\n\n", 1)
+    assert files.checked_config(text) == text
 
 
 @pytest.mark.parametrize(
@@ -30,14 +35,34 @@ def test_configuration_of_a_tunnel_is_accepted() -> None:
         "SaveConfig = true",
         "PrivateKey = AAAA",
         "Endpoint = a$(id):1",
-        "DNS = 1.1.1.1; id",
+        "Endpoint = evil.example:1 PostUp",
+        "Endpoint = evil.example",
+        "Endpoint = [::1",
+        "Endpoint = -x:1",
+        "PersistentKeepalive = off",
+        "PublicKey = AAAA",
+        "PresharedKey = $(id)",
+        "AllowedIPs = 10.0.0.0/33",
+        "AllowedIPs = 10.0.0.0/8,PostUp",
+        "AllowedIPs = ",
+        "AllowedIPs = 10.0.0.0/8\x0bPostUp = id",
+        "AllowedIPs = 10.0.0.0/8\u2028PostUp = id",
         "[Interface]\nPostUp = id",
         "PublicKey=AAAA",
         "# PostUp = id",
         "[Script]",
+        "[Interface]\nDNS = 1.1.1.1; id",
+        "[Interface]\nDNS = 1.1.1.1\nPostUp = id",
+        "[Interface]\nDNS = 1.1.1.1 PostUp",
+        "[Interface]\nDNS = -x",
+        "[Interface]\nDNS = 1.1.1.1,, 2.2.2.2",
+        "[Interface]\nMTU = 1420; id",
+        "[Interface]\nAddress = 100.064.0.2/32",
+        "[Interface]\nAddress = any",
     ],
 )
 def test_configuration_with_anything_else_is_refused(line: str) -> None:
+    """Attack D07: every value is of its own type, and nothing follows it."""
     with pytest.raises(ConfigError, match="strange line"):
         files.checked_config(f"{CONFIG}{line}\n")
 

@@ -46,7 +46,7 @@ class Kernel:
     def run(self, *command: str, given: str = "") -> str:
         """Run a command inside and return what it says."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self._holder.pid), "-n", *command],
+            self.inside(*command),
             input=given,
             capture_output=True,
             text=True,
@@ -54,6 +54,10 @@ class Kernel:
         )
         assert done.returncode == 0, f"{command}: {done.stderr[:2000]}\n{given[:5000]}"
         return done.stdout
+
+    def inside(self, *command: str) -> list[str]:
+        """Return a command line that runs a command inside."""
+        return ["nsenter", "-t", str(self._holder.pid), "-n", *command]
 
     def load(self, script: str) -> None:
         """Apply a script as one transaction."""
