@@ -3,7 +3,8 @@
 The kernel's log names one grant, the lowest id of those that allow. The rest is not
 stored: it follows from the snapshot whose generation the gateway named, judged at the
 moment the flow began. Where that snapshot is not here, or does not say what the
-gateway did, the answer says so and claims nothing more.
+gateway did, the answer says so and claims nothing more; so it does of a grant that
+allowed it only if a host name stood for that address, which is not stored.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from audit.exports import Derived
 from audit.models import Verdict
 from policies.attribution import SKEW
 from policies.compiler.evaluate import Packet, verdict
-from policies.compiler.narrow import of_device
+from policies.compiler.narrow import of_device, whatever_names_stand_for
 from policies.compiler.regions import TCP, UDP
 from policies.history import content_of, names_at
 from policies.models import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from audit.models import Connection
     from policies.compiler.types import Snapshot as Content
@@ -144,7 +145,7 @@ class _Read:
     def __init__(self, row: Snapshot) -> None:
         self._pk = row.pk
         self._number = f"{row.epoch}.{row.generation}"
-        self._parts: dict[int, Content] = {}
+        self._parts: dict[int, tuple[Content, Content]] = {}
 
     @cached_property
     def _content(self) -> tuple[Content | None, str]:
@@ -155,14 +156,16 @@ class _Read:
         if whole is None:
             return Allowing(others=None, doubt=problem, generation=self._number)
         if device not in self._parts:
-            self._parts[device] = of_device(whole, device)
-        judged = verdict(
-            self._parts[device], _packet(connection), now=connection.started_at
+            part = of_device(whole, device)
+            self._parts[device] = (part, whatever_names_stand_for(part))
+        packet, now = _packet(connection), connection.started_at
+        certain, possible = (
+            tuple(found.id for found in verdict(part, packet, now=now).grants)
+            for part in self._parts[device]
         )
-        allowing = tuple(found.id for found in judged.grants)
         return Allowing(
-            others=tuple(number for number in allowing if number != grant),
-            doubt=_doubt(allowing, grant),
+            others=tuple(number for number in certain if number != grant),
+            doubt="; ".join(_doubts(certain, possible, grant)),
             generation=self._number,
         )
 
@@ -177,13 +180,17 @@ def _packet(connection: Connection) -> Packet:
     )
 
 
-def _doubt(allowing: tuple[int, ...], grant: int) -> str:
-    """Say where the snapshot and the gateway do not agree."""
-    if grant in allowing:
-        if grant == allowing[0]:
-            return ""
-        return f"by the snapshot gt_{allowing[0]} should have been named"
-    return f"by the snapshot gt_{grant} did not allow it"
+def _doubts(
+    certain: tuple[int, ...], possible: tuple[int, ...], grant: int
+) -> Iterator[str]:
+    """Say where the snapshot and the gateway do not agree, and what it leaves open."""
+    if grant not in possible:
+        yield f"by the snapshot gt_{grant} did not allow it"
+    elif certain and certain[0] < grant:
+        yield f"by the snapshot gt_{certain[0]} should have been named"
+    if named := [n for n in possible if n not in {*certain, grant}]:
+        refs = ", ".join(f"gt_{number}" for number in named)
+        yield f"{refs} may have allowed it by a host name"
 
 
 def _number(ref: str) -> int | None:

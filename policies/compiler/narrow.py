@@ -1,4 +1,4 @@
-"""The part of a snapshot that concerns one device. Pure.
+"""Parts of a snapshot, for judging by them. Pure.
 
 Whoever judges many packets of few devices would else read the whole snapshot for each.
 """
@@ -26,4 +26,25 @@ def of_device(snapshot: Snapshot, device_id: int) -> Snapshot:
         peers=tuple(peer for peer in snapshot.peers if peer.device_id == device_id),
         subjects=subjects,
         grants=tuple(grant for grant in snapshot.grants if grant.subject in held),
+    )
+
+
+def whatever_names_stand_for(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot whose host names stand for every address they may.
+
+    What a name stood for at a moment is nowhere kept. This says what it may have let
+    pass; the snapshot itself says what passed whatever it stood for.
+    """
+    return replace(
+        snapshot,
+        applications=tuple(
+            replace(
+                application,
+                destinations=tuple(
+                    replace(destination, host="")
+                    for destination in application.destinations
+                ),
+            )
+            for application in snapshot.applications
+        ),
     )

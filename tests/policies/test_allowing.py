@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +12,17 @@ from pytest_django import DjangoAssertNumQueries
 from audit.actor import Ref
 from audit.models import Connection
 from peers.models import Device, Gateway
-from policies import services
+from policies import services, signing
 from policies.allowing import KEPT, Allowing, AllowingReader, grants_of
+from policies.compiler.envelope import SNAPSHOT_TYPE
+from policies.compiler.snapshot import digest, snapshot_bytes
 from policies.models import Application, Grant, Snapshot
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine
 from tests.policies.makers import (
     NOW,
     agent,
+    content,
     denied,
     make_application,
     make_grant,
@@ -170,6 +174,58 @@ def test_where_gateway_and_snapshot_disagree_it_is_said(
     assert words.format(grant=grants[1].pk, first=grants[0].pk) in told.doubt
     assert told.others is not None
     assert grants[0].pk in told.others
+
+
+@pytest.mark.parametrize(
+    ("named", "others", "words"),
+    [
+        # The grant of the record allowed it by a name; the rest is certain.
+        ({"wiki"}, (2,), "gt_{3} may have allowed it by a host name"),
+        ({"wide"}, (3,), "gt_{2} may have allowed it by a host name"),
+        ({"wiki", "wide"}, (), "gt_{2}, gt_{3} may have allowed it by a host name"),
+    ],
+)
+def test_what_a_host_name_may_have_allowed_is_said_to_be_unsure(
+    named: set[str],
+    others: tuple[int, ...],
+    words: str,
+    gw1: Gateway,
+    laptop: Device,
+    grants: list[Grant],
+) -> None:
+    publish()
+    give_names(gw1, {pk for pk, name in applications().items() if name in named})
+    told = AllowingReader().of(connect(gw1, laptop, grants[0]))
+    assert told.others == tuple(grants[number].pk for number in others)
+    assert told.doubt == words.format(*(grant.pk for grant in grants))
+
+
+def applications() -> dict[int, str]:
+    return dict(Application.objects.values_list("pk", "name"))
+
+
+def give_names(gateway: Gateway, numbers: set[int]) -> None:
+    """Publish these applications as if they had been described by host names."""
+    was = content(gateway)
+    now = replace(
+        was,
+        applications=tuple(
+            replace(
+                application,
+                destinations=tuple(
+                    replace(found, host=f"ap{application.id}.example")
+                    for found in application.destinations
+                ),
+            )
+            if application.id in numbers
+            else application
+            for application in was.applications
+        ),
+    )
+    payload = snapshot_bytes(now)
+    Snapshot.objects.filter(gateway=gateway).update(
+        digest=digest(payload), envelope=signing.sign(SNAPSHOT_TYPE, payload).decode()
+    )
 
 
 def test_a_denied_packet_was_allowed_by_nothing(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.compiler.evaluate import verdict
-from policies.compiler.narrow import of_device
+from policies.compiler.evaluate import Packet, verdict
+from policies.compiler.narrow import of_device, whatever_names_stand_for
 from policies.compiler.types import Facts
-from tests.policies.compiler.build import NOW, snapshot
+from tests.policies.compiler.build import (
+    NOW,
+    application,
+    device,
+    facts,
+    grant,
+    snapshot,
+)
 from tests.policies.compiler.examples import company
 from tests.policies.compiler.strategies import edge_packets, policies
 
@@ -32,6 +40,23 @@ def test_a_part_knows_nobody_else() -> None:
     assert [peer.device_id for peer in part.peers] == [7]
     assert {number for entry in part.subjects for number in entry.device_ids} == {7}
     assert [grant.id for grant in part.grants] == [10, 11, 12]
+
+
+def test_names_may_stand_for_all_that_they_may() -> None:
+    given = facts(
+        devices=[device(1)],
+        applications=[application(1, "db.example@10.0.0.0/8 tcp 443")],
+        grants=[grant(1, "us_1", 1)],
+    )
+    packet = Packet(
+        source=ip_address("100.64.0.1"),
+        destination=ip_address("10.1.2.3"),
+        protocol=6,
+        port=443,
+    )
+    named = snapshot(given)
+    assert not verdict(named, packet, now=NOW).is_allowed
+    assert verdict(whatever_names_stand_for(named), packet, now=NOW).is_allowed
 
 
 def test_of_a_stranger_there_is_no_part() -> None:
