@@ -199,6 +199,13 @@ def test_the_default_holds_once(program: Client, alice: User) -> None:
     assert send(program, COMMENTED, **default).status_code == 412
 
 
+def test_an_empty_file_was_a_policy_too(program: Client) -> None:
+    assert send(program, "{}").status_code == 200
+    assert not Application.objects.exists()
+    answer = send(program, COMMENTED, **{"If-Match": '"ts-default"'})
+    assert answer.status_code == 412
+
+
 @pytest.mark.usefixtures("wiki")
 def test_a_policy_made_by_pages_is_no_untouched_default(program: Client) -> None:
     answer = send(program, COMMENTED, **{"If-Match": '"ts-default"'})
