@@ -19,8 +19,8 @@ from audit.actor import Ref
 from audit.exports import Derived
 from audit.models import Verdict
 from policies.attribution import SKEW
-from policies.compiler.evaluate import Packet, verdict
-from policies.compiler.narrow import of_device, whatever_names_stand_for
+from policies.compiler.evaluate import Packet, device_part, verdict
+from policies.compiler.narrow import whatever_names_stand_for
 from policies.compiler.regions import TCP, UDP
 from policies.history import content_of, names_at
 from policies.models import Snapshot
@@ -156,7 +156,7 @@ class _Read:
         if whole is None:
             return Allowing(others=None, doubt=problem, generation=self._number)
         if device not in self._parts:
-            part = of_device(whole, device)
+            part = device_part(whole, device)
             self._parts[device] = (part, whatever_names_stand_for(part))
         packet, now = _packet(connection), connection.started_at
         certain, possible = (

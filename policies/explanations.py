@@ -84,6 +84,7 @@ class Answer:
     device: Device | None
     question: Question
     is_past: bool
+    is_supposed: bool
     gateways: tuple[GatewayAnswer, ...]
     names: Mapping[str, str]
 
@@ -100,32 +101,40 @@ def answer(
     *,
     now: datetime,
     with_others: bool,
+    is_supposed: bool = False,
 ) -> Answer:
     """Answer from the tables, or for a past moment from what was stored then.
 
     The best gateway comes first: one that allows, then one whose applications hold
     the address. Where any does, the others are left out. `with_others` is for those
-    who may read all policy: it tells also of the grants of other people.
+    who may read all policy: it tells also of the grants of other people. What is
+    supposed is in the tables of this transaction only; no gateway knows of it.
     """
     is_past = question.at < now
     world = read_world(person, device, question, with_others=with_others)
     answers = (
         _answers_then(person, world, question)
         if is_past
-        else _answers_now(person, world, question, now)
+        else _answers_now(person, world, question, now, is_supposed=is_supposed)
     )
     return Answer(
         person=person,
         device=device,
         question=question,
         is_past=is_past,
+        is_supposed=is_supposed,
         gateways=tuple(answers),
         names=_names(answers, world, question.at if is_past else None),
     )
 
 
 def _answers_now(
-    person: User, world: World, question: Question, now: datetime
+    person: User,
+    world: World,
+    question: Question,
+    now: datetime,
+    *,
+    is_supposed: bool,
 ) -> Sequence[GatewayAnswer]:
     pools = [
         network(text) for text in AddressPool.objects.values_list("prefix", flat=True)
@@ -170,6 +179,9 @@ def _answers_now(
     if not gateways:
         return [_nowhere(judge(NOWHERE, frozenset()))]
     found = {pk: judge(pk, world.serving[pk]) for pk in gateways}
+    if is_supposed:
+        known = enrolled_gateways().filter(pk__in=found)
+        return _ordered(_published_nowhere(row, found[row.pk]) for row in known)
     return _ordered(_with_standing(person, world, question, found, now))
 
 
@@ -321,8 +333,14 @@ def _ordered(answers: Iterable[GatewayAnswer]) -> Sequence[GatewayAnswer]:
 
 
 def _nowhere(explanation: Explanation | None) -> GatewayAnswer:
+    return _published_nowhere(None, explanation)
+
+
+def _published_nowhere(
+    gateway: Gateway | None, explanation: Explanation | None
+) -> GatewayAnswer:
     return GatewayAnswer(
-        gateway=None,
+        gateway=gateway,
         explanation=explanation,
         position=None,
         is_acknowledged=False,

@@ -107,9 +107,15 @@ def answer_output(found: Answer) -> dict[str, Any]:
         "protocol": protocol_text(question.protocol),
         "port": question.port,
         "at": question.at.isoformat(),
-        "source": "snapshots" if found.is_past else "policy",
+        "source": _source(found),
         "gateways": [_gateway_output(part, found.names) for part in found.gateways],
     }
+
+
+def _source(found: Answer) -> str:
+    if found.is_supposed:
+        return "supposed"
+    return "snapshots" if found.is_past else "policy"
 
 
 def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ their browser. Whom somebody may not know of is not there (404).
 from __future__ import annotations
 
 from dataclasses import fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.core.exceptions import ValidationError as FormError
 from django.http import Http404
+from rest_framework import serializers
 from rest_framework.exceptions import (
     NotAuthenticated,
     PermissionDenied,
@@ -20,8 +22,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit.services import NOBODY
+from peers.api.serializers import ClosedInput, TextField
 from peers.selectors import get_device_for
+from policies.dialect.errors import DialectError
+from policies.dialect.hujson import MAX_BYTES
+from policies.errors import PolicyError
 from policies.explanations import answer
+from policies.policy_files.supposing import answer_supposing
 from policies.reachability import (
     ChangeRow,
     ReachRow,
@@ -43,7 +50,7 @@ from portal.console.questions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from django import forms
@@ -103,12 +110,46 @@ class QuestionView(APIView):
         return cast("PortalRequest", self.request._request)  # noqa: SLF001 -- the wrapped one has the middleware's marks
 
 
+class PortField(serializers.Field[str, object, str, Any]):
+    """A port as a number or as text; the form says which there are."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Return it as text."""
+        if isinstance(data, bool) or not isinstance(data, int | str):
+            msg = "must be a number"
+            raise serializers.ValidationError(msg)
+        return str(data)
+
+    def to_representation(self, value: str) -> str:
+        """Return it unchanged."""
+        return value
+
+
+class PolicyField(TextField):
+    """The text of a policy file."""
+
+    length = MAX_BYTES
+
+
+class SupposedInput(ClosedInput):
+    """A question, and the policy file that is supposed to have been applied."""
+
+    policy = PolicyField()
+    gateways = serializers.ListField(child=TextField(), required=False, default=list)
+    user = TextField(required=False, default="")
+    device = TextField(required=False, default="")
+    destination = TextField()
+    protocol = TextField(required=False, default="")
+    port = PortField(required=False, default="")
+    at = TextField(required=False, default="")
+
+
 class ExplainView(QuestionView):
     """May this pass, and why: `?user=&device=&destination=&protocol=&port=&at=`."""
 
     def get(self, request: Request) -> Response:
         """Answer about oneself, or for a reader about anybody."""
-        person, device = self._whom(request)
+        person, device = self._whom(request.query_params)
         form = DestinationForm(request.query_params, now=self.now)
         question = _checked(form)["question"]
         self.record(
@@ -126,13 +167,46 @@ class ExplainView(QuestionView):
         )
         return Response(answer_output(found))
 
-    def _whom(self, request: Request) -> tuple[User, Device | None]:
-        device = self._device(request.query_params.get("device", ""))
-        text = request.query_params.get("user", "")
+    def post(self, request: Request) -> Response:
+        """Answer a reader as if a policy file had been applied; it is not."""
+        self.reader()
+        given = SupposedInput(data=request.data)
+        given.is_valid(raise_exception=True)
+        data = given.validated_data
+        person, device = self._whom(data)
+        question = _checked(DestinationForm(data, now=self.now))["question"]
+        self.record(
+            "explain",
+            {
+                "destination": question_text(question),
+                "at": f"{question.at:%FT%TZ}",
+                "policy_sha256": sha256(data["policy"].encode()).hexdigest(),
+            },
+            person=person.ref,
+            device=NOBODY if device is None else device.ref,
+        )
+        try:
+            found = answer_supposing(
+                data["policy"],
+                person,
+                device,
+                question,
+                gateways=data["gateways"],
+                actor=actor_of(self.person, self.http),
+                now=self.now,
+            )
+        except (DialectError, PolicyError) as exc:
+            raise ValidationError({"policy": str(exc).splitlines()}) from exc
+        return Response(answer_output(found))
+
+    def _whom(self, asked: Mapping[str, str]) -> tuple[User, Device | None]:
+        device = self._device(asked.get("device", ""))
+        text = asked.get("user", "")
         if not text:
             return (self.person if device is None else device.owner), device
         found = find_user(text)
-        if found is None or (request.auth is not None and found != self.person):
+        is_token = self.request.auth is not None
+        if found is None or (is_token and found != self.person):
             raise Http404
         person = get_user_for(self.person, found.pk)
         if device is not None and device.owner_id != person.pk:

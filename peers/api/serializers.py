@@ -21,10 +21,12 @@ TEXT_LENGTH: Final = 1024
 class TextField(serializers.Field[str, str, str, Any]):
     """A text as it came: nothing trimmed, so that services judge what was sent."""
 
+    length = TEXT_LENGTH
+
     def to_internal_value(self, data: object) -> str:
         """Refuse what is no text, or is far too long for any field."""
-        if not isinstance(data, str) or len(data) > TEXT_LENGTH:
-            msg = f"must be a text of at most {TEXT_LENGTH} characters"
+        if not isinstance(data, str) or len(data) > self.length:
+            msg = f"must be a text of at most {self.length} characters"
             raise serializers.ValidationError(msg)
         return data
 

@@ -116,6 +116,23 @@ def apply_policy(
     return done
 
 
+def suppose_policy(
+    source: bytes | str, *, gateways: Collection[str], actor: Actor, now: datetime
+) -> None:
+    """Make the policy what a file says, in a transaction that the caller takes back.
+
+    Neither its tests nor the brake stop it: somebody asks what would be.
+
+    Raises:
+        DialectError: the file is malformed or out of the dialect's subset.
+        PolicyError: the portal cannot do what it says.
+    """
+    state = read_state(now=now)
+    file = open_policy(source, state, now=now)
+    plan = plan_policy(file.definition, state, gateways=gateways, now=now)
+    _change(plan, actor, now)
+
+
 def _judged(
     source: bytes | str,
     gateways: Collection[str],

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.services import NOBODY
 from peers import selectors as peers_selectors
+from policies.dialect.errors import DialectError
+from policies.errors import PolicyError
 from policies.explanations import Answer, GatewayAnswer, answer
+from policies.policy_files.supposing import answer_supposing
 from policies.services.inquiries import record_inquiry
 from policies.wording import failure_sentence, general_sentence, question_text
 from portal.accounts.access import person, reader_required, signed_in
-from portal.console.pages import page
-from portal.console.questions import DestinationForm, OwnQuestionForm, QuestionForm
+from portal.console.pages import page, posted
+from portal.console.questions import (
+    DestinationForm,
+    OwnQuestionForm,
+    QuestionForm,
+    SupposeForm,
+)
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
     from peers.models import Device
+    from policies.compiler.explanation import Question
     from policies.compiler.types import Grant
     from portal.accounts.models import User
 
@@ -85,6 +95,37 @@ def explain_mine(request: PortalRequest) -> HttpResponse:
     return _answered(request, form, me, form.cleaned_data["device"])
 
 
+@require_http_methods(["GET", "POST"])
+@reader_required
+def suppose(request: PortalRequest) -> HttpResponse:
+    form = SupposeForm(posted(request), now=request.received_at)
+    if not form.is_bound or not form.is_valid():
+        return _page(request, form, "explain_suppose.html")
+    data, question = form.cleaned_data, form.cleaned_data["question"]
+    _record(
+        request,
+        question,
+        data["person"],
+        data["device"],
+        policy_sha256=sha256(data["policy"].encode()).hexdigest(),
+    )
+    try:
+        found = answer_supposing(
+            data["policy"],
+            data["person"],
+            data["device"],
+            question,
+            gateways=[data["gateway"].name] if data["gateway"] else [],
+            actor=request.actor,
+            now=request.received_at,
+        )
+    except (DialectError, PolicyError) as exc:
+        for line in str(exc).splitlines():
+            form.add_error("policy", line)
+        return _page(request, form, "explain_suppose.html")
+    return _told(request, form, found, "explain_suppose.html")
+
+
 def parts_of(found: Answer) -> Sequence[GatewayPart]:
     """Return every gateway's answer in words."""
     return [_part(part, found) for part in found.gateways]
@@ -94,14 +135,7 @@ def _answered(
     request: PortalRequest, form: DestinationForm, who: User, device: Device | None
 ) -> HttpResponse:
     question = form.cleaned_data["question"]
-    record_inquiry(
-        question="explain",
-        details={"destination": question_text(question), "at": f"{question.at:%FT%TZ}"},
-        person=who.ref,
-        device=NOBODY if device is None else device.ref,
-        actor=request.actor,
-        now=request.received_at,
-    )
+    _record(request, question, who, device)
     found = answer(
         who,
         device,
@@ -109,24 +143,56 @@ def _answered(
         now=request.received_at,
         with_others=isinstance(form, QuestionForm),
     )
+    return _told(request, form, found)
+
+
+def _record(
+    request: PortalRequest,
+    question: Question,
+    who: User,
+    device: Device | None,
+    **details: str,
+) -> None:
+    record_inquiry(
+        question="explain",
+        details={
+            "destination": question_text(question),
+            "at": f"{question.at:%FT%TZ}",
+            **details,
+        },
+        person=who.ref,
+        device=NOBODY if device is None else device.ref,
+        actor=request.actor,
+        now=request.received_at,
+    )
+
+
+def _told(
+    request: PortalRequest,
+    form: DestinationForm,
+    found: Answer,
+    template: str = "explain.html",
+) -> HttpResponse:
     return _page(
         request,
         form,
+        template,
         found=found,
-        asked=question_text(question),
+        asked=question_text(found.question),
         parts=parts_of(found),
-        is_mine=who.pk == person(request).pk,
+        is_mine=found.person.pk == person(request).pk,
     )
 
 
 def _page(
     request: PortalRequest,
     form: DestinationForm,
+    template: str = "explain.html",
     **context: Any,  # noqa: ANN401 -- finished values for the template
 ) -> HttpResponse:
     return page(
         request,
-        "explain.html",
+        template,
         title="Explain",
         form=form,
         status=400 if form.errors else 200,

@@ -14,9 +14,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from peers.models import Device
+from peers.selectors import enrolled_gateways
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.explanation import NUMBERS, Question
 from policies.compiler.types import MAX_PORT, IPAddress, Protocol, address
+from policies.dialect.hujson import MAX_BYTES
 from policies.models import Application
 from portal.accounts.models import User
 from portal.console.forms import ConsoleForm, MomentField
@@ -167,7 +169,14 @@ class QuestionForm(DestinationForm):
         label="or device",
         widget=forms.TextInput(attrs={"placeholder": "dv_7"}),
     )
-    field_order = ("person", "device", "destination", "protocol", "port", "at")
+    field_order: Sequence[str] = (
+        "person",
+        "device",
+        "destination",
+        "protocol",
+        "port",
+        "at",
+    )
 
     def clean_person(self) -> User | None:
         """Return the one person meant."""
@@ -192,6 +201,33 @@ class QuestionForm(DestinationForm):
         elif device is not None and device.owner_id != person.pk:
             self.add_error("device", f"It belongs to {device.owner}.")
         return data
+
+
+class SupposeForm(QuestionForm):
+    """What a reader may ask of a policy file that is not in force."""
+
+    policy = forms.CharField(
+        label="Policy file",
+        strip=False,
+        max_length=MAX_BYTES,
+        help_text=(
+            "HuJSON, as `manage.py policy apply` takes it. An empty policy, {}, means"
+            " deny all. It is not applied."
+        ),
+        widget=forms.Textarea(
+            attrs={"rows": 12, "spellcheck": "false", "class": "mono"}
+        ),
+    )
+    gateway = forms.ModelChoiceField(
+        enrolled_gateways(),
+        required=False,
+        label="Gateway of what is new",
+        empty_label="the only one",
+    )
+    field_order = (
+        *("person", "device", "destination", "protocol", "port", "at"),
+        *("gateway", "policy"),
+    )
 
 
 class WhoForm(AtForm):

@@ -136,6 +136,7 @@ POLICY = [
 ]
 QUESTIONS = [
     path("manage/explain/", explain.explain, name="explain"),
+    path("manage/explain/policy/", explain.suppose, name="explain_suppose"),
     path("manage/reach/applications/", reachability.who, name="reach"),
     path("manage/reach/people/", reachability.what, name="reach_what"),
     path("manage/reach/changes/", reachability.changes, name="reach_changes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from urllib.parse import urlencode
 
 import pytest
@@ -14,6 +15,7 @@ from peers.models import Device
 from policies.models import Application, Grant
 from portal.accounts.models import User
 from tests.conftest import SignIn
+from tests.peers.api.calls import post
 from tests.peers.api.conftest import Bearer, bearer
 from tests.peers.makers import Machine
 from tests.policies.makers import publish
@@ -144,3 +146,55 @@ def test_what_does_not_exist_is_not_there(
     path: str, carol: User, sign_in: SignIn
 ) -> None:
     assert sign_in(carol).get(f"/api/v1/reach/{path}").status_code == 404
+
+
+SUPPOSED: dict[str, object] = {
+    "policy": "{}",
+    "user": "alice",
+    "destination": "10.1.0.7",
+    "port": 443,
+}
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_readers_suppose_a_policy_that_is_not_applied(
+    carol: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(carol)
+    told = post(browser, "/api/v1/explain/", SUPPOSED).json()
+    assert (told["verdict"], told["source"]) == ("denied", "supposed")
+    assert browser.get(f"{EXPLAIN}&user=alice").json()["verdict"] == "allowed"
+    event = AuditEvent.objects.filter(code=EventCode.POLICY_QUERY).earliest("pk")
+    assert event.details["policy_sha256"] == sha256(b"{}").hexdigest()
+    codes = AuditEvent.objects.filter(actor_id=carol.ref.id).values_list("code")
+    assert {code for (code,) in codes} == {EventCode.POLICY_QUERY}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"policy": "{"}, "line 1, column 2"),
+        ({"policy": "x" * (4 * 2**20 + 1)}, "at most 4194304"),
+        ({"policy": None}, "may not be null"),
+        ({"at": "2020-01-01T00:00:00Z"}, "what is past"),
+        ({"at": 5}, "must be a text"),
+        ({"port": True}, "must be a number"),
+        ({"gateways": ["gw9"]}, "no enrolled gateway is called gw9"),
+        ({"confirm": True}, "unknown field"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+@pytest.mark.usefixtures("alice")
+def test_what_cannot_be_supposed_is_a_problem(
+    changed: dict[str, object], words: str, carol: User, sign_in: SignIn
+) -> None:
+    answer = post(sign_in(carol), "/api/v1/explain/", {**SUPPOSED, **changed})
+    assert answer.status_code == 400, answer.content
+    assert words in answer.json()["detail"]
+
+
+def test_supposing_is_for_readers_in_their_browser(
+    alice: User, sign_in: SignIn, bearer: Bearer
+) -> None:
+    for client in (sign_in(alice), bearer(alice)):
+        assert post(client, "/api/v1/explain/", SUPPOSED).status_code == 403

@@ -7,25 +7,37 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.services import NOBODY
+from policies.dialect.errors import DialectError
+from policies.errors import PolicyError
 from policies.explanations import answer
+from policies.policy_files.supposing import answer_supposing
 from policies.services.inquiries import record_inquiry
 from policies.wording import answer_output, question_text
 from portal.accounts.selectors import find_user
 from portal.console.questions import DestinationForm, find_device
 from portal.management.actors import command_actor
+from portal.management.files import read_source
 
 if TYPE_CHECKING:
     from peers.models import Device
+    from policies.compiler.explanation import Question
+    from policies.explanations import Answer
     from portal.accounts.models import User
 
 DENIED: Final = 1
 USAGE: Final = 2
+SOURCES: Final = {
+    "snapshots": "the snapshots in force",
+    "policy": "policy",
+    "supposed": "the policy file, which is not applied,",
+}
 
 
 class Command(BaseCommand):
@@ -40,6 +52,19 @@ class Command(BaseCommand):
         parser.add_argument("--protocol", default="tcp", metavar="NAME|NUMBER")
         parser.add_argument("--port", default="")
         parser.add_argument("--at", default="", help="in UTC: 2026-05-03T14:30")
+        parser.add_argument(
+            "--policy",
+            default="",
+            metavar="FILE",
+            help="as if this policy file had been applied; - is standard input",
+        )
+        parser.add_argument(
+            "--gateway",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a gateway that new applications of the file are behind",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json")
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
@@ -54,18 +79,27 @@ class Command(BaseCommand):
             )
             raise CommandError(told, returncode=USAGE)
         question = form.cleaned_data["question"]
+        path = options["policy"]
+        source = read_source(path, returncode=USAGE) if path else None
         record_inquiry(
             question="explain",
             details={
                 "destination": question_text(question),
                 "at": f"{question.at:%FT%TZ}",
+                "policy_sha256": "" if source is None else sha256(source).hexdigest(),
             },
             person=person.ref,
             device=NOBODY if device is None else device.ref,
             actor=command_actor("explain"),
             now=now,
         )
-        found = answer(person, device, question, now=now, with_others=True)
+        if source is None:
+            found = answer(person, device, question, now=now, with_others=True)
+        else:
+            chosen = options["gateway"]
+            found = _supposed(
+                source, person, device, question, gateways=chosen, now=now
+            )
         output = answer_output(found)
         if options["as_json"]:
             self.stdout.write(json.dumps(output, indent=2))
@@ -73,6 +107,29 @@ class Command(BaseCommand):
             self.stdout.writelines(f"{line}\n" for line in _lines(output))
         if not found.is_allowed:
             sys.exit(DENIED)
+
+
+def _supposed(
+    source: bytes,
+    person: User,
+    device: Device | None,
+    question: Question,
+    *,
+    gateways: list[str],
+    now: datetime,
+) -> Answer:
+    try:
+        return answer_supposing(
+            source,
+            person,
+            device,
+            question,
+            gateways=gateways,
+            actor=command_actor("explain"),
+            now=now,
+        )
+    except (DialectError, PolicyError) as exc:
+        raise CommandError(str(exc), returncode=USAGE) from exc
 
 
 def _whom(text: str) -> tuple[User, Device | None]:
@@ -95,8 +152,7 @@ def _lines(output: dict[str, Any]) -> Iterator[str]:
     where = f"{output['destination']} {output['protocol']}{port}"
     person = output["person"]
     yield f"{output['verdict']}: {person['name']} ({person['id']}) → {where}"
-    source = "the snapshots in force" if output["source"] == "snapshots" else "policy"
-    yield f"by {source} at {output['at']}"
+    yield f"by {SOURCES[output['source']]} at {output['at']}"
     for part in output["gateways"]:
         yield from _gateway_lines(part)
 

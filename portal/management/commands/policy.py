@@ -16,7 +16,6 @@ from django.core.management.base import BaseCommand, CommandError
 from policies.compiler.errors import CompilerError
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
-from policies.dialect.hujson import MAX_BYTES
 from policies.errors import PolicyError
 from policies.policy_files.applying import apply_policy
 from policies.policy_files.documents import export_policy, open_policy
@@ -30,12 +29,11 @@ from policies.policy_files.wording import (
     report_output,
 )
 from portal.management.actors import command_actor
+from portal.management.files import STDIN, read_source
 
 OK: Final = 0
 REFUSED: Final = 1
 PENDING: Final = 2
-
-STDIN: Final = "-"
 
 
 class Command(BaseCommand):
@@ -82,7 +80,7 @@ class Command(BaseCommand):
 
     def fmt(self, options: dict[str, Any], *, now: datetime) -> int:  # noqa: ARG002 -- as all actions
         """Print the file in canonical style, or check it, or write it back."""
-        source = _source(options["file"])
+        source = read_source(options["file"], returncode=REFUSED)
         wanted = fmt(source)
         is_same = wanted.encode() == source
         if options["check"]:
@@ -95,7 +93,11 @@ class Command(BaseCommand):
 
     def test(self, options: dict[str, Any], *, now: datetime) -> int:
         """Run the tests of a file against the portal's people and devices."""
-        found = open_policy(_source(options["file"]), read_state(now=now), now=now)
+        found = open_policy(
+            read_source(options["file"], returncode=REFUSED),
+            read_state(now=now),
+            now=now,
+        )
         output = report_output(found)
         self.tell(output, report_lines(output), options)
         return REFUSED if found.failed else OK
@@ -111,7 +113,9 @@ class Command(BaseCommand):
     def plan(self, options: dict[str, Any], *, now: datetime) -> int:
         """Say what a file would change, and for whom."""
         state = read_state(now=now)
-        found = open_policy(_source(options["file"]), state, now=now)
+        found = open_policy(
+            read_source(options["file"], returncode=REFUSED), state, now=now
+        )
         plan = plan_policy(
             found.definition,
             state,
@@ -128,7 +132,7 @@ class Command(BaseCommand):
     def apply(self, options: dict[str, Any], *, now: datetime) -> int:
         """Make the portal's policy what a file says, or say why not."""
         done = apply_policy(
-            _source(options["file"]),
+            read_source(options["file"], returncode=REFUSED),
             gateways=options["gateway"] or settings.PEERAGE_POLICY_GATEWAYS,
             is_confirmed=options["confirm"],
             actor=command_actor("policy"),
@@ -174,21 +178,3 @@ def _planned(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="a gateway that serves new applications; may be repeated",
     )
-
-
-def _source(path: str) -> bytes:
-    """Return the bytes of a file; a huge one is refused before it is read whole."""
-    try:
-        if path == STDIN:
-            source = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with Path(path).open("rb") as file:
-                source = file.read(MAX_BYTES + 1)
-    except OSError as exc:
-        msg = f"{path}: {exc.strerror}"
-        raise CommandError(msg, returncode=REFUSED) from exc
-    # Here, because blanks alone would be read as the empty policy: deny all.
-    if len(source) > MAX_BYTES:
-        msg = f"{path}: longer than {MAX_BYTES} bytes"
-        raise CommandError(msg, returncode=REFUSED)
-    return source

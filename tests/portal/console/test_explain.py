@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from tests.policies.makers import make_application, make_grant, publish
 pytestmark = pytest.mark.django_db
 WIKI = "destination=10.1.0.7&protocol=tcp&port=443"
 READER, OWN = "/manage/explain/", "/access/explain/"
+SUPPOSE = "/manage/explain/policy/"
 
 
 @pytest.mark.usefixtures("alices_grant", "laptop")
@@ -160,3 +162,35 @@ def test_the_page_costs_the_same_for_many(
     browser = sign_in(carol)
     with django_assert_num_queries(24):
         browser.get(f"{READER}?person=Alice&{WIKI}")
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_a_reader_asks_about_a_policy_that_is_not_applied(
+    carol: User, sign_in: SignIn
+) -> None:
+    asked = {"person": "Alice", "destination": "10.1.0.7", "port": "443"}
+    browser = sign_in(carol)
+    page = browser.post(SUPPOSE, {**asked, "policy": "{}"}).content.decode()
+    assert "as if the policy file had been applied; it is not" in page
+    assert ">denied<" in page
+    assert "not applied" in page
+    assert Grant.objects.filter(ended_at__isnull=True).exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"policy": "{"}, "line 1, column 2"),
+        ({"policy": ""}, "This field is required"),
+        ({"at": "2020-01-01T00:00"}, "what is past"),
+        ({"person": ""}, "Name a person or a device"),
+    ],
+)
+@pytest.mark.usefixtures("alice")
+def test_a_policy_that_cannot_be_supposed_says_why(
+    changed: dict[str, str], words: str, carol: User, sign_in: SignIn
+) -> None:
+    asked = {"person": "Alice", "destination": "10.1.0.7", "port": "443"}
+    answer = sign_in(carol).post(SUPPOSE, {**asked, "policy": "{}", **changed})
+    assert answer.status_code == 400
+    assert words in html.unescape(answer.content.decode())

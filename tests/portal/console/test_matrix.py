@@ -71,6 +71,8 @@ READ: Final = (
     "export_events",
     "event",
 )
+ASKS: Final = ("explain_suppose",)
+"""Pages that readers send something to, and that change nothing."""
 ACTS: Final = (
     "revoke_user",
     "reactivate_user",
@@ -142,10 +144,10 @@ def address(
 
 def test_every_page_is_in_the_matrix() -> None:
     names = {str(route.name) for route in urlpatterns}
-    assert names == {*OWN, *OWN_ACTS, *ASKED, *READ, *ACTS}
+    assert names == {*OWN, *OWN_ACTS, *ASKED, *READ, *ASKS, *ACTS}
 
 
-@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *ASKED, *READ, *ACTS])
+@pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *ASKED, *READ, *ASKS, *ACTS])
 def test_strangers_are_sent_to_sign_in(name: str, address: Address) -> None:
     method = "post" if name == "issue_token" else "get"
     response = getattr(Client(), method)(address(name))
@@ -153,7 +155,7 @@ def test_strangers_are_sent_to_sign_in(name: str, address: Address) -> None:
     assert response["Location"].startswith("/accounts/login/?next=/")
 
 
-@pytest.mark.parametrize("name", [*READ, *ACTS])
+@pytest.mark.parametrize("name", [*READ, *ASKS, *ACTS])
 def test_employees_may_not_manage(
     name: str, address: Address, mallory: User, sign_in: SignIn
 ) -> None:
@@ -190,14 +192,16 @@ def test_pages_that_show_take_no_post(
     assert sign_in(dave).post(address(name)).status_code == 405
 
 
-@pytest.mark.parametrize("name", [*OWN_ACTS, *ASKED, *ACTS])
+@pytest.mark.parametrize("name", [*OWN_ACTS, *ASKED, *ASKS, *ACTS])
 def test_acts_demand_the_forms_token(name: str, address: Address, dave: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(dave)
     assert browser.post(address(name), {"reason": "x"}).status_code == 403
 
 
-@pytest.mark.parametrize("name", [name for name in READ if "progress" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in (*READ, *ASKS) if "progress" not in name]
+)
 def test_readers_open_every_list_and_detail(
     name: str, address: Address, carol: User, sign_in: SignIn
 ) -> None:

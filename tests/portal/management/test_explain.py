@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -112,3 +114,35 @@ def test_a_wrong_question_is_status_2(words: tuple[str, ...], message: str) -> N
         run(*words)
     assert refused.value.returncode == 2
     assert not AuditEvent.objects.filter(code=EventCode.POLICY_QUERY).exists()
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_a_policy_file_is_supposed_and_not_applied(tmp_path: Path) -> None:
+    file = tmp_path / "policy.hujson"
+    file.write_text("// nobody\n{}")
+    asked = ("alice", "10.1.0.7", "--port", "443")
+    status, text = run(*asked, "--policy", str(file))
+    assert status == 1
+    assert "by the policy file, which is not applied, at" in text
+    assert run(*asked)[0] == 0
+    event = AuditEvent.objects.filter(code=EventCode.POLICY_QUERY).earliest("pk")
+    assert event.details["policy_sha256"] == sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "line 1, column 2"),
+        (None, "No such file"),
+        (" " * (4 * 2**20 + 1), "longer than 4194304 bytes"),
+    ],
+)
+def test_a_file_that_cannot_be_supposed_is_status_2(
+    text: str | None, words: str, alice: User, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.hujson"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CommandError, match=words) as caught:
+        run("alice", "10.1.0.7", "--port", "443", "--policy", str(file))
+    assert caught.value.returncode == 2
