@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 from itertools import chain as joined
 from typing import Final
 
@@ -40,8 +41,9 @@ from policies.compiler.named import (
 )
 from policies.compiler.ranges import (
     FAMILIES,
+    IPV4,
+    IPV6,
     Family,
-    address_family,
     address_of,
     range_text,
     speller,
@@ -263,12 +265,12 @@ def _sorted(
 def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
     """Return the lease and the maps from address to device mark."""
     held: dict[Family, list[Element]] = {family: [] for family in FAMILIES}
-    spelled = speller()
+    four, six, spelled = held[IPV4], held[IPV6], speller()
     for peer in peers:
-        mark = str(peer.device_id)
+        mark, end = str(peer.device_id), peer.expires_at
         for address in peer.addresses:
-            element = Element(spelled(address), mark, peer.expires_at)
-            held[address_family(address)].append(element)
+            elements = four if isinstance(address, IPv4Address) else six
+            elements.append(Element(spelled(address), mark, end))
     yield named_set("live", "ifname", "timeout")
     for family in FAMILIES:
         yield named_set(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from typing import Final
 
@@ -19,10 +20,11 @@ from policies.compiler.errors import (
     OverlapError,
     UnknownReferenceError,
 )
-from policies.compiler.ranges import network_range
+from policies.compiler.ranges import IPV4, network_family, network_range
 from policies.compiler.types import (
     MAX_ID,
     MAX_PORT,
+    IPAddress,
     IPNetwork,
     Peer,
     Snapshot,
@@ -114,20 +116,30 @@ def _check_peers(peers: tuple[Peer, ...], pools: tuple[IPNetwork, ...]) -> None:
     """Check that peers are disjoint and inside the pools."""
     _check_ids("device", [peer.device_id for peer in peers], maximum=MAX_ID)
     _check_unique("key", (peer.public_key for peer in peers))
-    addresses = [address for peer in peers for address in peer.addresses]
-    # Addresses hash slowly, numbers fast; version in front keeps families apart.
-    numbers = [(a.version << 128) | int(a) for a in addresses]
-    if len(set(numbers)) != len(numbers):
-        _check_unique("address", addresses)
-    for pool in pools:
-        first, last = ((pool.version << 128) | n for n in network_range(pool))
-        numbers = [n for n in numbers if not first <= n <= last]
     _check_keys(peer.public_key for peer in peers)
     for peer in peers:
         if not peer.addresses:
             msg = f"dv_{peer.device_id} has no address"
             raise InvalidValueError(msg)
-    if numbers:
+    _check_addresses([a for peer in peers for a in peer.addresses], pools)
+
+
+def _check_addresses(
+    addresses: Sequence[IPAddress], pools: tuple[IPNetwork, ...]
+) -> None:
+    """Check that addresses stand once and inside the pools."""
+    four = [int(a) for a in addresses if isinstance(a, IPv4Address)]
+    six = [int(a) for a in addresses if isinstance(a, IPv6Address)]
+    # Addresses hash and compare slowly, numbers fast.
+    if len(set(four)) + len(set(six)) != len(addresses):
+        _check_unique("address", addresses)
+    for pool in pools:
+        first, last = network_range(pool)
+        if network_family(pool) == IPV4:
+            four = [n for n in four if not first <= n <= last]
+        else:
+            six = [n for n in six if not first <= n <= last]
+    if four or six:
         outside = next(a for a in addresses if not any(a in pool for pool in pools))
         msg = f"{outside} lies in no pool"
         raise InvalidValueError(msg)
@@ -147,7 +159,8 @@ def _check_references(snapshot: Snapshot) -> None:
     applications = {application.id for application in snapshot.applications}
     for members in snapshot.subjects:
         _check_unique("member", members.device_ids)
-        if unknown := set(members.device_ids) - devices:
+        if not devices.issuperset(members.device_ids):
+            unknown = set(members.device_ids) - devices
             msg = f"{members.subject.ref} holds unknown devices {sorted(unknown)}"
             raise UnknownReferenceError(msg)
     for grant in snapshot.grants:
