@@ -9,6 +9,10 @@ Rules this module keeps:
 * An edit names the whole of what it replaces: a person's devices and groups, a grant,
   an application. There is nothing to get out of step.
 * Time only moves what it concerns: grants that begin or end, sessions that end.
+
+For many questions of the same facts in one process. Publishing does not use it: it
+would have to be told of every change that any other process makes
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
