@@ -26,6 +26,7 @@ from gateway.freshness import Freshness
 from gateway.kernel import Kernel
 from gateway.reconcile import (
     AddRoutes,
+    ChangeElements,
     CutFlows,
     Have,
     RemovePeers,
@@ -332,6 +333,10 @@ class Engine:
         match step:
             case RunTransaction(text=text):
                 self._kernel.run(text)
+                timings.nftables_ms += (self._clock.ticks() - begun) * 1000
+                return
+            case ChangeElements(changes=changes):
+                self._kernel.change_elements(changes, now=self._clock.now())
                 timings.nftables_ms += (self._clock.ticks() - begun) * 1000
                 return
             case CutFlows(devices=devices):

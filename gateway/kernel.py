@@ -14,9 +14,10 @@ from typing import Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
 from gateway.errors import WireGuardError
-from gateway.netfilter import Changes, Nftables, has_table, set_switches
+from gateway.netfilter import Changes, ElementWriter, Nftables, has_table, set_switches
 from gateway.types import Entry, InterfaceState, PeerMap
 from gateway.wireguard import WireGuard
+from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings, holdings_from_nft
 from policies.compiler.nftables import Ruleset, base_text, table_name
 from policies.compiler.readback import ruleset_from_nft
@@ -55,6 +56,11 @@ class Kernel(Protocol):
     def run(self, text: str) -> None:
         """Apply one nftables transaction."""
 
+    def change_elements(
+        self, changes: Sequence[ElementChange], *, now: datetime
+    ) -> None:
+        """Add and delete elements of plain hash sets in one transaction."""
+
     def remove_peers(self, keys: Iterable[str]) -> None:
         """Remove the peers with these public keys."""
 
@@ -85,6 +91,7 @@ class LinuxKernel:
         self._writer = Nftables()
         # Listing a large table takes long; changes must not wait for it.
         self._reader = Nftables()
+        self._elements = ElementWriter()
         self._changes = Changes()
 
     def prepare(self, *, private_key: str) -> None:
@@ -138,6 +145,12 @@ class LinuxKernel:
         """Apply one nftables transaction."""
         self._writer.run(text)
 
+    def change_elements(
+        self, changes: Sequence[ElementChange], *, now: datetime
+    ) -> None:
+        """Add and delete elements of plain hash sets in one transaction."""
+        self._elements.run(changes, interface=self.interface, now=now)
+
     def remove_peers(self, keys: Iterable[str]) -> None:
         """Remove the peers with these public keys."""
         self._driver.remove_peers(keys)
@@ -167,6 +180,7 @@ class LinuxKernel:
         """Let go of libnftables; everything in the kernel stays as it is."""
         self._writer.close()
         self._reader.close()
+        self._elements.close()
         self._changes.close()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,6 +28,8 @@ NLM_F_REPLACE: Final = 0x100
 NLM_F_CREATE: Final = 0x400
 NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
+BATCH_BEGIN: Final = 0x10  # NFNL_MSG_BATCH_BEGIN
+BATCH_END: Final = 0x11  # NFNL_MSG_BATCH_END
 NLA_F_NESTED: Final = 0x8000
 NLA_TYPE_MASK: Final = 0x3FFF
 
@@ -143,6 +145,36 @@ class NetlinkSocket:
                 if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
                     results[sequence - first] = -ERRNO.unpack_from(payload)[0]
                     missing -= 1
+        return results
+
+    def transact(
+        self, subsystem: int, requests: Sequence[tuple[int, int, bytes]]
+    ) -> list[int]:
+        """Send requests that the kernel applies all or none; return their errors.
+
+        Nothing was applied unless every number is 0. The kernel has answered by the
+        time it took the batch: what it did not answer counts as refused.
+        """
+        edge = NFGENMSG.pack(socket.AF_UNSPEC, 0, subsystem)
+        batch = bytearray(self._message(BATCH_BEGIN, 0, edge))
+        begin = self._sequence
+        for kind, flags, payload in requests:
+            batch += self._message(kind, flags | NLM_F_ACK, payload)
+        batch += self._message(BATCH_END, 0, edge)
+        self._socket.send(batch)
+        results = [errno.ENODATA] * len(requests)
+        while errno.ENODATA in results:
+            try:
+                answer = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            for kind, _, sequence, payload in messages(answer):
+                number = -ERRNO.unpack_from(payload)[0] if kind == NLMSG_ERROR else 0
+                if kind == NLMSG_ERROR and sequence == begin:
+                    # The batch as a whole: not permitted, or not committed.
+                    return [number] * len(requests)
+                if kind == NLMSG_ERROR and begin < sequence <= begin + len(requests):
+                    results[sequence - begin - 1] = number
         return results
 
     def dump(self, kind: int, payload: bytes, *, what: str) -> Iterator[bytes]:

@@ -20,7 +20,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.elements import is_plain
 from gateway.types import Entry, InterfaceState
+from policies.compiler.delta import ElementChange, element_changes
 from policies.compiler.evaluate import Packet, Verdict, device_part, verdict
 from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.types import IPNetwork, Snapshot, Subject
@@ -41,6 +43,13 @@ class RunTransaction:
     """Apply one nftables transaction."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeElements:
+    """Apply one nftables transaction of elements alone."""
+
+    changes: tuple[ElementChange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +87,15 @@ class SetPeers:
     peers: Mapping[str, frozenset[IPNetwork]]
 
 
-Step = RunTransaction | RemovePeers | CutFlows | SetListenPort | AddRoutes | SetPeers
+Step = (
+    RunTransaction
+    | ChangeElements
+    | RemovePeers
+    | CutFlows
+    | SetListenPort
+    | AddRoutes
+    | SetPeers
+)
 
 
 def plan(
@@ -91,10 +108,7 @@ def plan(
     wanted_ruleset = ruleset(want, interface=interface)
     wanted_peers = peers_of(want, now=now)
     held_peers = have.interface.peers
-    steps: list[Step] = []
-    text = transaction(have.ruleset, wanted_ruleset, now=now)
-    if text:
-        steps.append(RunTransaction(text=text))
+    steps = _loading(have.ruleset, wanted_ruleset, now=now)
     if removed := tuple(sorted(held_peers.keys() - wanted_peers.keys())):
         steps.append(RemovePeers(keys=removed))
     losing = None if have.snapshot is None else losing_devices(have.snapshot, want)
@@ -112,6 +126,15 @@ def plan(
     if changed:
         steps.append(SetPeers(peers=changed))
     return tuple(steps), wanted_ruleset
+
+
+def _loading(have: Ruleset | None, want: Ruleset, *, now: datetime) -> list[Step]:
+    """Return the one transaction from `have` to `want`, the quicker way it can go."""
+    changes = element_changes(have, want)
+    if changes is not None and is_plain(changes):
+        return [ChangeElements(changes=changes)] if changes else []
+    text = transaction(have, want, now=now)
+    return [RunTransaction(text=text)] if text else []
 
 
 def peers_of(snapshot: Snapshot, *, now: datetime) -> dict[str, frozenset[IPNetwork]]:

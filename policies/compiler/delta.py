@@ -25,6 +25,7 @@ LIVE: Final = "live"
 """The lease: declared here, but its element is the agent's."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY: Final = 86_400
 
 
 def transaction(have: Ruleset | None, want: Ruleset, *, now: datetime) -> str:
@@ -44,6 +45,33 @@ def transaction(have: Ruleset | None, want: Ruleset, *, now: datetime) -> str:
     else:
         lines = _difference(table, have, want, now=now)
     return "".join(f"{line}\n" for line in lines)
+
+
+def element_changes(
+    have: Ruleset | None, want: Ruleset
+) -> tuple[ElementChange, ...] | None:
+    """Return what turns `have` into `want` if that is elements alone; None otherwise.
+
+    None also when it is not known what stands. The meaning is that of `transaction`:
+    all of it at once, deletions first, elements that ended left out.
+    """
+    if have is None or have.foreign or _frame(have) != _frame(want):
+        return None
+    pairs = zip(have.sets, want.sets, strict=True)
+    changes = (_change(old, new, have.tolerance) for old, new in pairs)
+    return tuple(change for change in changes if change.removed or change.added)
+
+
+def milliseconds_left(element: Element, *, now: datetime) -> int | None:
+    """Return how long an element is to stay: 0 if it has ended, None if for ever."""
+    left = remaining(element.expires_at, now=now)
+    return None if left is None else max(left // _MILLISECOND, 0)
+
+
+def _frame(table: Ruleset) -> tuple[object, ...]:
+    """Return all of a table but its elements."""
+    declared = ((s.name, s.kind, s.declaration) for s in table.sets)
+    return (*declared, *table.chains)
 
 
 def _first_load(table: str, want: Ruleset, *, now: datetime) -> list[str]:
@@ -92,19 +120,19 @@ def _difference(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """What differs in one set."""
+class ElementChange:
+    """What differs in one set: elements to delete, then elements to add."""
 
     named: NamedSet
     removed: tuple[Element, ...]
     added: tuple[Element, ...]
 
 
-def _change(old: NamedSet | None, new: NamedSet, tolerance: timedelta) -> _Change:
+def _change(old: NamedSet | None, new: NamedSet, tolerance: timedelta) -> ElementChange:
     """Compare the elements of a set by key."""
     before = {element.key: element for element in old.elements} if old else {}
     after = {element.key: element for element in new.elements}
-    return _Change(
+    return ElementChange(
         named=new,
         removed=tuple(
             element
@@ -227,13 +255,15 @@ def _add(
 
 def _timed(element: Element, *, now: datetime) -> str | None:
     """Return an element with what is left of its time, or None if nothing is."""
-    left = remaining(element.expires_at, now=now)
+    left = milliseconds_left(element, now=now)
     if left is None:
         return _with_data(element.key, element)
-    if left < _MILLISECOND:
+    if not left:
         return None
     # nft(8) takes at most eight digits a unit, so days apart from seconds.
-    timeout = f"{left.days}d{left.seconds}s{left.microseconds // 1000}ms"
+    seconds, milliseconds = divmod(left, 1000)
+    days, seconds = divmod(seconds, _DAY)
+    timeout = f"{days}d{seconds}s{milliseconds}ms"
     return _with_data(f"{element.key} timeout {timeout}", element)
 
 

@@ -130,8 +130,8 @@ def _kernel(rounds: int, switches: str) -> None:
             f" {load['megabytes_of_text']:.1f} MB of text,"
             f" {load['processor']:.2f} s of processor time"
         )
-    by_kernel, by_text = found["move_in_the_kernel"], found["move_by_libnftables"]
-    _row("one device to another group, in the kernel", by_kernel * 1e3, "ms", 1)
+    directly, by_text = found["move_directly"], found["move_by_libnftables"]
+    _row("one device to another group, by the agent", directly * 1e3, "ms", 1)
     _row("the same through libnftables", by_text * 1e3, "ms")
     _flows(found["flows"])
     bare, ours = (found["listened"][name] for name in (BARE, OURS))

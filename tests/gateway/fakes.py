@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from gateway.client import Answer
 from gateway.errors import KernelError, NftablesError, PortalUnreachableError
 from gateway.types import Entry, FlowTuple, InterfaceState, Logged, Overrun, PeerMap
+from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings
 from policies.compiler.nftables import Ruleset
 from policies.compiler.types import IPNetwork, Snapshot, address
@@ -161,6 +162,15 @@ class FakeKernel:
         if self.refuses_transactions and not text.startswith(LEASE):
             raise NftablesError("no")
         self.done.append(("nft", text))
+
+    def change_elements(
+        self, changes: Sequence[ElementChange], *, now: datetime
+    ) -> None:
+        """Note a transaction of elements, or refuse it."""
+        del now
+        if self.refuses_transactions:
+            raise NftablesError("no")
+        self.done.append(("elements", tuple(changes)))
 
     def remove_peers(self, keys: Iterable[str]) -> None:
         """Remove peers."""

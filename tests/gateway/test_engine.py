@@ -169,7 +169,7 @@ def test_a_revocation_removes_cuts_and_counts(bench: Bench) -> None:
     bench.kernel.done.clear()
     acknowledgement = bench.receive(2, without([ALICE], facts()))
     assert acknowledgement is not None
-    assert bench.kernel.names() == ["nft", "remove", "cut"]
+    assert bench.kernel.names() == ["elements", "remove", "cut"]
     assert acknowledgement["flows_cut"] == 2
     assert [flow.mark for flow in bench.kernel.flows] == [BOB]
     assert bench.notes.doomed == [tcp(ALICE), tcp(ALICE, 2)]
@@ -185,6 +185,26 @@ def test_a_refused_transaction_still_removes_and_cuts(bench: Bench) -> None:
     assert "refused" in str(acknowledgement["error"]) or acknowledgement["error"]
     assert len(bench.kernel.held) == 1
     assert bench.kernel.flows == []
+
+
+def test_what_was_refused_is_read_back_and_applied_anew(bench: Bench) -> None:
+    bench.receive(1)
+    bench.kernel.refuses_transactions = True
+    bench.receive(2, without([ALICE], facts()))
+    assert not bench.engine.renew(is_healthy=True)
+    bench.kernel.refuses_transactions = False
+    bench.receive(3, without([ALICE], facts()))
+    asked = [name for name in bench.kernel.names() if name in {"nft", "elements"}]
+    assert asked[-2:] == ["nft", "nft"]
+    assert bench.engine.renew(is_healthy=True)
+
+
+def test_a_change_of_elements_alone_goes_the_short_way(bench: Bench) -> None:
+    bench.receive(1)
+    bench.receive(2, without([ALICE], facts()))
+    asked = [name for name in bench.kernel.names() if name in {"nft", "elements"}]
+    assert asked[-1] == "elements"
+    assert bench.engine.renew(is_healthy=True)
 
 
 def test_a_refused_transaction_adds_no_peer_and_ends_the_lease(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.reconcile import (
     AddRoutes,
+    ChangeElements,
     CutFlows,
     Have,
     RemovePeers,
@@ -26,6 +27,7 @@ from policies.compiler.nftables import ruleset
 from policies.compiler.types import (
     NEVER,
     Facts,
+    Protocol,
     Snapshot,
     Subject,
     SubjectKind,
@@ -37,6 +39,7 @@ from tests.gateway.world import (
     ALICE,
     BOB,
     NOW,
+    destination,
     device,
     facts,
     grant,
@@ -82,17 +85,41 @@ def test_equal_states_give_no_step() -> None:
 
 def test_a_revocation_is_ruleset_then_peer_then_flows() -> None:
     planned = steps(have(snapshot()), snapshot(2, of=without([ALICE], facts())))
-    assert [type(step) for step in planned] == [RunTransaction, RemovePeers, CutFlows]
+    assert [type(step) for step in planned] == [ChangeElements, RemovePeers, CutFlows]
     assert planned[1:] == [
         RemovePeers(keys=(public_text("alice"),)),
         CutFlows(devices=frozenset({ALICE})),
     ]
 
 
+def test_what_changes_more_than_elements_is_a_transaction_of_text() -> None:
+    without_grants = snapshot(2, of=changed(grants=()))
+    (first, *_) = steps(have(snapshot()), without_grants)
+    assert isinstance(first, RunTransaction)
+    unknown = replace(have(snapshot()), ruleset=None)
+    (first, *_) = steps(unknown, snapshot(2, of=without([ALICE], facts())))
+    assert isinstance(first, RunTransaction)
+
+
+def test_destinations_are_changed_by_text() -> None:
+    moved = tuple(
+        replace(
+            a,
+            destinations=(
+                *a.destinations,
+                destination("10.50.0.99/32", Protocol.TCP, 9),
+            ),
+        )
+        for a in facts().applications
+    )
+    (first, *_) = steps(have(snapshot()), snapshot(2, of=changed(applications=moved)))
+    assert isinstance(first, RunTransaction)
+
+
 def test_a_new_device_is_ruleset_then_peer_and_cuts_nothing() -> None:
     before = snapshot(of=without([BOB], facts()))
     planned = steps(have(before), snapshot(2))
-    assert [type(step) for step in planned] == [RunTransaction, SetPeers]
+    assert [type(step) for step in planned] == [ChangeElements, SetPeers]
     assert planned[1] == SetPeers(
         peers={
             public_text("bob"): frozenset(

@@ -7,31 +7,22 @@ after round, so that what else the machine does troubles all alike.
 from __future__ import annotations
 
 import json
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from gateway.kernel import LinuxKernel
 from gateway.netfilter import Nftables, set_switches
-from gateway.netlink import (
-    HEADER,
-    NFGENMSG,
-    NLM_F_ACK,
-    NLM_F_CREATE,
-    NLM_F_REQUEST,
-    NLMSG_ERROR,
-    attribute,
-    messages,
-    nested,
-)
+from policies.compiler.delta import ElementChange
 from policies.compiler.evaluate import Packet
 from policies.compiler.nftables import ruleset, transaction
-from policies.compiler.types import Facts, Protocol, Snapshot
+from policies.compiler.tables import Element, NamedSet, named_set
+from policies.compiler.types import NEVER, Facts, Protocol, Snapshot
 from tests.bench.measures import shapes
 from tests.bench.measures.company import company
 from tests.bench.measures.sending import Volley, packets_out
@@ -44,8 +35,6 @@ LINEAR_FLOWS = 4_000
 LINEAR = "one rule for each policy"
 MIXES = ("random", "skewed")
 REPEATS = 3
-NEWSETELEM, DELSETELEM = 10 << 8 | 12, 10 << 8 | 14
-BATCH_BEGIN, BATCH_END, SUBSYSTEM = 0x10, 0x11, 10
 TABLE = "peerage_wg0"
 T = TypeVar("T")
 
@@ -72,7 +61,7 @@ def main() -> None:
     if switches == "gateway":
         set_switches()
     figures["move_by_libnftables"] = _move(nft.run)
-    figures["move_in_the_kernel"] = _move_in_the_kernel()
+    figures["move_directly"] = _move_directly()
     figures["flows"] = _flows(nft, policy, rounds)
     figures["listened"] = _listened(nft, policy, rounds)
     json.dump(figures, sys.stdout)
@@ -120,51 +109,33 @@ def _move(run: Callable[[str], None]) -> float:
     return statistics.median(taken)
 
 
-def _move_in_the_kernel() -> float:
-    """Return the same as one batch of netlink: no text, no reading of what stands."""
+def _move_directly() -> float:
+    """Return the same as the agent does it: without a listing of what stands."""
+    kernel = LinuxKernel("wg0", wireguard_log=Path("/dev/null"))
+    mover = Element("99999", "", NEVER)
+    sets = {number: named_set(f"who_gr_{number}", "mark") for number in (1, 2)}
     taken = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
-        _commit(netlink, (NEWSETELEM, "who_gr_1"))
-        for turn in range(400):
-            old, new = (1, 2) if turn % 2 == 0 else (2, 1)
-            begun = time.perf_counter()
-            _commit(
-                netlink, (DELSETELEM, f"who_gr_{old}"), (NEWSETELEM, f"who_gr_{new}")
-            )
-            taken.append(time.perf_counter() - begun)
-        _commit(netlink, (DELSETELEM, "who_gr_1"))
+    kernel.change_elements([_change(sets[1], added=(mover,))], now=NOW)
+    for turn in range(400):
+        old, new = (1, 2) if turn % 2 == 0 else (2, 1)
+        changes = [
+            _change(sets[old], removed=(mover,)),
+            _change(sets[new], added=(mover,)),
+        ]
+        begun = time.perf_counter()
+        kernel.change_elements(changes, now=NOW)
+        taken.append(time.perf_counter() - begun)
+    kernel.change_elements([_change(sets[1], removed=(mover,))], now=NOW)
     return statistics.median(taken)
 
 
-def _commit(netlink: socket.socket, *changes: tuple[int, str]) -> None:
-    """Apply element changes as one transaction and wait for the kernel's answer."""
-    edge = NFGENMSG.pack(socket.AF_UNSPEC, 0, SUBSYSTEM)
-    batch = _message(BATCH_BEGIN, 0, edge)
-    for kind, name in changes:
-        key = attribute(1, struct.pack("=I", 99_999))
-        element = nested(1, nested(1, key))
-        batch += _message(
-            kind,
-            NLM_F_ACK | (NLM_F_CREATE if kind == NEWSETELEM else 0),
-            NFGENMSG.pack(1, 0, 0)
-            + attribute(1, TABLE.encode() + b"\0")
-            + attribute(2, name.encode() + b"\0")
-            + nested(3, element),
-        )
-    netlink.send(batch + _message(BATCH_END, 0, edge))
-    missing = len(changes)
-    while missing:
-        for kind, _, _, payload in messages(netlink.recv(65536)):
-            if kind == NLMSG_ERROR:
-                missing -= 1
-                number = struct.unpack_from("=i", payload)[0]
-                if number:
-                    raise OSError(-number, f"the kernel refused {changes}")
-
-
-def _message(kind: int, flags: int, payload: bytes) -> bytes:
-    length = HEADER.size + len(payload)
-    return HEADER.pack(length, kind, NLM_F_REQUEST | flags, 1, 0) + payload
+def _change(
+    named: NamedSet,
+    *,
+    removed: tuple[Element, ...] = (),
+    added: tuple[Element, ...] = (),
+) -> ElementChange:
+    return ElementChange(named=named, removed=removed, added=added)
 
 
 def _flows(

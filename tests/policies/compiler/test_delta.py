@@ -7,6 +7,11 @@ from datetime import timedelta
 
 from hypothesis import given
 
+from policies.compiler.delta import (
+    ElementChange,
+    element_changes,
+    milliseconds_left,
+)
 from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.tables import Chain, Element, named_set
 from policies.compiler.types import NEVER, Facts
@@ -193,3 +198,48 @@ def test_a_new_application_brings_its_sets_and_chain() -> None:
         f"add rule {T} app_1 goto deny_no_grant",
         f"add element {T} tcp4 {{ 10.0.0.0-10.255.255.255 . 80 : goto app_1 }}",
     ]
+
+
+def changes(have: Facts, want: Facts) -> tuple[ElementChange, ...] | None:
+    return element_changes(compiled(have), compiled(want))
+
+
+def test_one_membership_is_a_change_of_elements() -> None:
+    less = replace(company(), memberships=((1, 4),))
+    found = changes(company(), less)
+    assert found is not None
+    assert [(c.named.name, [e.key for e in c.removed], c.added) for c in found] == [
+        ("device4", ["100.64.0.2"], ()),
+        ("device6", ["fd5e:e4a6:e000::2"], ()),
+        ("who_gr_4", ["2"], ()),
+    ]
+
+
+@given(policies(), policies())
+def test_elements_alone_differ_when_the_transaction_touches_nothing_else(
+    have: Facts, want: Facts
+) -> None:
+    lines = delta(have, want)
+    found = changes(have, want)
+    elements = all(" element " in line for line in lines)
+    assert (found is not None) is elements
+    if found is not None:
+        named = {line.split()[4] for line in lines}
+        assert {change.named.name for change in found} == named
+
+
+def test_nothing_is_known_of_what_was_not_read() -> None:
+    table = compiled(company())
+    assert element_changes(None, table) is None
+    assert element_changes(replace(table, foreign=(("set", "mine"),)), table) is None
+    assert element_changes(table, table) == ()
+
+
+def test_time_left_is_counted_in_milliseconds() -> None:
+    for end, left in (
+        (NEVER, None),
+        (NOW, 0),
+        (NOW - timedelta(hours=1), 0),
+        (NOW + timedelta(microseconds=1999), 1),
+    ):
+        assert milliseconds_left(Element("1", "", end), now=NOW) == left
