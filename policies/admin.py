@@ -59,7 +59,7 @@ class GrantAdmin(ReadOnlyAdmin[Grant]):
     """Grants."""
 
     list_display = ("id", "__str__", "not_before", "expires_at", "ended_at")
-    list_select_related = ("user", "group", "application")
+    list_select_related = ("user", "group", "application", "source__label")
     actions = ("end",)
 
     @admin.action(description="End…")

@@ -144,7 +144,7 @@ def load_attribution(records: Sequence[FlowRecord]) -> Attribution:
         row.pk: row.ref
         for row in Grant.objects.filter(
             pk__in=_present(record.grant for record in records)
-        ).select_related("user", "group", "application")
+        ).select_related("user", "group", "application", "source__label")
     }
     return loaded
 

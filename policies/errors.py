@@ -23,6 +23,10 @@ class LabelInUseError(PolicyError):
     """A label that was granted cannot be removed; the log speaks of it."""
 
 
+class UnknownLabelError(PolicyError):
+    """A label was removed since it was chosen."""
+
+
 class SnapshotError(PolicyError):
     """A snapshot could not be compiled, signed or published."""
 

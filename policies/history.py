@@ -227,7 +227,7 @@ def _present(party: Party, ids: Sequence[int]) -> Mapping[int, str]:
             rows = Gateway.objects.filter(pk__in=ids)
         case "grant":
             rows = Grant.objects.filter(pk__in=ids).select_related(
-                "user", "group", "application"
+                "user", "group", "application", "source__label"
             )
         case _:
             assert_never(party)

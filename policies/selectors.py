@@ -155,7 +155,7 @@ def my_access(user: User, now: datetime) -> tuple[Access, ...]:
     for grant in (
         live_grants_of(user, now=now)
         .exclude(application__in=locked_applications(now))
-        .select_related("application", "group", "user")
+        .select_related("application", "group", "user", "source__label")
         .prefetch_related("application__destinations", _serving("application__", now))
         .order_by("application__name", "pk")
     ):

@@ -43,8 +43,9 @@ class Grant(Terms):
         )
 
     def __str__(self) -> str:
-        """Return subject → application."""
-        return f"{self.user or self.group} → {self.application}"
+        """Return subject → application, and the label that gave it."""
+        given = f" ({self.source.label})" if self.source else ""
+        return f"{self.user or self.group} → {self.application}{given}"
 
     @property
     def ref(self) -> Ref:

@@ -39,6 +39,7 @@ from policies.policy_files.versions import (
     is_newest,
     keep_version,
 )
+from policies.services.publishing import hold_gateways
 from portal.accounts.models import Group, User
 
 if TYPE_CHECKING:
@@ -143,7 +144,11 @@ def _judged(
 ) -> Applied:
     """Return what is to be done, unless it must not be."""
     # Whoever applies at the same time waits here, and then sees what we did.
-    [*Application.objects.select_for_update().order_by("pk").values_list("pk")]
+    # Labels before applications, as in their services; no key changes, so that rows
+    # which name them can be made meanwhile.
+    for rows in (Label.objects.all(), Application.objects.all()):
+        held = rows.select_for_update(no_key=True).order_by("pk")
+        [*held.values_list("pk")]
     state = read_state(now=now)
     if expected is not None:
         check_etag(expected, state, now=now)
@@ -198,6 +203,7 @@ def _check_brake(plan: Plan) -> None:
 
 def _change(plan: Plan, actor: Actor, now: datetime) -> None:
     """Do what a plan says."""
+    hold_gateways(None)
     rows = Application.objects.in_bulk()
     applications = {name: rows[pk] for name, pk in plan.state.applications.items()}
     _change_applications(plan, applications, actor, now)

@@ -13,7 +13,7 @@ from policies.destinations import DestinationInput, label, parse_destinations
 from policies.errors import ApplicationInUseError, InvalidNameError, PolicyError
 from policies.models import Application, ApplicationDestination
 from policies.names import clean_description, clean_name
-from policies.services.labels import label_application
+from policies.services.labels import hold_labels, label_application
 from policies.services.publishing import publish_on_commit
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def create_application(
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
         InvalidDestinationError: a destination is malformed or two overlap.
+        UnknownLabelError: a label was removed meanwhile.
     """
     try:
         with transaction.atomic():
@@ -63,14 +64,14 @@ def create_application(
                 application=application.ref,
                 details=_details(parsed, served),
             )
-            label_application(
-                application=application, labels=labels, actor=actor, now=now
-            )
             publish_on_commit(
                 gateway_ids=[gateway.pk for gateway in served],
                 cause="application.create",
                 actor=actor,
                 now=now,
+            )
+            label_application(
+                application=application, labels=labels, actor=actor, now=now
             )
     except PolicyError as exc:
         _refused(EventCode.APPLICATION_CREATE, exc, Ref(id="", label=name), actor, now)
@@ -96,11 +97,12 @@ def update_application(
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
         InvalidDestinationError: a destination is malformed or two overlap.
+        UnknownLabelError: a label was removed meanwhile.
     """
     before = application.ref
     try:
         with transaction.atomic():
-            application = Application.objects.select_for_update().get(pk=application.pk)
+            application = _held(application, labels)
             application.name = clean_name(name)
             application.description = clean_description(description)
             parsed = parse_destinations(destinations)
@@ -117,16 +119,16 @@ def update_application(
                 application=application.ref,
                 details={"was": before.label, **_details(parsed, served)},
             )
-            if labels is not None:
-                label_application(
-                    application=application, labels=labels, actor=actor, now=now
-                )
             publish_on_commit(
                 gateway_ids=[*affected, *(gateway.pk for gateway in served)],
                 cause="application.update",
                 actor=actor,
                 now=now,
             )
+            if labels is not None:
+                label_application(
+                    application=application, labels=labels, actor=actor, now=now
+                )
     except PolicyError as exc:
         _refused(EventCode.APPLICATION_UPDATE, exc, before, actor, now)
         raise
@@ -172,6 +174,18 @@ def delete_application(
     except PolicyError as exc:
         _refused(EventCode.APPLICATION_DELETE, exc, ref, actor, now)
         raise
+
+
+def _held(application: Application, labels: Iterable[Label] | None) -> Application:
+    """Lock an application, and before it the labels that it bears or is to bear.
+
+    In this order, because who grants a label holds it and then names applications. The
+    key does not change: grants that name the application can be made meanwhile.
+    """
+    if labels is not None:
+        hold_labels([*labels, *application.labels.all()])
+    rows = Application.objects.select_for_update(no_key=True)
+    return rows.get(pk=application.pk)
 
 
 def _save(application: Application) -> None:

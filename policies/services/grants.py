@@ -42,7 +42,8 @@ def create_grant(
     """Let one user or one group reach an application.
 
     Without `not_before` it begins now; without `expires_at` it has no end. `source`
-    is the grant of a label that it carries out; who gives that locks the label.
+    is the grant of a label that it carries out, whose terms were checked when it was
+    given; who gives that locks the label.
 
     Raises:
         InvalidGrantError: not exactly one subject, a disabled person, or an
@@ -61,7 +62,8 @@ def create_grant(
                 reason=reason,
                 created_at=now,
             )
-            check_terms(grant, now=now)
+            if source is None:
+                check_terms(grant, now=now)
             grant.save()
             _record(EventCode.GRANT_CREATE, grant, actor, now)
     except PolicyError as exc:

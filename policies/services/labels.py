@@ -17,9 +17,15 @@ from django.db.models import Q
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.services import NOBODY, record
-from policies.errors import InvalidNameError, LabelInUseError, PolicyError
+from policies.errors import (
+    InvalidNameError,
+    LabelInUseError,
+    PolicyError,
+    UnknownLabelError,
+)
 from policies.models import Application, Label, LabelGrant
 from policies.services.grants import check_terms, create_grant, end_derived_grant
+from policies.services.publishing import hold_gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,11 +61,12 @@ def delete_label(*, label: Label, actor: Actor, now: datetime) -> None:
 
     Raises:
         LabelInUseError: a grant names it, even one that has ended.
+        UnknownLabelError: it was removed meanwhile.
     """
     ref = label.ref
     try:
         with transaction.atomic():
-            _hold([label])
+            hold_labels([label])
             if label.grants.exists():
                 msg = (
                     f"{label} was granted, and the log speaks of it; end its grants and"
@@ -88,10 +95,13 @@ def label_application(
 
     What is granted by a label that it takes on is granted from now; what was granted
     by one that it loses ends.
+
+    Raises:
+        UnknownLabelError: one of them was removed meanwhile.
     """
     wanted = {label.pk: label for label in labels}
     had = {label.pk: label for label in application.labels.all()}
-    _hold([*wanted.values(), *had.values()])
+    hold_labels([*wanted.values(), *had.values()])
     had = {label.pk: label for label in application.labels.all()}
     come = [wanted[number] for number in sorted(wanted.keys() - had.keys())]
     gone = [had[number] for number in sorted(had.keys() - wanted.keys())]
@@ -105,9 +115,8 @@ def label_application(
         application=application.ref,
         details={"added": [*map(str, come)], "removed": [*map(str, gone)]},
     )
-    for grant in application.grants.filter(
-        source__label__in=gone, ended_at__isnull=True
-    ):
+    derived = application.grants.filter(source__label__in=gone, ended_at__isnull=True)
+    for grant in derived.select_related("source__label", "user", "group"):
         end_derived_grant(grant=grant, actor=actor, now=now)
     for source in _open_grants(come, now):
         _carry_out(source, application, actor, now)
@@ -130,11 +139,12 @@ def create_label_grant(
         InvalidGrantError: not exactly one subject, a disabled person, or an
             impossible time.
         InvalidNameError: the reason is too long or not printable.
+        UnknownLabelError: the label was removed meanwhile.
     """
     person = NOBODY if user is None else user.ref
     try:
         with transaction.atomic():
-            _hold([label])
+            hold_labels([label])
             source = LabelGrant(
                 label=label,
                 user=user,
@@ -147,6 +157,7 @@ def create_label_grant(
             check_terms(source, now=now)
             source.save()
             _record(EventCode.LABEL_GRANT_CREATE, source, actor, now)
+            _hold_gateways_of(label)
             for application in label.applications.order_by("pk"):
                 _carry_out(source, application, actor, now)
     except PolicyError as exc:
@@ -167,7 +178,8 @@ def create_label_grant(
 def end_label_grant(*, grant: LabelGrant, actor: Actor, now: datetime) -> LabelGrant:
     """End the grant of a label now, and all that it gave."""
     with transaction.atomic():
-        _hold([grant.label])
+        hold_labels([grant.label])
+        _hold_gateways_of(grant.label)
         ended = LabelGrant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
             ended_at=now
         )
@@ -177,6 +189,26 @@ def end_label_grant(*, grant: LabelGrant, actor: Actor, now: datetime) -> LabelG
                 end_derived_grant(grant=derived, actor=actor, now=now)
             _record(EventCode.LABEL_GRANT_END, grant, actor, now)
     return grant
+
+
+def hold_labels(labels: Iterable[Label]) -> None:
+    """Lock the rows of labels, in order of id, until the transaction ends.
+
+    Raises:
+        UnknownLabelError: one of them was removed meanwhile.
+    """
+    wanted = {label.pk: label for label in labels}
+    rows = Label.objects.select_for_update().filter(pk__in=wanted)
+    held = {*rows.order_by("pk").values_list("pk", flat=True)}
+    if gone := sorted(str(wanted[number]) for number in wanted.keys() - held):
+        msg = f"{', '.join(gone)} was removed meanwhile"
+        raise UnknownLabelError(msg)
+
+
+def _hold_gateways_of(label: Label) -> None:
+    """Lock everything that the applications of a label will mark, in one order."""
+    behind = label.applications.filter(gateways__isnull=False)
+    hold_gateways(behind.values_list("gateways", flat=True))
 
 
 def _carry_out(
@@ -197,22 +229,18 @@ def _carry_out(
 
 
 def _open_grants(labels: Sequence[Label], now: datetime) -> Iterable[LabelGrant]:
-    """Return the grants of labels that give something, now or later."""
+    """Return the grants of labels that give something, now or later.
+
+    Also of people who are disabled: they reach nothing meanwhile, and everything that
+    bears the label when they come back.
+    """
     endless = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-    # Who is disabled is granted nothing new, and must not keep others from it.
-    able = Q(user__isnull=True) | Q(user__is_active=True)
-    rows = LabelGrant.objects.filter(endless, able, label__in=labels)
+    rows = LabelGrant.objects.filter(endless, label__in=labels)
     return (
         rows.filter(ended_at__isnull=True)
         .select_related("user", "group", "label")
         .order_by("pk")
     )
-
-
-def _hold(labels: Iterable[Label]) -> None:
-    """Lock the rows of labels, in order of id."""
-    rows = Label.objects.filter(pk__in=[label.pk for label in labels])
-    [*rows.select_for_update().order_by("pk").values_list("pk")]
 
 
 def _check_name(label: Label) -> None:

@@ -102,6 +102,16 @@ def publish_snapshots(
     return published
 
 
+def hold_gateways(gateway_ids: Iterable[int] | None) -> None:
+    """Lock the publications of these gateways, in order, until the transaction ends.
+
+    For who calls `publish_on_commit` several times in one transaction: locks taken one
+    call after another, in any order, could meet those of a revocation crosswise.
+    `None` is every enrolled gateway.
+    """
+    _lock(sorted(_enrolled(gateway_ids)))
+
+
 def _enrolled(gateway_ids: Iterable[int] | None) -> Iterable[int]:
     enrolled = Gateway.objects.filter(state=GatewayState.ENROLLED)
     if gateway_ids is not None:

@@ -59,7 +59,7 @@ def test_a_tag_grants_what_bears_the_label(
 ) -> None:
     apply(tagged())
     assert LabelGrant.objects.get().group == engineering
-    assert opened() == {f"engineering → {wiki}"}
+    assert opened() == {f"engineering → {wiki} (tag:db)"}
 
 
 def test_the_same_file_again_plans_nothing(tag: Label, engineering: Group) -> None:

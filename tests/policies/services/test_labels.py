@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from audit.actor import SYSTEM
+from audit.events import EventCode
+from audit.models import AuditEvent
 from peers.models import Gateway
 from policies import services
 from policies.errors import (
     InvalidGrantError,
     InvalidNameError,
     LabelInUseError,
+    UnknownLabelError,
 )
 from policies.models import Application, Grant, Label, LabelGrant, Publication
+from policies.selectors import my_access
 from portal.accounts.models import Group, User
 from tests.peers.makers import codes
 from tests.policies.makers import NOW, make_application
@@ -122,14 +127,52 @@ def test_past_grant_of_a_label_gives_nothing_new(
     assert opened() == []
 
 
-def test_disabled_person_keeps_nobody_from_a_label(
+def test_who_comes_back_has_what_took_the_label_on_meanwhile(
     tag: Label, wiki: Application, alice: User, bob: User
 ) -> None:
     grant(tag, user=alice)
     grant(tag, user=bob)
     User.objects.filter(pk=alice.pk).update(is_active=False)
+    alice.refresh_from_db()
     bear(wiki, tag)
-    assert opened() == [(str(bob), wiki.name)]
+    assert my_access(alice, LATER) == ()
+    User.objects.filter(pk=alice.pk).update(is_active=True)
+    alice.refresh_from_db()
+    assert [found.application for found in my_access(alice, LATER)] == [wiki]
+    assert [found.application for found in my_access(bob, LATER)] == [wiki]
+
+
+def test_disabled_person_is_granted_no_label(tag: Label, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    alice.refresh_from_db()
+    with pytest.raises(InvalidGrantError, match="disabled"):
+        grant(tag, user=alice)
+    assert codes()[-1] == "PL023W"
+
+
+def test_the_log_says_which_label_gave_it(
+    tag: Label, wiki: Application, alice: User
+) -> None:
+    bear(wiki, tag)
+    grant(tag, user=alice)
+    event = AuditEvent.objects.get(code=EventCode.GRANT_CREATE)
+    assert event.target_label == f"{alice} → {wiki} (tag:db)"
+
+
+@pytest.mark.parametrize("act", ["bear", "grant", "delete"])
+def test_label_that_is_gone_is_refused(
+    act: str, tag: Label, wiki: Application, alice: User
+) -> None:
+    services.delete_label(label=Label.objects.get(), actor=SYSTEM, now=NOW)
+    acts: dict[str, Callable[[], object]] = {
+        "bear": lambda: bear(wiki, tag),
+        "grant": lambda: grant(tag, user=alice),
+        "delete": lambda: services.delete_label(label=tag, actor=SYSTEM, now=NOW),
+    }
+    with pytest.raises(UnknownLabelError, match="tag:db was removed meanwhile"):
+        acts[act]()
+    assert not wiki.labels.exists()
+    assert not LabelGrant.objects.exists()
 
 
 def test_what_a_label_gives_ends_with_the_label_alone(
