@@ -150,6 +150,9 @@ class GrantFilter(ConsoleForm):
     application = forms.ModelChoiceField(
         Application.objects.all(), required=False, empty_label="any"
     )
+    label = forms.ModelChoiceField(
+        Label.objects.all(), required=False, label="Label", empty_label="any"
+    )
 
 
 class ApplicationForm(ConsoleForm):

@@ -132,4 +132,6 @@ def _filtered(request: PortalRequest, form: GrantFilter) -> QuerySet[Grant]:
             rows = live
     if application := form.cleaned_data.get("application"):
         rows = rows.filter(application=application)
+    if label := form.cleaned_data.get("label"):
+        rows = rows.filter(source__label=label)
     return rows

@@ -147,5 +147,5 @@ def test_the_list_costs_the_same_for_many(
     for _ in range(5):
         make_grant(wiki, user=alice)
     browser = sign_in(carol)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         browser.get("/manage/grants/")

@@ -13,6 +13,7 @@ from audit.actor import SYSTEM
 from audit.models import AuditEvent
 from peers.models import Gateway
 from policies import services
+from policies.errors import UnknownLabelError
 from policies.models import Application, Grant, Label, LabelGrant
 from portal.accounts.models import Group, User
 from tests.conftest import SignIn
@@ -157,6 +158,39 @@ def test_people_see_what_a_label_gives_them(
     )
     page = sign_in(alice).get("/access/").content.decode()
     assert wiki.name in page
+    assert "tag:db" in page
+
+
+def test_the_grant_list_shows_what_one_label_gives(
+    tag: Label, wiki: Application, alice: User, bob: User, browser: Client
+) -> None:
+    services.create_label_grant(label=tag, user=alice, actor=SYSTEM, now=NOW)
+    services.create_grant(application=wiki, user=bob, actor=SYSTEM, now=NOW)
+    page = browser.get(f"/manage/grants/?label={tag.pk}").content.decode()
+    assert str(alice) in page
+    assert str(bob) not in page
+
+
+def test_label_that_is_removed_meanwhile_is_a_refusal_on_the_page(
+    tag: Label,
+    wiki: Application,
+    gw1: Gateway,
+    browser: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def removed(**_given: object) -> None:
+        msg = "tag:db was removed meanwhile"
+        raise UnknownLabelError(msg)
+
+    monkeypatch.setattr(services, "update_application", removed)
+    fields = {
+        "name": wiki.name,
+        "destinations": "10.20.0.10/32 tcp/443",
+        "gateways": [gw1.pk],
+        "labels": [tag.pk],
+    }
+    response = browser.post(reverse("console:edit_application", args=[wiki.pk]), fields)
+    assert "tag:db was removed meanwhile" in response.content.decode()
 
 
 def test_the_list_takes_as_many_queries_for_many_labels(
