@@ -62,11 +62,14 @@ def effect(
     """Return who gains and who loses what; `owners` says whose a device is."""
     had, have = _held(before, owners), _held(after, owners)
     was, is_now = _destinations(before), _destinations(after)
+    moved = {n for n in {*was, *is_now} if was.get(n) != is_now.get(n)}
     groups: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
     nothing: frozenset[int] = frozenset()
     for person in sorted({*had, *have}):
         key = (had.get(person, nothing), have.get(person, nothing))
-        groups.setdefault(key, []).append(person)
+        # Nearly everybody is as before, and nearly everybody is a set of their own.
+        if key[0] != key[1] or not moved.isdisjoint(key[0]):
+            groups.setdefault(key, []).append(person)
     found: dict[tuple[EffectKind, int, tuple[str, ...]], list[int]] = {}
     for (old, new), people in groups.items():
         for kind, mine, theirs in (

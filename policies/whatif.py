@@ -46,11 +46,14 @@ SEPARATORS: Final = (",", ":")
 class Outlook:
     """What a change would do: to people, and to the connections they have open.
 
-    `applications` are the names by id, also of what the change would make. `broken`
-    are the gateways whose policy would not compile, with the reason.
+    `devices` are those that lose something by themselves, by id: their owners may
+    keep it on another. `applications` are the names by id, also of what the change
+    would make. `broken` are the gateways whose policy would not compile, with the
+    reason.
     """
 
     effect: Effect
+    devices: frozenset[int]
     cut: tuple[Connection, ...]
     applications: Mapping[int, str]
     broken: tuple[tuple[str, str], ...]
@@ -71,7 +74,8 @@ class Outlook:
             ]
             for row in self.effect.rows
         ]
-        text = json.dumps([sorted(rows), [*self.broken]], separators=SEPARATORS)
+        said = [sorted(rows), sorted(self.devices), [*self.broken]]
+        text = json.dumps(said, separators=SEPARATORS)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -89,10 +93,11 @@ def outlook(change: Callable[[], object], *, now: datetime) -> Outlook:
     for number in broken:
         if number in had:
             have[number] = had[number]
+    owners = _owners(before) | _owners(after)
+    both = [*had.values()], [*have.values()]
     return Outlook(
-        effect=effect(
-            [*had.values()], [*have.values()], owners=_owners(before) | _owners(after)
-        ),
+        effect=effect(*both, owners=owners),
+        devices=effect(*both, owners={number: number for number in owners}).losers,
         cut=tuple(_cut(had, have, now)),
         applications=applications,
         broken=tuple(

@@ -11,8 +11,7 @@ generation is published without the lock. `next_change` names that moment.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -43,15 +42,6 @@ class Lock:
     id: int
     expires_at: datetime
     members: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
-    """Which people, on which devices, lose which applications."""
-
-    people: frozenset[int]
-    devices: frozenset[int]
-    applications: frozenset[int]
 
 
 def without_locked(facts: Facts, locks: Iterable[Lock], *, now: datetime) -> Facts:
@@ -104,36 +94,5 @@ def next_change(
     return min([*moments, *([change] if change else [])], default=None)
 
 
-def loss(before: Facts, after: Facts, *, now: datetime) -> Loss:
-    """Return what is reached by the facts `before`, and no longer `after`."""
-    had, has = _reached(before, now=now), _reached(after, now=now)
-    lost = {
-        device: gone
-        for device, numbers in had.items()
-        if (gone := numbers - has.get(device, frozenset()))
-    }
-    return Loss(
-        people=frozenset(d.user_id for d in before.devices if d.id in lost),
-        devices=frozenset(lost),
-        applications=frozenset[int]().union(*lost.values()),
-    )
-
-
 def _ids(locks: Sequence[Lock], kind: LockKind) -> frozenset[int]:
     return frozenset(lock.id for lock in locks if lock.kind is kind)
-
-
-def _reached(facts: Facts, *, now: datetime) -> Mapping[int, frozenset[int]]:
-    """Return for each device the applications that its owner is granted."""
-    granted: defaultdict[tuple[SubjectKind, int], set[int]] = defaultdict(set)
-    for grant in compiling.live_grants(facts, now=now):
-        granted[grant.subject.kind, grant.subject.id].add(grant.application_id)
-    held: defaultdict[int, set[int]] = defaultdict(set)
-    for (kind, number), applications in granted.items():
-        if kind is SubjectKind.USER:
-            held[number] |= applications
-    for user, group in facts.memberships:
-        held[user] |= granted.get((SubjectKind.GROUP, group), set())
-    return {
-        device.id: frozenset(held.get(device.user_id, ())) for device in facts.devices
-    }

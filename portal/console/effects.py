@@ -16,6 +16,7 @@ from django.db import transaction
 
 from audit.events import EventCode, Outcome
 from audit.services import record
+from peers.models import Device
 from policies.effects import EffectKind
 from policies.whatif import Outlook, outlook
 from portal.accounts.models import User
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from audit.http import PortalRequest
     from audit.models import Connection
+    from portal.console.forms import ConsoleForm
 
 Result = TypeVar("Result")
 
@@ -70,6 +72,8 @@ class Shown:
     more_cut: int
     losers: int
     holders: int
+    devices: Sequence[Device]
+    more_devices: int
     brakes: bool
     broken: Sequence[tuple[str, str]]
     is_stale: bool
@@ -90,16 +94,20 @@ def confirmed(
     action: str,
     back: str,
     template: str = "effect_confirm.html",
+    form: ConsoleForm | None = None,
     **context: Any,  # noqa: ANN401 -- finished values for the template
 ) -> HttpResponse | Done[Result]:
     """Return what a change made, once it is confirmed; till then the page that asks.
+
+    A `form` that stands on that page is what confirms; unless it is well formed,
+    nothing is done. Without one, what was sent goes on in hidden fields.
 
     Raises:
         PolicyError: the service refuses the change.
     """
     found = outlook(change, now=request.received_at)
     sent = request.POST.get("effect", "")
-    is_same = sent == found.digest
+    is_same = sent == found.digest and (form is None or form.is_valid())
     brakes = found.effect.exceeds(settings.PEERAGE_POLICY_BRAKE_PERCENT)
     if is_same and (not brakes or "confirmed" in request.POST):
         return Done(_made(request, change, found, brakes=brakes))
@@ -111,7 +119,13 @@ def confirmed(
         title=title,
         action=action,
         back=back,
-        effect=_shown(request, found, is_stale=bool(sent) and not is_same),
+        effect=_shown(
+            request,
+            found,
+            is_stale=bool(sent) and sent != found.digest,
+            carries=form is None,
+        ),
+        form=form,
         **context,
     )
 
@@ -147,7 +161,9 @@ def _record(request: PortalRequest, found: Outlook, outcome: Outcome) -> None:
     )
 
 
-def _shown(request: PortalRequest, found: Outlook, *, is_stale: bool) -> Shown:
+def _shown(
+    request: PortalRequest, found: Outlook, *, is_stale: bool, carries: bool
+) -> Shown:
     rows = found.effect.rows[:SHOWN]
     names = _names({person for row in rows for person in row.people[:NAMED]})
     brakes = found.effect.exceeds(settings.PEERAGE_POLICY_BRAKE_PERCENT)
@@ -168,17 +184,28 @@ def _shown(request: PortalRequest, found: Outlook, *, is_stale: bool) -> Shown:
         more_cut=max(len(found.cut) - SHOWN, 0),
         losers=len(found.effect.losers),
         holders=len(found.effect.holders),
+        devices=_devices(found.devices),
+        more_devices=max(len(found.devices) - NAMED, 0),
         brakes=brakes,
         broken=found.broken,
         is_stale=is_stale,
-        is_unconfirmed=brakes and bool(request.POST.get("effect")) and not is_stale,
+        is_unconfirmed=(
+            brakes
+            and request.POST.get("effect") == found.digest
+            and "confirmed" not in request.POST
+        ),
         fields=[
             (name, value)
             for name, values in request.POST.lists()
-            if name not in OURS
+            if carries and name not in OURS
             for value in values
         ],
     )
+
+
+def _devices(numbers: frozenset[int]) -> Sequence[Device]:
+    first = sorted(numbers)[:NAMED]
+    return [*Device.objects.filter(pk__in=first).select_related("owner").order_by("pk")]
 
 
 def _names(people: set[int]) -> Mapping[int, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from django.contrib import messages
 from django.shortcuts import redirect
@@ -11,13 +12,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from policies import lock_selectors
 from policies import services as policies_services
 from policies.errors import PolicyError
-from policies.lock_effect import effect_of_lifting, effect_of_locking
 from portal.accounts.access import (
     administrator_required,
     person,
     reader_required,
     recent_authentication_required,
 )
+from portal.console.effects import Done, confirmed
 from portal.console.lock_forms import LockFilter, LockForm, LockTargetForm
 from portal.console.pages import page, paged, posted
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from audit.http import PortalRequest
+    from policies.models import Lock
+
+UNSAID: Final = "?"
+"""Stands for the message while a lock is only tried."""
 
 
 @require_safe
@@ -66,29 +71,36 @@ def choose_lock(request: PortalRequest) -> HttpResponse:
 def add_lock(request: PortalRequest, kind: str, target_id: int) -> HttpResponse:
     target = lock_selectors.get_lockable_for(person(request), kind, target_id)
     form = LockForm(posted(request))
-    if request.method == "POST" and form.is_valid():
-        try:
-            made = policies_services.create_lock(
-                target=target,
-                message=form.cleaned_data["message"],
-                expires_at=form.cleaned_data["expires_at"],
-                actor=request.actor,
-                now=request.received_at,
-            )
-        except PolicyError as exc:
-            form.add_error(None, str(exc))
-        else:
-            messages.success(request, f"Locked: {made}.")
-            return redirect("console:locks")
-    return page(
+    asking = partial(
+        confirmed,
         request,
-        "lock_confirm_add.html",
         title=f"Lock {target}",
+        action="Lock now",
+        back="/manage/locks/",
+        template="lock_confirm_add.html",
+        form=form,
         kind=kind,
         target=target,
-        form=form,
-        effect=effect_of_locking(target, kind, now=request.received_at),
     )
+    locking = partial(
+        policies_services.create_lock,
+        target=target,
+        actor=request.actor,
+        now=request.received_at,
+    )
+    answer: HttpResponse | Done[Lock]
+    try:
+        if request.method == "POST" and form.is_valid():
+            answer = asking(partial(locking, **form.cleaned_data))
+        else:
+            answer = asking(partial(locking, message=UNSAID))
+    except PolicyError as exc:
+        form.add_error(None, str(exc))
+        answer = asking(partial(locking, message=UNSAID))
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"Locked: {answer.result}.")
+    return redirect("console:locks")
 
 
 @require_http_methods(["GET", "POST"])
@@ -99,16 +111,21 @@ def lift_lock(request: PortalRequest, lock_id: int) -> HttpResponse:
     if found.lifted_at is not None:
         messages.info(request, "This lock has been lifted already.")
         return redirect("console:locks")
-    if request.method == "POST":
-        policies_services.lift_lock(
-            lock=found, actor=request.actor, now=request.received_at
-        )
-        messages.success(request, f"Lifted the lock on {found}.")
-        return redirect("console:locks")
-    return page(
+    answer = confirmed(
         request,
-        "lock_confirm_lift.html",
+        partial(
+            policies_services.lift_lock,
+            lock=found,
+            actor=request.actor,
+            now=request.received_at,
+        ),
         title="Lift a lock",
+        action="Lift the lock",
+        back="/manage/locks/",
+        template="lock_confirm_lift.html",
         lock=found,
-        effect=effect_of_lifting(found, now=request.received_at),
     )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"Lifted the lock on {found}.")
+    return redirect("console:locks")

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,8 @@ from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.locks import next_change, without_locked
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.facts import load_rows
-from policies.models import Snapshot
+from policies.models import Grant, Snapshot
+from policies.whatif import outlook
 from portal.accounts.models import Membership
 from tests.bench.measures.company import company, copied
 from tests.bench.measures.stages import Stages
@@ -105,6 +107,13 @@ def _whole(stages: Stages) -> None:
             raise RuntimeError(msg)
 
     stages.measure("publish: one membership less", change)
+    grant = Grant.objects.filter(group__isnull=False).earliest("pk")
+    moment = NOW + timedelta(days=1)
+    end = partial(services.end_grant, grant=grant, actor=SYSTEM, now=moment)
+    found = stages.measure("what-if: one grant ended", lambda: outlook(end, now=moment))
+    if not found.effect.rows:
+        msg = "a grant to a group ends, and nobody would lose anything"
+        raise RuntimeError(msg)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from policies.compiler.locks import (
     Lock,
     LockKind,
-    Loss,
-    loss,
     next_change,
     without_locked,
 )
@@ -128,28 +126,6 @@ def test_next_change_is_the_first_end_of_a_lock_or_of_a_grant() -> None:
     assert next_change(ending, [lock("us_9", expires=soon)], now=NOW) == SOON
     assert next_change(ending, [lock("us_9", expires=past)], now=NOW) == LATER
     assert next_change(company(), [lock("us_9")], now=NOW) is None
-
-
-def test_loss_names_people_devices_and_applications() -> None:
-    after = without_locked(company(), [lock("ap_1")], now=NOW)
-    assert loss(company(), after, now=NOW) == Loss(
-        people=frozenset({1, 2, 3}),
-        devices=frozenset({1, 2, 3, 4}),
-        applications=frozenset({1}),
-    )
-
-
-def test_loss_of_one_device_is_its_owners() -> None:
-    after = without_locked(company(), [lock("dv_4")], now=NOW)
-    found = loss(company(), after, now=NOW)
-    assert found.people == {3}
-    assert (found.devices, found.applications) == (frozenset({4}), frozenset({1, 2}))
-
-
-def test_nothing_locked_loses_nothing() -> None:
-    assert loss(company(), company(), now=NOW) == Loss(
-        people=frozenset(), devices=frozenset(), applications=frozenset()
-    )
 
 
 locks = st.builds(
