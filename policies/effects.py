@@ -48,6 +48,12 @@ class Effect:
     holders: frozenset[int]
     losers: frozenset[int]
 
+    @property
+    def gainers(self) -> frozenset[int]:
+        """Who gains something."""
+        gains = (row.people for row in self.rows if row.kind is EffectKind.GAINS)
+        return frozenset[int]().union(*gains)
+
     def exceeds(self, percent: int) -> bool:
         """Return whether more than that share of the holders lose something."""
         return len(self.losers) * 100 > percent * len(self.holders)

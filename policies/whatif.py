@@ -4,11 +4,13 @@ The change runs through its real service, so whatever it is, what is told is wha
 would happen. Rules this module keeps:
 
 * Nothing of it stays: no row, no event, no notice to a gateway. A refusal stays a
-  refusal: it is raised, and its event is kept.
-* What is compiled is compiled after everything was taken back, so that no gateway's
+  refusal: it is raised, and its event is kept when the change was asked for.
+* What is only tried is compiled after everything was taken back, so that no gateway's
   publishing waits for it.
-* A gateway whose policy does not compile is named, and counts as it is counted when
-  it is published: unchanged.
+* `carry_out` keeps a change only if what it did, judged in its own transaction, is what
+  was confirmed. Nothing that happens in between goes unnoticed.
+* A gateway whose policy does not compile, before or after, is named and left out; as
+  nobody can say what is lost there, the brake holds.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 
+from audit.events import EventCode, Outcome
 from audit.models import Connection, Verdict
+from audit.services import Json, record
+from peers.errors import PeerError
 from peers.selectors import enrolled_gateways
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.errors import CompilerError
-from policies.compiler.evaluate import Packet, device_part, verdict
+from policies.compiler.evaluate import Packet, device_parts, verdict
 from policies.compiler.locks import without_locked
-from policies.compiler.types import Snapshot, address
+from policies.compiler.types import NEVER, Snapshot, address
 from policies.effects import Effect, effect
 from policies.errors import PolicyError
 from policies.facts import Rows, load_rows
@@ -37,19 +43,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from audit.actor import Actor
     from peers.models import Gateway
+    from policies.compiler.types import Resolved
 
 SEPARATORS: Final = (",", ":")
+REFUSALS: Final = (PolicyError, PeerError)
+
+Result = TypeVar("Result")
+Snapshots: TypeAlias = "Mapping[int, Snapshot]"
+"""What each gateway enforces, by its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What a change would do: to people, and to the connections they have open.
 
-    `devices` are those that lose something by themselves, by id: their owners may
-    keep it on another. `applications` are the names by id, also of what the change
-    would make. `broken` are the gateways whose policy would not compile, with the
-    reason.
+    `devices` are those that lose something at a gateway, by id: their owners may keep
+    it on another, or by another gateway. `applications` are the names by id, also of
+    what the change would make. `broken` are the gateways whose policy does not
+    compile, with the reason.
     """
 
     effect: Effect
@@ -74,83 +87,175 @@ class Outlook:
             ]
             for row in self.effect.rows
         ]
-        said = [sorted(rows), sorted(self.devices), [*self.broken]]
+        said = [sorted(rows), sorted(self.devices), [*self.broken], self.is_braked]
         text = json.dumps(said, separators=SEPARATORS)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def is_braked(self) -> bool:
+        """Whether it is confirmed twice: many lose something, or nobody can say."""
+        percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
+        return bool(self.broken) or self.effect.exceeds(percent)
 
-def outlook(change: Callable[[], object], *, now: datetime) -> Outlook:
+
+class UnconfirmedError(PolicyError):
+    """A change is taken back: what it did is not what was confirmed, or not twice."""
+
+    def __init__(self, found: Outlook, *, is_stale: bool) -> None:
+        """Keep what it would do now; `is_stale` if that is not what was confirmed."""
+        losing, holding = len(found.effect.losers), len(found.effect.holders)
+        super().__init__(
+            "something else changed meanwhile, and so did what this would do"
+            if is_stale
+            else f"{losing} of {holding} people with access would lose something, more"
+            f" than {settings.PEERAGE_POLICY_BRAKE_PERCENT} %; that was not confirmed"
+        )
+        self.outlook = found
+        self.is_stale = is_stale
+
+
+def outlook(
+    change: Callable[[], object], *, is_asked: bool = True, now: datetime
+) -> Outlook:
     """Return what a change would do to people and their connections now.
 
+    Unless it `is_asked` for, a refusal leaves no event: somebody only looked.
+
     Raises:
-        PolicyError: the service refuses the change.
+        PolicyError, PeerError: the service refuses the change.
     """
-    gateways = list(enrolled_gateways())
-    before = load_rows(gateways)
-    after, applications = _tried(change, gateways)
-    had, _ = _compiled(before, gateways, now)
-    have, broken = _compiled(after, gateways, now)
-    for number in broken:
-        if number in had:
-            have[number] = had[number]
-    owners = _owners(before) | _owners(after)
-    both = [*had.values()], [*have.values()]
-    return Outlook(
-        effect=effect(*both, owners=owners),
-        devices=effect(*both, owners={number: number for number in owners}).losers,
-        cut=tuple(_cut(had, have, now)),
-        applications=applications,
-        broken=tuple(
-            (gateway.name, broken[gateway.pk])
-            for gateway in gateways
-            if gateway.pk in broken
-        ),
-    )
-
-
-def connections_cut(
-    had: Mapping[int, Snapshot], have: Mapping[int, Snapshot], *, now: datetime
-) -> tuple[Connection, ...]:
-    """Return the open connections that may go on by the one policy, not by the other.
-
-    Snapshots are by gateway. The connection that carried on longest comes first.
-    """
-    return tuple(_cut(had, have, now))
-
-
-def _tried(
-    change: Callable[[], object], gateways: Sequence[Gateway]
-) -> tuple[Rows, Mapping[int, str]]:
-    """Return what is stored after a change, which is taken back."""
-    refusal: PolicyError | None = None
+    refusal: Exception | None = None
     with transaction.atomic():
+        before = _read()
         try:
             change()
-        except PolicyError as exc:
+        except REFUSALS as exc:
             # A service undoes what it refuses, except for the event that says so.
             refusal = exc
+            transaction.set_rollback(not is_asked)
         else:
-            rows = load_rows(gateways)
-            applications = dict(Application.objects.values_list("pk", "name"))
+            after = _read()
             transaction.set_rollback(True)
     if refusal is not None:
         raise refusal
-    return rows, applications
+    return _outlook(before, after, now=now)
 
 
-def _compiled(
-    rows: Rows, gateways: Iterable[Gateway], now: datetime
-) -> tuple[dict[int, Snapshot], dict[int, str]]:
-    """Return what each gateway would enforce, or why it does not compile."""
-    found: dict[int, Snapshot] = {}
-    broken: dict[int, str] = {}
-    for gateway in gateways:
+def carry_out(
+    change: Callable[[], Result],
+    *,
+    title: str,
+    digest: str,
+    is_confirmed: bool,
+    actor: Actor,
+    now: datetime,
+) -> Result:
+    """Make a change whose outlook was shown; `digest` says which one that was.
+
+    Above the brake it `is_confirmed` that many people lose something, and `title` is
+    what the log calls the change then.
+
+    Raises:
+        UnconfirmedError: it was not, or the outlook is another one. Nothing changes.
+        PolicyError, PeerError: the service refuses the change.
+    """
+    with transaction.atomic():
+        before = _read()
         try:
-            facts = without_locked(rows.facts(gateway), rows.locks, now=now)
+            made = change()
+        except REFUSALS as exc:
+            refusal: Exception = exc
+        else:
+            found = _outlook(before, _read(), now=now)
+            is_stale = digest != found.digest
+            if not is_stale and (is_confirmed or not found.is_braked):
+                if found.is_braked:
+                    _record(found, title, Outcome.DONE, actor, now)
+                return made
+            transaction.set_rollback(True)
+            refusal = UnconfirmedError(found, is_stale=is_stale)
+    if isinstance(refusal, UnconfirmedError) and not refusal.is_stale:
+        _record(refusal.outlook, title, Outcome.REFUSED, actor, now)
+    raise refusal
+
+
+def connections_cut(
+    had: Snapshots, have: Snapshots, *, now: datetime
+) -> tuple[frozenset[int], tuple[Connection, ...]]:
+    """Return the devices that lose something, and their open connections that end.
+
+    Judged as a gateway judges flows: by the first packet. One that the first policy
+    would not let begin is no loss. Who moved the most bytes comes first, then the
+    oldest; bytes are rarely known before a connection has ended. What a host name
+    stands for only the gateway knows: it is taken to stand for where one goes.
+    """
+    losing: set[int] = set()
+    cut: list[Connection] = []
+    for number, before in had.items():
+        after = have.get(number)
+        if after == before:
+            continue
+        devices = _losing(before, after)
+        losing |= devices
+        cut += _cut(before, after, _opened(number, devices), now)
+    cut.sort(key=lambda row: (-_bytes(row), row.started_at, row.pk))
+    return frozenset(losing), tuple(cut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The policy as it is stored at one moment."""
+
+    gateways: Sequence[Gateway]
+    rows: Rows
+    applications: Mapping[int, str]
+
+
+def _read() -> _Read:
+    gateways = [*enrolled_gateways()]
+    return _Read(
+        gateways=gateways,
+        rows=load_rows(gateways),
+        applications=dict(Application.objects.values_list("pk", "name")),
+    )
+
+
+def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
+    broken: dict[str, str] = {}
+    had = _compiled(before, broken, now)
+    have = _compiled(after, broken, now)
+    unknown = {
+        gateway.pk
+        for read in (before, after)
+        for gateway in read.gateways
+        if gateway.name in broken
+    }
+    had = {number: found for number, found in had.items() if number not in unknown}
+    have = {number: found for number, found in have.items() if number not in unknown}
+    devices, cut = connections_cut(had, have, now=now)
+    return Outlook(
+        effect=effect(
+            [*had.values()],
+            [*have.values()],
+            owners=_owners(before.rows) | _owners(after.rows),
+        ),
+        devices=devices,
+        cut=cut,
+        applications={**before.applications, **after.applications},
+        broken=tuple(sorted(broken.items())),
+    )
+
+
+def _compiled(read: _Read, broken: dict[str, str], now: datetime) -> Snapshots:
+    """Return what each gateway would enforce; add those that do not compile."""
+    found: dict[int, Snapshot] = {}
+    for gateway in read.gateways:
+        try:
+            facts = without_locked(read.rows.facts(gateway), read.rows.locks, now=now)
             found[gateway.pk] = compile_snapshot(facts, epoch=1, generation=1, now=now)
         except CompilerError as exc:
-            broken[gateway.pk] = str(exc)
-    return found, broken
+            broken[gateway.name] = str(exc)
+    return found
 
 
 def _owners(rows: Rows) -> dict[int, int]:
@@ -158,43 +263,74 @@ def _owners(rows: Rows) -> dict[int, int]:
     return {device.id: user for user, owned in rows.devices.items() for device in owned}
 
 
+def _losing(before: Snapshot, after: Snapshot | None) -> frozenset[int]:
+    """Return the devices that reach less through one gateway."""
+    owners = {peer.device_id: peer.device_id for peer in before.peers}
+    if after is not None:
+        owners.update((peer.device_id, peer.device_id) for peer in after.peers)
+    return effect([before], [after] if after else [], owners=owners).losers
+
+
 def _cut(
-    had: Mapping[int, Snapshot], have: Mapping[int, Snapshot], now: datetime
+    before: Snapshot, after: Snapshot | None, rows: Iterable[Connection], now: datetime
 ) -> Iterable[Connection]:
     """Yield open connections that the one snapshot allows and the other does not."""
-    for number, before in had.items():
-        after = have.get(number)
-        if after == before:
-            continue
-        opened: defaultdict[int, list[Connection]] = defaultdict(list)
-        for row in _opened(number):
-            opened[int(row.device_id.removeprefix("dv_"))].append(row)
-        for device_id, rows in sorted(opened.items()):
-            was = device_part(before, device_id)
-            will = device_part(after, device_id) if after else None
-            for row in rows:
-                packet = _packet(row)
-                if not verdict(was, packet, now=now).is_allowed:
-                    continue
-                if will is None or not verdict(will, packet, now=now).is_allowed:
-                    yield row
+    opened: defaultdict[int, list[Connection]] = defaultdict(list)
+    for row in rows:
+        opened[int(row.device_id.removeprefix("dv_"))].append(row)
+    was = device_parts(before, opened)
+    will = device_parts(after, opened) if after else {}
+    for device, found in opened.items():
+        for row in found:
+            if _allows(was[device], row, now=now) and not (
+                device in will and _allows(will[device], row, now=now)
+            ):
+                yield row
 
 
-def _opened(gateway_id: int) -> Iterable[Connection]:
-    """Return the connections that a gateway has open, oldest first."""
-    return Connection.objects.filter(
-        gateway_id=f"gw_{gateway_id}",
-        verdict=Verdict.ALLOWED,
-        ended_at__isnull=True,
-        device_id__startswith="dv_",
-    ).order_by("started_at", "pk")
-
-
-def _packet(row: Connection) -> Packet:
-    """Return the first packet of a connection."""
-    return Packet(
+def _allows(part: Snapshot, row: Connection, *, now: datetime) -> bool:
+    """Return whether a connection might begin now."""
+    packet = Packet(
         source=address(row.source),
         destination=address(row.destination),
         protocol=row.protocol,
         port=row.destination_port,
+    )
+    hosts = {place.host for a in part.applications for place in a.destinations}
+    resolved: Resolved = {host: {packet.destination: NEVER} for host in hosts if host}
+    return verdict(part, packet, now=now, resolved=resolved).is_allowed
+
+
+def _opened(gateway_id: int, devices: frozenset[int]) -> Iterable[Connection]:
+    """Yield the connections that devices have open through a gateway."""
+    rows = Connection.objects.filter(
+        gateway_id=f"gw_{gateway_id}", verdict=Verdict.ALLOWED, ended_at__isnull=True
+    )
+    wanted = {f"dv_{device}" for device in devices}
+    # Not in the statement: SQLite limits its parameters.
+    return (row for row in rows.order_by() if row.device_id in wanted) if wanted else ()
+
+
+def _bytes(row: Connection) -> int:
+    return (row.bytes_up or 0) + (row.bytes_down or 0)
+
+
+def _record(
+    found: Outlook, title: str, outcome: Outcome, actor: Actor, now: datetime
+) -> None:
+    details: dict[str, Json] = {
+        "change": title,
+        "people_losing": len(found.effect.losers),
+        "people_with_access": len(found.effect.holders),
+        "percent": settings.PEERAGE_POLICY_BRAKE_PERCENT,
+        "connections_cut": len(found.cut),
+        "effect": found.digest,
+    }
+    record(
+        EventCode.BRAKE_CONFIRM,
+        actor=actor,
+        now=now,
+        outcome=outcome,
+        reason="" if outcome is Outcome.DONE else "it was not confirmed",
+        details=details,
     )

@@ -7,7 +7,7 @@ It judges the first packet of a flow on a gateway whose lease is live.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +26,7 @@ from policies.compiler.types import (
     Resolved,
     Snapshot,
     SnapshotGrant,
+    SubjectMembers,
 )
 
 
@@ -103,14 +104,20 @@ def device_part(snapshot: Snapshot, device: int) -> Snapshot:
 
     Judging a flow reads every peer and member; one device has few of its own.
     """
-    subjects = tuple(m for m in snapshot.subjects if device in m.device_ids)
-    held = {members.subject for members in subjects}
-    return replace(
-        snapshot,
-        peers=tuple(p for p in snapshot.peers if p.device_id == device),
-        subjects=subjects,
-        grants=tuple(g for g in snapshot.grants if g.subject in held),
-    )
+    return device_parts(snapshot, (device,))[device]
+
+
+def device_parts(snapshot: Snapshot, devices: Iterable[int]) -> Mapping[int, Snapshot]:
+    """Return the part of each of these devices; members are read once for all."""
+    held: dict[int, list[SubjectMembers]] = {device: [] for device in devices}
+    for members in snapshot.subjects:
+        for device in held.keys() & members.device_ids:
+            held[device].append(members)
+    peers = {peer.device_id: peer for peer in snapshot.peers}
+    return {
+        device: _part(snapshot, peers.get(device), subjects)
+        for device, subjects in held.items()
+    }
 
 
 def covers(
@@ -137,6 +144,22 @@ def spans(destination: Destination, packet: Packet) -> bool:
         return False
     ports = destination.ports
     return ports is None or ports.first <= (packet.port or 0) <= ports.last
+
+
+def _part(
+    snapshot: Snapshot, peer: Peer | None, subjects: Sequence[SubjectMembers]
+) -> Snapshot:
+    """Return what is left of a snapshot for one peer that is these subjects."""
+    held = {members.subject for members in subjects}
+    grants = tuple(grant for grant in snapshot.grants if grant.subject in held)
+    granted = {grant.application_id for grant in grants}
+    return replace(
+        snapshot,
+        peers=(peer,) if peer else (),
+        subjects=tuple(subjects),
+        applications=tuple(a for a in snapshot.applications if a.id in granted),
+        grants=grants,
+    )
 
 
 def _denied(reason: Reason) -> Verdict:

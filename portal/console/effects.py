@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 
-from audit.events import EventCode, Outcome
-from audit.services import record
 from peers.models import Device
 from policies.effects import EffectKind
-from policies.whatif import Outlook, outlook
+from policies.services.inquiries import record_inquiry
+from policies.whatif import Outlook, UnconfirmedError, carry_out, outlook
 from portal.accounts.models import User
 from portal.console.pages import page
 
@@ -57,6 +55,7 @@ class Line:
     gains: bool
     application: str
     destinations: Sequence[str]
+    people: int
     names: Sequence[str]
     others: int
 
@@ -69,12 +68,15 @@ class Shown:
     lines: Sequence[Line]
     more_lines: int
     cut: Sequence[Connection]
+    all_cut: int
     more_cut: int
     losers: int
+    gainers: int
     holders: int
     devices: Sequence[Device]
     more_devices: int
     brakes: bool
+    percent: int
     broken: Sequence[tuple[str, str]]
     is_stale: bool
     is_unconfirmed: bool
@@ -103,16 +105,29 @@ def confirmed(
     nothing is done. Without one, what was sent goes on in hidden fields.
 
     Raises:
-        PolicyError: the service refuses the change.
+        PolicyError, PeerError: the service refuses the change.
     """
-    found = outlook(change, now=request.received_at)
-    sent = request.POST.get("effect", "")
-    is_same = sent == found.digest and (form is None or form.is_valid())
-    brakes = found.effect.exceeds(settings.PEERAGE_POLICY_BRAKE_PERCENT)
-    if is_same and (not brakes or "confirmed" in request.POST):
-        return Done(_made(request, change, found, brakes=brakes))
-    if is_same:
-        _record(request, found, Outcome.REFUSED)
+    digest = request.POST.get("effect", "")
+    if not digest or not (form is None or form.is_valid()):
+        is_sent = request.method == "POST"
+        found = outlook(change, is_asked=is_sent, now=request.received_at)
+        is_stale = is_unconfirmed = False
+    else:
+        try:
+            return Done(
+                carry_out(
+                    change,
+                    title=title,
+                    digest=digest,
+                    is_confirmed="confirmed" in request.POST,
+                    actor=request.actor,
+                    now=request.received_at,
+                )
+            )
+        except UnconfirmedError as exc:
+            found, is_stale = exc.outlook, exc.is_stale
+            is_unconfirmed = not is_stale
+    _record_look(request, found, title)
     return page(
         request,
         template,
@@ -120,53 +135,46 @@ def confirmed(
         action=action,
         back=back,
         effect=_shown(
-            request,
             found,
-            is_stale=bool(sent) and sent != found.digest,
-            carries=form is None,
+            is_stale=is_stale,
+            is_unconfirmed=is_unconfirmed,
+            fields=_fields(request) if form is None else (),
         ),
         form=form,
         **context,
     )
 
 
-@transaction.atomic
-def _made(
-    request: PortalRequest,
-    change: Callable[[], Result],
-    found: Outlook,
-    *,
-    brakes: bool,
-) -> Result:
-    made = change()
-    if brakes:
-        _record(request, found, Outcome.DONE)
-    return made
+def _record_look(request: PortalRequest, found: Outlook, title: str) -> None:
+    """Record that somebody is shown connections, as where the log is read."""
+    if found.cut:
+        record_inquiry(
+            question="effect",
+            details={"change": title, "effect": found.digest},
+            actor=request.actor,
+            now=request.received_at,
+        )
 
 
-def _record(request: PortalRequest, found: Outlook, outcome: Outcome) -> None:
-    losing, holding = len(found.effect.losers), len(found.effect.holders)
-    record(
-        EventCode.BRAKE_CONFIRM,
-        actor=request.actor,
-        now=request.received_at,
-        outcome=outcome,
-        reason="" if outcome is Outcome.DONE else "it was not confirmed",
-        details={
-            "people_losing": losing,
-            "people_with_access": holding,
-            "percent": settings.PEERAGE_POLICY_BRAKE_PERCENT,
-            "effect": found.digest,
-        },
-    )
+def _fields(request: PortalRequest) -> Sequence[tuple[str, str]]:
+    """Return what was sent, to be sent again as it is."""
+    return [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name not in OURS
+        for value in values
+    ]
 
 
 def _shown(
-    request: PortalRequest, found: Outlook, *, is_stale: bool, carries: bool
+    found: Outlook,
+    *,
+    is_stale: bool,
+    is_unconfirmed: bool,
+    fields: Sequence[tuple[str, str]],
 ) -> Shown:
     rows = found.effect.rows[:SHOWN]
     names = _names({person for row in rows for person in row.people[:NAMED]})
-    brakes = found.effect.exceeds(settings.PEERAGE_POLICY_BRAKE_PERCENT)
     return Shown(
         digest=found.digest,
         lines=[
@@ -174,6 +182,7 @@ def _shown(
                 gains=row.kind is EffectKind.GAINS,
                 application=found.applications[row.application_id],
                 destinations=row.destinations,
+                people=len(row.people),
                 names=[names[person] for person in row.people[:NAMED]],
                 others=max(len(row.people) - NAMED, 0),
             )
@@ -181,25 +190,19 @@ def _shown(
         ],
         more_lines=len(found.effect.rows) - len(rows),
         cut=found.cut[:SHOWN],
+        all_cut=len(found.cut),
         more_cut=max(len(found.cut) - SHOWN, 0),
         losers=len(found.effect.losers),
+        gainers=len(found.effect.gainers),
         holders=len(found.effect.holders),
         devices=_devices(found.devices),
         more_devices=max(len(found.devices) - NAMED, 0),
-        brakes=brakes,
+        brakes=found.is_braked,
+        percent=settings.PEERAGE_POLICY_BRAKE_PERCENT,
         broken=found.broken,
         is_stale=is_stale,
-        is_unconfirmed=(
-            brakes
-            and request.POST.get("effect") == found.digest
-            and "confirmed" not in request.POST
-        ),
-        fields=[
-            (name, value)
-            for name, values in request.POST.lists()
-            if carries and name not in OURS
-            for value in values
-        ],
+        is_unconfirmed=is_unconfirmed,
+        fields=fields,
     )
 
 

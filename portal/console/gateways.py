@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import (
     require_http_methods,
     require_POST,
@@ -26,6 +28,7 @@ from portal.accounts.access import (
     reader_required,
     recent_authentication_required,
 )
+from portal.console.effects import Done, confirmed
 from portal.console.forms import GatewayForm
 from portal.console.pages import page, paged, posted
 from portal.console.refusals import is_accepted
@@ -133,19 +136,25 @@ def issue_token(request: PortalRequest, gateway_id: int) -> HttpResponse:
 @recent_authentication_required()
 def retire_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
     found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
-    if request.method == "POST":
-        peers_services.retire_gateway(
-            gateway=found, actor=request.actor, now=request.received_at
-        )
-        messages.success(request, f"{found.name} is retired.")
-        return redirect("console:gateways")
-    return page(
+    answer = confirmed(
         request,
-        "gateway_confirm_retire.html",
+        partial(
+            peers_services.retire_gateway,
+            gateway=found,
+            actor=request.actor,
+            now=request.received_at,
+        ),
+        template="gateway_confirm_retire.html",
         title=f"Retire {found.name}",
+        action="Retire the gateway",
+        back=reverse("console:gateway", args=(found.pk,)),
         gateway=found,
         applications=found.applications.all(),
     )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"{found.name} is retired.")
+    return redirect("console:gateways")
 
 
 def _token(request: PortalRequest, gateway: Gateway) -> HttpResponse:

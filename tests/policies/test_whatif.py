@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 
 import pytest
 from django.db import connection, transaction
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from audit.actor import SYSTEM
 from audit.flows import AttributedFlow
-from audit.models import Connection, FlowKind
+from audit.models import AuditEvent, Connection, FlowKind
 from audit.services import record_flows
 from peers.models import Device, Gateway
+from peers.services import retire_gateway
 from policies import services
 from policies.destinations import DestinationInput
 from policies.effects import EffectKind
 from policies.errors import InvalidGrantError
 from policies.models import Application, Grant, Publication
-from policies.whatif import Outlook, outlook
+from policies.whatif import Outlook, UnconfirmedError, carry_out, outlook
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine, codes
 from tests.policies.makers import NOW, make_grant, web
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
+QUERIES = 43
 
 
 @pytest.fixture
@@ -206,3 +210,179 @@ def test_names_of_what_a_change_makes_are_known(gw1: Gateway) -> None:
     )
     assert "payroll" in found.applications.values()
     assert not Application.objects.filter(name="payroll").exists()
+
+
+def test_a_retired_gateway_takes_what_it_served(
+    alices_grant: Grant, laptop: Device, gw1: Gateway, wiki: Application
+) -> None:
+    open_connection(laptop, gw1, wiki)
+    retire = partial(retire_gateway, gateway=gw1, actor=SYSTEM, now=LATER)
+    found = outlook(retire, now=LATER)
+    assert found.effect.losers == {laptop.owner_id}
+    assert len(found.cut) == 1
+
+
+def test_who_keeps_access_by_another_device_loses_connections_of_the_one(
+    alices_grant: Grant, laptop: Device, gw1: Gateway, wiki: Application
+) -> None:
+    open_connection(laptop, gw1, wiki)
+    open_connection(Machine().enroll(laptop.owner, name="phone"), gw1, wiki)
+    lock = partial(
+        services.create_lock, target=laptop, message="lost", actor=SYSTEM, now=LATER
+    )
+    found = outlook(lock, now=LATER)
+    assert found.effect.rows == ()
+    assert found.devices == {laptop.pk}
+    assert [row.device_id for row in found.cut] == [laptop.ref.id]
+
+
+def test_what_was_not_allowed_before_is_not_cut_by_the_change(
+    alices_grant: Grant, laptop: Device, gw1: Gateway, wiki: Application
+) -> None:
+    open_connection(laptop, gw1, wiki, port=22)
+    assert ending(alices_grant).cut == ()
+
+
+def test_the_largest_connection_is_first_then_the_oldest(
+    alices_grant: Grant, laptop: Device, gw1: Gateway, wiki: Application
+) -> None:
+    for minutes, size in ((5, None), (9, None), (1, 100), (1, 2000)):
+        open_connection(laptop, gw1, wiki)
+        newest = Connection.objects.latest("pk")
+        newest.started_at, newest.bytes_up = LATER - timedelta(minutes=minutes), size
+        newest.save()
+    five, nine, small, large = Connection.objects.order_by("pk")
+    assert ending(alices_grant).cut == (large, small, nine, five)
+
+
+def test_a_look_leaves_no_refusal(wiki: Application, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    alice.refresh_from_db()
+    before = codes()
+    with pytest.raises(InvalidGrantError):
+        outlook(partial(make_grant, wiki, user=alice), is_asked=False, now=LATER)
+    assert codes() == before
+
+
+def test_a_policy_that_does_not_compile_is_named_and_brakes(
+    alices_grant: Grant, laptop: Device, wiki: Application, gw1: Gateway
+) -> None:
+    wiki.destinations.update(prefix="10.1.0.7/24")
+    found = ending(alices_grant)
+    assert [name for name, _ in found.broken] == [gw1.name]
+    assert found.effect.rows == ()
+    assert found.is_braked
+
+
+def carrying(
+    change: Callable[[], object], digest: str, *, is_confirmed: bool = True
+) -> object:
+    return carry_out(
+        change,
+        title="End a grant",
+        digest=digest,
+        is_confirmed=is_confirmed,
+        actor=SYSTEM,
+        now=LATER,
+    )
+
+
+def end(grant: Grant) -> Callable[[], Grant]:
+    return partial(services.end_grant, grant=grant, actor=SYSTEM, now=LATER)
+
+
+def brakes() -> list[tuple[str, str]]:
+    rows = AuditEvent.objects.filter(code="PL025").order_by("pk")
+    return [(row.outcome, row.details["change"]) for row in rows]
+
+
+def test_what_was_confirmed_is_done(alices_grant: Grant, laptop: Device) -> None:
+    shown = ending(alices_grant).digest
+    hooks = len(connection.run_on_commit)
+    carrying(end(alices_grant), shown)
+    alices_grant.refresh_from_db()
+    assert alices_grant.ended_at == LATER
+    assert len(connection.run_on_commit) > hooks
+    assert brakes() == [("I", "End a grant")]
+
+
+def test_what_changed_since_it_was_shown_is_taken_back(
+    alices_grant: Grant, laptop: Device, engineering: Group, wiki: Application
+) -> None:
+    other = make_grant(wiki, group=engineering)
+    shown = ending(other).digest
+    services.end_grant(grant=alices_grant, actor=SYSTEM, now=LATER)
+    with pytest.raises(UnconfirmedError, match="changed meanwhile") as caught:
+        carrying(end(other), shown)
+    assert caught.value.outlook.effect.losers == {laptop.owner_id}
+    other.refresh_from_db()
+    assert other.ended_at is None
+    assert brakes() == []
+
+
+def test_what_changes_while_it_is_made_is_taken_back(
+    alices_grant: Grant, laptop: Device, engineering: Group, wiki: Application
+) -> None:
+    other = make_grant(wiki, group=engineering)
+    shown = ending(other).digest
+
+    def racing() -> None:
+        """Stand for another transaction that commits in between."""
+        services.end_grant(grant=alices_grant, actor=SYSTEM, now=LATER)
+        end(other)()
+
+    with pytest.raises(UnconfirmedError, match="changed meanwhile"):
+        carrying(racing, shown)
+
+
+def test_above_the_brake_it_is_confirmed_twice(
+    alices_grant: Grant, laptop: Device
+) -> None:
+    shown = ending(alices_grant).digest
+    with pytest.raises(UnconfirmedError, match="1 of 1 people with access would lose"):
+        carrying(end(alices_grant), shown, is_confirmed=False)
+    alices_grant.refresh_from_db()
+    assert alices_grant.ended_at is None
+    assert brakes() == [("W", "End a grant")]
+
+
+def test_below_the_brake_once_is_enough(
+    alices_grant: Grant, laptop: Device, settings: Settings
+) -> None:
+    settings.PEERAGE_POLICY_BRAKE_PERCENT = 100
+    carrying(end(alices_grant), ending(alices_grant).digest, is_confirmed=False)
+    alices_grant.refresh_from_db()
+    assert alices_grant.ended_at == LATER
+    assert brakes() == []
+
+
+def test_a_refusal_while_it_is_made_is_on_record(
+    wiki: Application, alice: User
+) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    alice.refresh_from_db()
+    with pytest.raises(InvalidGrantError):
+        carrying(partial(make_grant, wiki, user=alice), "any")
+    assert codes()[-1] == "PL004W"
+
+
+def test_the_cost_in_queries_does_not_grow(
+    alices_grant: Grant,
+    laptop: Device,
+    wiki: Application,
+    gw1: Gateway,
+    bob: User,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    def trial() -> None:
+        ending(Grant.objects.get(pk=alices_grant.pk))
+
+    trial()
+    with django_assert_num_queries(QUERIES):
+        trial()
+    for number in range(4):
+        phone = Machine().enroll(laptop.owner, name=f"phone {number}")
+        open_connection(phone, gw1, wiki)
+        make_grant(wiki, user=bob)
+    with django_assert_num_queries(QUERIES):
+        trial()

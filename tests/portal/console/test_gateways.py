@@ -14,6 +14,7 @@ from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.peers.makers import Agent, make_gateway
 from tests.policies.makers import publish
+from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 ADD = "/manage/gateways/add/"
@@ -140,7 +141,7 @@ def test_retiring_asks_first_and_names_what_is_lost(
     assert "<li>wiki</li>" in browser.get(url).content.decode()
     gw1.refresh_from_db()
     assert gw1.state == GatewayState.ENROLLED
-    browser.post(url)
+    confirm(browser, url)
     gw1.refresh_from_db()
     assert gw1.state == GatewayState.RETIRED
     assert AuditEvent.objects.filter(code=EventCode.GATEWAY_RETIRE).exists()

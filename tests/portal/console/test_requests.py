@@ -23,6 +23,7 @@ from tests.policies.requests import (
     open_for_requests,
     refuse,
 )
+from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 ANSWERS = {"approve_request": {"note": ""}, "refuse_request": {"note": "no"}}
@@ -161,6 +162,8 @@ def test_approvers_answer_and_nobody_else(
 ) -> None:
     browser = sign_in(cast[who])
     response = browser.post(address(name, asked), ANSWERS[name])
+    if who == "dave" and name == "approve_request":
+        response = confirm(browser, address(name, asked), ANSWERS[name])
     assert response.status_code == status
     asked.refresh_from_db()
     assert asked.is_pending is (status != 302)
@@ -253,7 +256,8 @@ def test_who_may_approve_may_end_early(
     clock: datetime,
 ) -> None:
     approve(asked, cast["bob"], now=clock)
-    response = sign_in(cast[who]).post(address("end_request", asked))
+    browser, url = sign_in(cast[who]), address("end_request", asked)
+    response = confirm(browser, url) if who == "dave" else browser.post(url)
     assert response.status_code == status
     assert (Grant.objects.get().ended_at is not None) is (status == 302)
 
