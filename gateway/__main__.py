@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 identity = enrollment.enroll(command)
                 _say(f"{identity.gateway} joined {identity.deployment}")
                 _say(f"signing key {enrollment.fingerprint(command.state)}")
-            case RunCommand(state=state, interface=interface):
-                agent.run(state, interface)
+            case RunCommand(state=state, interface=interface, resolvers=resolvers):
+                agent.run(state, interface, resolvers)
             case StatusCommand(state=state):
                 for line in status.lines(state, now=agent.SystemClock().now()):
                     _say(line)

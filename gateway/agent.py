@@ -6,6 +6,7 @@
 * watcher: ends everything, closed, when the table or the interface is gone
 * collector: kernel events → spool, every 200 ms durable
 * uploader: spool → portal
+* resolver: host names → addresses, for as long as each answer holds
 
 A thread that fails ends the process, loudly: the data plane stays as it is, the
 supervisor starts the agent again, and if nobody does the kernel closes in a minute.
@@ -31,12 +32,15 @@ from typing import Final
 from gateway import conntrack
 from gateway.client import HttpPortal, Portal, Sequences
 from gateway.clock import Clock
+from gateway.config import Server
 from gateway.engine import Engine
 from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
 from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.kernel import LinuxKernel
+from gateway.naming import Naming
+from gateway.resolver import DnsResolver
 from gateway.spool import Spool
 from gateway.store import Identity, Store
 from gateway.trust import Anchor, Judge
@@ -95,6 +99,7 @@ class Agent:
         engine: Engine,
         collector: Collector,
         uploader: Uploader,
+        naming: Naming,
         portal: Portal,
         clock: Clock,
         boot_id: str,
@@ -103,17 +108,20 @@ class Agent:
         self._engine = engine
         self._collector = collector
         self._uploader = uploader
+        self._naming = naming
         self._portal = portal
         self._clock = clock
         self._boot_id = boot_id
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
+        self._wake_resolver = threading.Event()
         self._waiting: queue.SimpleQueue[dict[str, object]] = queue.SimpleQueue()
         self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Take up what is stored, then start every thread."""
+        self._naming.recall()
         # The view must be set before the first flows are compared.
         self._tell(self._engine.open())
         self._collector.begin(self._boot_id)
@@ -125,6 +133,7 @@ class Agent:
             self._renew,
             self._watch,
             self._upload,
+            self._resolve,
         ):
             name = target.__name__.strip("_")
             thread = threading.Thread(
@@ -143,13 +152,15 @@ class Agent:
         """Ask every thread to end."""
         self._stop.set()
         self._wake_renewer.set()
+        self._wake_resolver.set()
         self._collector.durable.set()
 
     def join(self) -> None:
-        """Wait for the threads, then make the evidence durable."""
+        """Wait for the threads, then make durable what they know."""
         deadline = self._clock.ticks() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.ticks()))
+        self._naming.end()
         self._collector.end()
 
     def _guard(self, target: Callable[[], None]) -> None:
@@ -182,6 +193,7 @@ class Agent:
             refused = ""
             self._tell(acknowledgement)
             self._wake_renewer.set()
+            self._wake_resolver.set()
             if acknowledgement is not None and acknowledgement["error"]:
                 self._stop.wait(backoff.next())
             else:
@@ -241,6 +253,12 @@ class Agent:
         while not self._stop.is_set():
             self._engine.watch(WATCH_SECONDS)
 
+    def _resolve(self) -> None:
+        while not self._stop.is_set():
+            self._tell(self._naming.step())
+            self._wake_resolver.wait(self._naming.pause())
+            self._wake_resolver.clear()
+
     def _collect(self) -> None:
         while not self._stop.is_set():
             self._collector.step()
@@ -260,7 +278,7 @@ class Agent:
                     self._collector.durable.set()
 
 
-def run(state: Path, interface: str) -> None:
+def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None:
     """Enforce until SIGTERM or SIGINT.
 
     Raises:
@@ -309,6 +327,13 @@ def run(state: Path, interface: str) -> None:
             engine=engine,
             collector=collector,
             uploader=Uploader(portal=portal, spool=spool, judge=judge),
+            naming=Naming(
+                engine=engine,
+                resolver=DnsResolver(resolvers),
+                store=store,
+                clock=clock,
+                jitter=random.random,
+            ),
             portal=portal,
             clock=clock,
             boot_id=boot_id,

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from gateway.errors import ConfigError
 VERSION: Final = "0.1.0"
 DEFAULT_STATE: Final = Path("/var/lib/peerage-gateway")
 # IFNAMSIZ is 16 with the zero; the name becomes part of an nftables table name.
+DNS_PORT: Final = 53
+MAX_PORT: Final = 65535
 INTERFACE: Final = re.compile(r"[a-z][a-z0-9]{0,14}\Z")
 
 
@@ -29,11 +32,23 @@ class EnrollCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A DNS server to ask."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCommand:
-    """Enforce, until told to stop."""
+    """Enforce, until told to stop.
+
+    Without `resolvers`, resolv.conf(5) says whom to ask.
+    """
 
     state: Path
     interface: str
+    resolvers: tuple[Server, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +83,28 @@ def parse(arguments: Sequence[str]) -> Command:
                     f"{options.interface!r} is not an interface name: up to 15 lower"
                     " case letters and digits, a letter first"
                 )
-            return RunCommand(state=options.state, interface=options.interface)
+            return RunCommand(
+                state=options.state,
+                interface=options.interface,
+                resolvers=tuple(map(_server, options.resolver)),
+            )
         case _:
             return StatusCommand(state=options.state)
+
+
+def _server(text: str) -> Server:
+    """Return the server written `10.0.0.53`, `10.0.0.53:5353`, `[fd00::53]:5353`."""
+    bracketed = re.fullmatch(r"\[(.*)\](?::(\d{1,5}))?", text)
+    plain = re.fullmatch(r"([^:]*)(?::(\d{1,5}))?", text)
+    match = bracketed or plain
+    try:
+        address = ip_address(match[1] if match else text)
+        port = int(match[2] or DNS_PORT) if match else DNS_PORT
+    except ValueError as exc:
+        raise ConfigError(f"{text!r} is not ADDRESS or ADDRESS:PORT") from exc
+    if not 0 < port <= MAX_PORT:
+        raise ConfigError(f"{port} is not a port")
+    return Server(address=address, port=port)
 
 
 def _token(options: argparse.Namespace) -> str:
@@ -99,6 +133,14 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("--insecure-http", action="store_true")
     run = commands.add_parser("run", help="enforce, until told to stop")
     run.add_argument("--interface", default="wg0", metavar="NAME")
+    run.add_argument(
+        "--resolver",
+        action="append",
+        default=[],
+        metavar="ADDRESS[:PORT]",
+        help="a DNS server for host-name destinations; repeat for more, asked in order"
+        " (default: those in /etc/resolv.conf)",
+    )
     status = commands.add_parser("status", help="generation, lease, spool")
     for command in (enroll, run, status):
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")

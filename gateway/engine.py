@@ -4,6 +4,8 @@
 * Steps run in the order `reconcile.plan` gives. When the transaction is refused the
   steps that tighten still run (peers leave, flows are cut), those that loosen do
   not, and the lease is not renewed: the kernel closes within a minute.
+* What host names stand for changes elements only, and no generation. What a name no
+  longer stands for is cut like what is no longer granted.
 * The gate is opened, for a minute at most and never beyond the lease, only while the
   generation held is the one in force and every health holds.
 """
@@ -12,18 +14,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from gateway import reconcile
+from gateway.acknowledgement import document
 from gateway.client import Answer
 from gateway.clock import Clock
-from gateway.config import VERSION
 from gateway.errors import KernelError, StoreError, UntrustedError
-from gateway.flows import text_time
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
+from gateway.names import lost
 from gateway.reconcile import (
     AddRoutes,
     ChangeElements,
@@ -37,26 +40,22 @@ from gateway.reconcile import (
 )
 from gateway.store import Store
 from gateway.trust import Held, Judge
-from gateway.types import FlowTuple, InterfaceState, Timings
-from gateway.view import View, view_of
+from gateway.types import InterfaceState, Timings
+from gateway.view import Observer, view_of
 from policies.compiler.holdings import holdings_digest
+from policies.compiler.named import bounds
 from policies.compiler.nftables import base_text, closed_text, live_text
-from policies.compiler.types import IPNetwork, Snapshot
+from policies.compiler.types import (
+    NOTHING_RESOLVED,
+    IPAddress,
+    IPNetwork,
+    Resolved,
+    Snapshot,
+)
 
 log = logging.getLogger(__name__)
 
 LIVE_SECONDS: Final = 60
-ERROR_LENGTH: Final = 250
-
-
-class Observer(Protocol):
-    """Who wants to know what the engine does: the evidence collector."""
-
-    def set_view(self, view: View) -> None:
-        """Hear that another snapshot is in force."""
-
-    def revoking(self, flows: Iterable[FlowTuple]) -> None:
-        """Hear that these flows are about to be cut."""
 
 
 class Engine:
@@ -84,6 +83,7 @@ class Engine:
         self._freshness: Freshness | None = None
         self._have: Have | None = None
         self._applied = 0
+        self._resolved: Resolved = NOTHING_RESOLVED
 
     @property
     def generation(self) -> int:
@@ -225,6 +225,29 @@ class Engine:
             if not self._kernel.is_present():
                 raise KernelError(f"the interface {interface} is gone")
 
+    def bounds(self) -> Mapping[str, tuple[IPNetwork, ...]]:
+        """Return the host names in force, each with the prefixes it counts in."""
+        with self._lock:
+            return {} if self._held is None else bounds(self._held.snapshot)
+
+    def resolve(self, resolved: Resolved) -> dict[str, object] | None:
+        """Let host names stand for this from now on, and cut what that ends.
+
+        Where the kernel refuses, everything is read back and applied anew; the
+        acknowledgement of that is returned.
+        """
+        with self._lock:
+            before, self._resolved = self._resolved, resolved
+            if self._held is None or self._have is None:
+                return None
+            try:
+                self._rename(self._have, self._held.snapshot, before)
+            except KernelError as exc:
+                log.warning("names not applied, all is applied anew: %s", exc)
+                self._have = None
+                return self._apply(self._held, Timings(), received_at=self._clock.now())
+            return None
+
     def next_end(self) -> datetime | None:
         """Return when the next grant or session ends, or None."""
         with self._lock:
@@ -241,6 +264,19 @@ class Engine:
             if self._held is None:
                 return 0
             return self._cut(None, self._held.snapshot, self._held.snapshot.pools)
+
+    def _rename(self, have: Have, snapshot: Snapshot, before: Resolved) -> None:
+        if have.ruleset is None or have.snapshot is not snapshot:
+            return
+        text, table = reconcile.rename(
+            have.ruleset, snapshot, self._resolved, now=self._clock.now()
+        )
+        if text:
+            self._kernel.run(text)
+            self._have = replace(have, ruleset=table)
+        if gone := lost(before, self._resolved):
+            cut = self._cut(None, snapshot, snapshot.pools, to=gone)
+            log.info("names: addresses_lost=%d flows_cut=%d", len(gone), cut)
 
     def _offered(self, answer: Answer, now: datetime) -> Held:
         if answer.snapshot is not None:
@@ -304,7 +340,11 @@ class Engine:
             interface=self._kernel.peers(),
         )
         steps, loaded = reconcile.plan(
-            have, want, interface=self._kernel.interface, now=now
+            have,
+            want,
+            interface=self._kernel.interface,
+            now=now,
+            resolved=self._resolved,
         )
         pools = {*want.pools, *(have.snapshot.pools if have.snapshot else ())}
         failure: KernelError | None = None
@@ -317,7 +357,9 @@ class Engine:
                 failure = failure or exc
         if failure is not None:
             raise failure
-        self._observer.set_view(view_of(want, self._clock))
+        self._observer.set_view(
+            view_of(want, self._clock, resolved=lambda: self._resolved)
+        )
         self._have = Have(
             snapshot=want,
             ruleset=loaded,
@@ -358,10 +400,18 @@ class Engine:
         devices: frozenset[int] | None,
         snapshot: Snapshot,
         pools: Iterable[IPNetwork],
+        *,
+        to: frozenset[IPAddress] | None = None,
     ) -> int:
         entries = self._kernel.entries(devices)
+        if to is not None:
+            entries = [e for e in entries if e.tuple.destination in to]
         doomed = reconcile.flows_to_cut(
-            entries, snapshot, pools=pools, now=self._clock.now()
+            entries,
+            snapshot,
+            pools=pools,
+            now=self._clock.now(),
+            resolved=self._resolved,
         )
         if not doomed:
             return 0
@@ -385,15 +435,12 @@ class Engine:
                 applied_at = applied_at or now
             except KernelError as exc:
                 error = f"cannot read back: {exc}"
-        return {
-            "epoch": snapshot.epoch,
-            "generation": snapshot.generation,
-            "received_at": text_time(received_at),
-            "applied_at": text_time(applied_at) if applied_at else None,
-            "observed_digest": digest,
-            "flows_cut": timings.flows_cut,
-            "timings": timings.document(),
-            "boot_id": self._boot_id,
-            "agent_version": VERSION,
-            "error": error[:ERROR_LENGTH],
-        }
+        return document(
+            snapshot,
+            timings,
+            received_at=received_at,
+            applied_at=applied_at,
+            observed_digest=digest,
+            boot_id=self._boot_id,
+            error=error,
+        )

@@ -69,5 +69,9 @@ class NftablesError(KernelError):
     """libnftables refused a transaction; nothing of it was applied."""
 
 
+class ResolverError(GatewayError):
+    """Nobody could say what a host name stands for."""
+
+
 class WireGuardError(KernelError):
     """The WireGuard interface cannot be made, reached or changed."""

@@ -24,8 +24,20 @@ from gateway.elements import is_plain
 from gateway.types import Entry, InterfaceState
 from policies.compiler.delta import ElementChange, element_changes
 from policies.compiler.evaluate import Packet, Verdict, device_part, verdict
-from policies.compiler.nftables import Ruleset, ruleset, transaction
-from policies.compiler.types import IPNetwork, Snapshot, Subject
+from policies.compiler.nftables import (
+    Ruleset,
+    named_part,
+    ruleset,
+    transaction,
+    with_resolved,
+)
+from policies.compiler.types import (
+    NOTHING_RESOLVED,
+    IPNetwork,
+    Resolved,
+    Snapshot,
+    Subject,
+)
 from policies.compiler.wireguard import gateway_peers
 
 
@@ -99,13 +111,18 @@ Step = (
 
 
 def plan(
-    have: Have, want: Snapshot, *, interface: str, now: datetime
+    have: Have,
+    want: Snapshot,
+    *,
+    interface: str,
+    now: datetime,
+    resolved: Resolved = NOTHING_RESOLVED,
 ) -> tuple[tuple[Step, ...], Ruleset]:
     """Return the steps from `have` to `want`, in order, and the ruleset they load.
 
     Steps that would do nothing are left out; equal states give none.
     """
-    wanted_ruleset = ruleset(want, interface=interface)
+    wanted_ruleset = ruleset(want, interface=interface, resolved=resolved)
     wanted_peers = peers_of(want, now=now)
     held_peers = have.interface.peers
     steps = _loading(have.ruleset, wanted_ruleset, now=now)
@@ -135,6 +152,17 @@ def _loading(have: Ruleset | None, want: Ruleset, *, now: datetime) -> list[Step
         return [ChangeElements(changes=changes)] if changes else []
     text = transaction(have, want, now=now)
     return [RunTransaction(text=text)] if text else []
+
+
+def rename(
+    have: Ruleset, policy: Snapshot, resolved: Resolved, *, now: datetime
+) -> tuple[str, Ruleset]:
+    """Return the transaction after which names stand for `resolved`, and its outcome.
+
+    Nothing but elements, and the chains of addresses that names share, is touched.
+    """
+    want = with_resolved(have, policy, resolved)
+    return transaction(named_part(have), named_part(want), now=now), want
 
 
 def peers_of(snapshot: Snapshot, *, now: datetime) -> dict[str, frozenset[IPNetwork]]:
@@ -178,11 +206,13 @@ def flows_to_cut(
     *,
     pools: Iterable[IPNetwork],
     now: datetime,
+    resolved: Resolved = NOTHING_RESOLVED,
 ) -> list[Entry]:
     """Return the flows from `pools` that `snapshot` would not let begin at `now`.
 
-    `pools` keeps foreign entries with a mark of their own out of it. Nothing begins
-    towards a device: what did, and what has no mark, began while no table stood.
+    `resolved` is what host names stand for. `pools` keeps foreign entries with a mark
+    of their own out of it. Nothing begins towards a device: what did, and what has no
+    mark, began while no table stood.
     """
     ours, views = tuple(pools), dict[int, Snapshot]()
     found = []
@@ -193,13 +223,15 @@ def flows_to_cut(
             continue
         if entry.mark not in views:
             views[entry.mark] = device_part(snapshot, entry.mark)
-        judged = judge_flow(views[entry.mark], entry, now=now)
+        judged = judge_flow(views[entry.mark], entry, now=now, resolved=resolved)
         if not judged.is_allowed or judged.device_id != entry.mark:
             found.append(entry)
     return found
 
 
-def judge_flow(snapshot: Snapshot, entry: Entry, *, now: datetime) -> Verdict:
+def judge_flow(
+    snapshot: Snapshot, entry: Entry, *, now: datetime, resolved: Resolved
+) -> Verdict:
     """Return what the policy says of a flow's first packet."""
     packet = Packet(
         source=entry.tuple.source,
@@ -207,7 +239,7 @@ def judge_flow(snapshot: Snapshot, entry: Entry, *, now: datetime) -> Verdict:
         protocol=entry.tuple.protocol,
         port=entry.tuple.destination_port,
     )
-    return verdict(snapshot, packet, now=now)
+    return verdict(snapshot, packet, now=now, resolved=resolved)
 
 
 def next_end(snapshot: Snapshot, *, now: datetime) -> datetime | None:

@@ -10,6 +10,7 @@ from gateway import spool
 from gateway.errors import StoreError, UntrustedError
 from gateway.store import Store
 from gateway.trust import Anchor, Held, Judge
+from policies.compiler.named import bounds
 
 
 def lines(state: Path, *, now: datetime) -> Iterator[str]:
@@ -48,6 +49,11 @@ def _snapshot_lines(store: Store, judge: Judge, now: datetime) -> Iterator[str]:
     yield f"generation  {snapshot.epoch}.{snapshot.generation}, {held.digest[:16]}"
     yield f"peers       {len(snapshot.peers)}, grants {len(snapshot.grants)}"
     yield f"lease       {_lease(store, judge, held, now)}"
+    resolved = store.read_names()
+    for host in bounds(snapshot):
+        found = resolved.get(host, {})
+        live = sorted(str(a) for a, end in found.items() if now < end)
+        yield f"name        {host}: {', '.join(live) or 'stands for nothing'}"
 
 
 def _lease(store: Store, judge: Judge, held: Held, now: datetime) -> str:

@@ -12,16 +12,21 @@ import fcntl
 import json
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import StoreError
+from policies.compiler.errors import CompilerError
+from policies.compiler.hostnames import host_name
+from policies.compiler.types import Resolved, address
 
 IDENTITY: Final = "identity.json"
 ACCEPTED: Final = "accepted.json"
 LEASE: Final = "lease.json"
 SEQUENCES: Final = "sequences.json"
 LOCK: Final = "lock"
+NAMES: Final = "names.json"
 SPOOL: Final = "spool"
 WIREGUARD_LOG: Final = "wireguard-go.log"
 
@@ -172,6 +177,32 @@ class Store:
     def read_lease(self) -> bytes | None:
         """Return the lease that was accepted last, or None."""
         return self._bytes(LEASE)
+
+    def write_names(self, resolved: Resolved) -> None:
+        """Keep what host names stand for, so that a restart forgets none."""
+        document = {
+            host: {str(a): end.isoformat() for a, end in addresses.items()}
+            for host, addresses in resolved.items()
+        }
+        self._write(NAMES, json.dumps(document, indent=1).encode())
+
+    def read_names(self) -> Resolved:
+        """Return what host names stood for, ended or not.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        document = self._read(NAMES) or {}
+        try:
+            return {
+                host_name(host): {
+                    address(text): datetime.fromisoformat(end).astimezone(UTC)
+                    for text, end in addresses.items()
+                }
+                for host, addresses in document.items()
+            }
+        except (AttributeError, TypeError, ValueError, CompilerError) as exc:
+            raise StoreError(f"{self.directory / NAMES} is damaged") from exc
 
     def read_sequences(self) -> dict[str, int]:
         """Return the reserved sequence number of each channel."""

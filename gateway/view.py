@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway import reconcile
 from gateway.clock import Clock
-from gateway.types import Entry
+from gateway.types import Entry, FlowTuple
 from policies.compiler.evaluate import device_part
-from policies.compiler.types import IPAddress, IPNetwork, Snapshot
+from policies.compiler.types import IPAddress, IPNetwork, Resolved, Snapshot
 
 Attribute = Callable[[Entry], tuple[int, int] | None]
 
@@ -32,8 +33,23 @@ class View:
         return any(entry.tuple.source in pool for pool in self.pools)
 
 
-def view_of(snapshot: Snapshot, clock: Clock) -> View:
-    """Return what the evidence collector must know of a snapshot in force."""
+class Observer(Protocol):
+    """Who wants to know what the engine does: the evidence collector."""
+
+    def set_view(self, view: View) -> None:
+        """Hear that another snapshot is in force."""
+
+    def revoking(self, flows: Iterable[FlowTuple]) -> None:
+        """Hear that these flows are about to be cut."""
+
+
+def view_of(
+    snapshot: Snapshot, clock: Clock, *, resolved: Callable[[], Resolved]
+) -> View:
+    """Return what the evidence collector must know of a snapshot in force.
+
+    `resolved` says what host names stand for when it is called.
+    """
     return View(
         generation=snapshot.generation,
         pools=snapshot.pools,
@@ -42,16 +58,16 @@ def view_of(snapshot: Snapshot, clock: Clock) -> View:
             for peer in snapshot.peers
             for address in peer.addresses
         },
-        attribute=_attribution(snapshot, clock),
+        attribute=_attribution(snapshot, clock, resolved),
     )
 
 
 def _attribution(
-    snapshot: Snapshot, clock: Clock
+    snapshot: Snapshot, clock: Clock, resolved: Callable[[], Resolved]
 ) -> Callable[[Entry], tuple[int, int] | None]:
     def attribute(entry: Entry) -> tuple[int, int] | None:
         view = device_part(snapshot, entry.mark)
-        found = reconcile.judge_flow(view, entry, now=clock.now())
+        found = reconcile.judge_flow(view, entry, now=clock.now(), resolved=resolved())
         if not found.grants:
             return None
         return found.grants[0].id, found.grants[0].application_id

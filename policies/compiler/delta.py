@@ -9,6 +9,9 @@ Rules this module keeps:
 * A script computed from what was read back repairs whatever it was read from.
 * An element with a timeout may be gone by the time it is deleted, and deleting what
   is absent fails the whole script: so it is added first, then deleted.
+* An element that has ended leads to its chain until the kernel collects it, which may
+  take a second, and such a chain cannot be deleted. So where a chain goes, maps whose
+  elements end are flushed, which takes those along, and filled again.
 """
 
 from __future__ import annotations
@@ -100,8 +103,14 @@ def _difference(
     old = _without(have, recast)
     old_sets = {named.name: named for named in old.sets}
     old_chains = {chain.name: chain for chain in old.chains}
+    refilled = _refilled(old, want)
     changes = [
-        _change(old_sets.get(named.name), named, have.tolerance) for named in want.sets
+        _change(
+            None if named.name in refilled else old_sets.get(named.name),
+            named,
+            have.tolerance,
+        )
+        for named in want.sets
     ]
     lines += [_declare_set(table, s) for s in want.sets if s.name not in old_sets]
     lines += [
@@ -109,6 +118,7 @@ def _difference(
         for chain in want.chains
         if chain.name not in old_chains or old_chains[chain.name].hook != chain.hook
     ]
+    lines += [f"flush map {table} {name}" for name in sorted(refilled)]
     for change in changes:
         lines += _remove(table, change.named, change.removed)
     for chain in want.chains:
@@ -154,6 +164,14 @@ def _agree(left: Element, right: Element | None, tolerance: timedelta) -> bool:
         and left.data == right.data
         and abs(left.expires_at - right.expires_at) <= tolerance
     )
+
+
+def _refilled(old: Ruleset, want: Ruleset) -> frozenset[str]:
+    """Return the maps to flush because a chain goes that they may still lead to."""
+    if {chain.name for chain in old.chains} <= {chain.name for chain in want.chains}:
+        return frozenset()
+    timed = {s.name for s in want.sets if s.is_timed and s.data_type == "verdict"}
+    return frozenset(timed & {named.name for named in old.sets})
 
 
 def _recast(have: Ruleset, want: Ruleset) -> frozenset[str]:

@@ -13,8 +13,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from gateway import names
 from gateway.client import Answer
-from gateway.errors import KernelError, NftablesError, PortalUnreachableError
+from gateway.errors import (
+    KernelError,
+    NftablesError,
+    PortalUnreachableError,
+    ResolverError,
+)
+from gateway.names import Query
 from gateway.types import Entry, FlowTuple, InterfaceState, Logged, Overrun, PeerMap
 from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings
@@ -210,6 +217,26 @@ class FakeKernel:
     def names(self) -> list[str]:
         """Return the kinds of what was done, in order."""
         return [name for name, _ in self.done]
+
+
+@dataclass(slots=True)
+class FakeResolver:
+    """Names in memory; whatever is not in it fails."""
+
+    addresses: dict[str, list[str]] = field(default_factory=dict)
+    ttl: float = 60.0
+    asked: list[Query] = field(default_factory=list)
+
+    def ask(self, query: Query) -> names.Answer:
+        """Answer from memory."""
+        self.asked.append(query)
+        if query.host not in self.addresses:
+            raise ResolverError(f"{query.host}: nobody knows")
+        found = map(address, self.addresses[query.host])
+        return names.Answer(
+            addresses=tuple(a for a in found if a.version == query.family),
+            ttl=self.ttl,
+        )
 
 
 class FakeEvents:

@@ -14,6 +14,7 @@ from gateway.engine import Engine
 from gateway.errors import KernelError
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
+from gateway.naming import Naming
 from gateway.spool import Spool
 from gateway.store import Store
 from gateway.trust import Judge
@@ -24,6 +25,7 @@ from tests.gateway.fakes import (
     FakeEvents,
     FakeKernel,
     FakePortal,
+    FakeResolver,
     entry,
     logged,
 )
@@ -60,6 +62,7 @@ class Bench:
         self.clock = SystemClock()
         self.portal = FakePortal(wait=0.2)
         self.kernel = FakeKernel()
+        self.resolver = FakeResolver()
         self.events = PacedEvents()
         self.spool = Spool(directory / "spool")
         judge = Judge(anchor=signer().anchor())
@@ -83,6 +86,13 @@ class Bench:
             engine=self.engine,
             collector=collector,
             uploader=Uploader(portal=self.portal, spool=self.spool, judge=judge),
+            naming=Naming(
+                engine=self.engine,
+                resolver=self.resolver,
+                store=Store(directory),
+                clock=self.clock,
+                jitter=lambda: 0.0,
+            ),
             portal=self.portal,
             clock=self.clock,
             boot_id="boot",

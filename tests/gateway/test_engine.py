@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from policies.compiler.nftables import base_text
 from policies.compiler.types import Facts
 from tests.gateway.fakes import LEASE, FakeClock, FakeKernel, FakePortal, entry, tcp
 from tests.gateway.world import ALICE, BOB, NOW, facts, signer, snapshot, without
+from tests.policies.compiler.build import application, resolved
 
 
 @dataclass
@@ -368,3 +369,101 @@ def test_a_view_attributes_a_flow_to_grant_and_application(bench: Bench) -> None
     assert view.attribute(entry(1, ALICE, tcp(ALICE, to="10.9.9.9"))) is None
     assert view.is_ours(entry(1, ALICE))
     assert view.devices[tcp(ALICE).source] == ALICE
+
+
+def named_world() -> Facts:
+    """Return the world with application 3 by name, in both families."""
+    base = facts()
+    by_name = application(
+        3, "db.example.com@10.50.0.0/24 tcp 8080", "db.example.com@fd50::/64 tcp 8080"
+    )
+    return replace(base, applications=(by_name, base.applications[1]))
+
+
+def elements(bench: Bench) -> list[str]:
+    """Return the transactions that touched the maps of names."""
+    return [
+        str(t)
+        for _, t in bench.kernel.done
+        if "element inet peerage_wg0 name" in str(t)
+    ]
+
+
+def test_what_a_name_stands_for_changes_elements_and_no_generation(
+    bench: Bench,
+) -> None:
+    bench.receive(1, named_world())
+    assert set(bench.engine.bounds()) == {"db.example.com"}
+    names = resolved("db.example.com 10.50.0.10", end=NOW + timedelta(minutes=1))
+    before = len(bench.kernel.done)
+    assert bench.engine.resolve(names) is None
+    (done,) = bench.kernel.done[before:]
+    assert "10.50.0.10 timeout 0d60s0ms : jump name_" in str(done)
+    assert bench.engine.generation == 1
+    assert bench.engine.resolve(names) is None
+    assert len(bench.kernel.done) == before + 1
+
+
+def test_names_stand_for_the_same_after_another_generation(bench: Bench) -> None:
+    bench.receive(1, named_world())
+    names = resolved("db.example.com 10.50.0.10", end=NOW + timedelta(minutes=1))
+    bench.engine.resolve(names)
+    count = len(elements(bench))
+    bench.receive(2, without([BOB], named_world()))
+    assert len(elements(bench)) == count
+    bench.engine.resolve({})
+    assert "delete element inet peerage_wg0 name4 { 10.50.0.10 }" in elements(bench)[-1]
+
+
+def test_flows_to_what_a_name_no_longer_stands_for_are_cut(bench: Bench) -> None:
+    bench.receive(1, named_world())
+    bench.engine.resolve(resolved("db.example.com 10.50.0.10 10.50.0.11"))
+    there = tcp(ALICE, to="10.50.0.11")
+    bench.kernel.flows = [entry(1, ALICE), entry(2, ALICE, there), entry(3, BOB, there)]
+    bench.engine.resolve(resolved("db.example.com 10.50.0.10"))
+    assert [flow.id for flow in bench.kernel.flows] == [1]
+    assert bench.notes.doomed == [there, there]
+
+
+def test_a_flow_that_a_prefix_allows_survives_the_name(bench: Bench) -> None:
+    world = named_world()
+    both = application(5, "10.50.0.11/32 tcp 8080")
+    bench.receive(1, replace(world, applications=(world.applications[0], both)))
+    bench.engine.resolve(resolved("db.example.com 10.50.0.11"))
+    there = tcp(ALICE, to="10.50.0.11")
+    bench.kernel.flows = [entry(2, ALICE, there), entry(3, BOB, there)]
+    bench.engine.resolve({})
+    assert [flow.id for flow in bench.kernel.flows] == [2]
+
+
+def test_answers_that_the_kernel_refuses_lead_to_applying_all_anew(
+    bench: Bench,
+) -> None:
+    bench.receive(1, named_world())
+    bench.kernel.refuses_transactions = True
+    acknowledgement = bench.engine.resolve(resolved("db.example.com 10.50.0.10"))
+    assert acknowledgement is not None
+    assert acknowledgement["error"] == "no"
+    assert bench.engine.generation == 0
+    bench.kernel.refuses_transactions = False
+    bench.poll()
+    assert bench.engine.generation == 1
+    assert "10.50.0.10" in elements(bench)[-1]
+
+
+def test_before_a_snapshot_names_are_only_remembered(bench: Bench) -> None:
+    assert bench.engine.bounds() == {}
+    assert bench.engine.resolve(resolved("db.example.com 10.50.0.10")) is None
+    assert bench.kernel.done == []
+    bench.receive(1, named_world())
+    assert "10.50.0.10" in elements(bench)[-1]
+
+
+def test_evidence_is_attributed_by_what_names_stand_for_at_the_time(
+    bench: Bench,
+) -> None:
+    bench.receive(1, named_world())
+    attribute = bench.notes.views[-1].attribute
+    assert attribute(entry(1, ALICE)) is None
+    bench.engine.resolve(resolved("db.example.com 10.50.0.10"))
+    assert attribute(entry(1, ALICE)) == (9, 3)

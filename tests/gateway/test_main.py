@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from gateway.config import RunCommand, parse
 from gateway.errors import ConfigError, StoreError
 from gateway.spool import Spool
 from gateway.store import Identity, Store
-from tests.gateway.world import NOW, signer, snapshot
+from tests.gateway.world import NOW, facts, signer, snapshot
+from tests.policies.compiler.build import application, resolved
+
+MINUTE = timedelta(minutes=1)
 
 
 def enrolled(directory: Path) -> Store:
@@ -65,6 +69,27 @@ def test_status_shows_generation_lease_and_spool(tmp_path: Path) -> None:
     assert "800 s left, until 2026-11-23T12:15:00Z" in text
     assert "1 records to deliver" in text
     assert "agent       running" in text
+
+
+def test_status_shows_what_names_stand_for(tmp_path: Path) -> None:
+    store = enrolled(tmp_path)
+    policy = replace(
+        facts(),
+        applications=(
+            application(3, "db.example.com@10.50.0.0/24 any"),
+            application(5, "www.example.com@10.50.0.0/24 any"),
+        ),
+    )
+    store.write_accepted(signer().snapshot(snapshot(of=policy)))
+    store.write_names(
+        {
+            **resolved("db.example.com 10.50.0.10 10.50.0.9", end=NOW + MINUTE),
+            **resolved("www.example.com 10.50.0.10", end=NOW),
+        }
+    )
+    text = said(tmp_path)
+    assert "name        db.example.com: 10.50.0.10, 10.50.0.9" in text
+    assert "name        www.example.com: stands for nothing" in text
 
 
 def test_a_lease_that_ran_out_reads_as_closed(tmp_path: Path) -> None:
@@ -132,3 +157,25 @@ def test_the_agent_needs_no_django() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_takes_resolvers_in_order() -> None:
+    words = ("10.0.0.53", "10.0.0.54:5353", "[fd00::53]:54", "[fd00::53]", "fd00::54")
+    command = parse(["run", *(w for s in words for w in ("--resolver", s))])
+    assert isinstance(command, RunCommand)
+    assert [(str(s.address), s.port) for s in command.resolvers] == [
+        ("10.0.0.53", 53),
+        ("10.0.0.54", 5353),
+        ("fd00::53", 54),
+        ("fd00::53", 53),
+        ("fd00::54", 53),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "dns.example.com", "10.0.0.53:0", "10.0.0.53:65536", "[fd::", ":53"],
+)
+def test_a_resolver_that_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse(["run", "--resolver", text])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import socket
 import subprocess
@@ -23,12 +24,15 @@ from typing import Final, TypeVar
 
 from gateway import wireguard
 from gateway.agent import Agent, SystemClock
+from gateway.config import Server as DnsServer
 from gateway.conntrack import evict_expired, list_entries
 from gateway.engine import Engine
 from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.kernel import LinuxKernel
+from gateway.naming import Naming
+from gateway.resolver import DnsResolver
 from gateway.spool import Spool
 from gateway.store import Store
 from gateway.trust import Judge
@@ -160,7 +164,9 @@ def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> 
 
 @dataclass(slots=True)
 class Server:
-    """TCP on 8080 of both application hosts, both families: sends what is asked.
+    """TCP on 8080 and 9090 of both application hosts, both families.
+
+    It sends what is asked.
 
     A client writes a line with a number and gets so many bytes and the end; 0 asks
     for a trickle that ends only with the connection.
@@ -171,9 +177,12 @@ class Server:
     def start(self) -> None:
         """Listen and serve in threads."""
         for host in ("10.50.0.10", "10.50.0.11", "fd50::10", "fd50::11"):
-            listener = inside("app", lambda host=host: _listen(host))  # type: ignore[misc]
-            self.sockets.append(listener)
-            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            for port in (8080, 9090):
+                listener = inside("app", functools.partial(_listen, host, port))
+                self.sockets.append(listener)
+                threading.Thread(
+                    target=self._accept, args=(listener,), daemon=True
+                ).start()
 
     def stop(self) -> None:
         """Stop listening."""
@@ -199,16 +208,18 @@ class Server:
                 time.sleep(0.001)
 
 
-def _listen(host: str) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, 8080), family=family)
+    return socket.create_server((host, port), family=family)
 
 
-def fetch(name: str, host: str, count: int, *, seconds: float = 3.0) -> int | None:
+def fetch(
+    name: str, host: str, count: int, *, seconds: float = 3.0, port: int = 8080
+) -> int | None:
     """Return how many bytes a device got from a host, None if nobody answered."""
     try:
         client = inside(
-            name, lambda: socket.create_connection((host, 8080), timeout=seconds)
+            name, lambda: socket.create_connection((host, port), timeout=seconds)
         )
     except OSError:
         return None
@@ -262,8 +273,9 @@ class Stream:
 class GatewayUnderTest:
     """A real agent on this namespace, against an in-memory portal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resolvers: tuple[DnsServer, ...] = ()) -> None:
         """Prepare the kernel as `agent.run` does."""
+        self.resolvers = resolvers
         self.portal = FakePortal(wait=1.0)
         self.clock = SystemClock()
         self.directory = Path(tempfile.mkdtemp(prefix="peerage-gateway-"))
@@ -300,6 +312,13 @@ class GatewayUnderTest:
             engine=self.engine,
             collector=self.collector,
             uploader=Uploader(portal=self.portal, spool=self.spool, judge=judge),
+            naming=Naming(
+                engine=self.engine,
+                resolver=DnsResolver(self.resolvers),
+                store=self.store,
+                clock=self.clock,
+                jitter=lambda: 0.0,
+            ),
             portal=self.portal,
             clock=self.clock,
             boot_id="test",

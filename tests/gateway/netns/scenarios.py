@@ -9,16 +9,19 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from gateway import config, names, resolver
 from gateway.agent import SystemClock
 from gateway.conntrack import list_entries
 from gateway.errors import KernelError
@@ -29,7 +32,9 @@ from tests.gateway.fakes import FakePortal
 from tests.gateway.httpportal import TOKEN, HttpFake, serving
 from tests.gateway.netns import lab
 from tests.gateway.netns.lab import GatewayUnderTest, Server, Stream, fetch, ping, until
+from tests.gateway.netns.nameserver import NameServer
 from tests.gateway.world import ALICE, BOB, facts, snapshot, without
+from tests.policies.compiler.build import application
 
 Facts = dict[str, object]
 BYTES: Final = 100_000
@@ -282,6 +287,178 @@ def flushed() -> Facts:
         }
 
 
+@contextlib.contextmanager
+def named_world(
+    *destinations: str, other: str = ""
+) -> Iterator[tuple[GatewayUnderTest, NameServer]]:
+    """Run a gateway whose applications are names, and the server that resolves them.
+
+    Application 3 (alice's and bob's) listens at `destinations`, application 5
+    (alice's alone) at `other`. TTLs may be as short as a second here.
+    """
+    names.SHORTEST = resolver.NEGATIVE_TTL = 1.0  # type: ignore[misc]
+    lab.prepare()
+    server = Server()
+    server.start()
+    listener = lab.inside("app", lambda: socket.socket(type=socket.SOCK_DGRAM))
+    listener.bind(("10.50.0.10", 53))
+    dns = NameServer(listener)
+    dns.start()
+    gateway = GatewayUnderTest(
+        resolvers=(config.Server(address=ip_address("10.50.0.10"), port=53),)
+    )
+    pid = wireguard_pid()
+    base = facts()
+    policy = replace(
+        base,
+        applications=(
+            application(3, *destinations),
+            application(5, other or "10.50.0.11/32 icmp"),
+        ),
+    )
+    gateway.portal.publish(snapshot(of=policy, now=gateway.clock.now()))
+    try:
+        gateway.agent.start()
+        gateway.applied(1)
+        with (
+            lab.device("alice", gateway_key=gateway.public),
+            lab.device("bob", gateway_key=gateway.public),
+        ):
+            # A device's tunnel is known from its first handshake on.
+            until(lambda: ping("alice", "10.50.0.11") or other, "a handshake", 15)
+            yield gateway, dns
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+        gateway.stop()
+        dns.stop()
+        server.stop()
+
+
+def named(gateway: GatewayUnderTest) -> list[str]:
+    """Return the addresses that the kernel holds by name."""
+    table = gateway.kernel.ruleset(now=gateway.clock.now())
+    assert table is not None
+    maps = (s for s in table.sets if s.name in {"name4", "name6"})
+    return sorted(element.key for each in maps for element in each.elements)
+
+
+def by_name() -> Facts:
+    """Reach what a name stands for: no more than that, and as long as it does."""
+    with named_world("db.example.com@10.50.0.0/24 tcp 8080") as (gateway, dns):
+        found: Facts = {"before": fetch("alice", "10.50.0.10", 9, seconds=1)}
+        dns.aliases = {"db.example.com": "one.example.net"}
+        dns.addresses = {"one.example.net": ["10.50.0.10", "fd50::10"]}
+        until(lambda: named(gateway) == ["10.50.0.10"], "the answer")
+        found["granted"] = fetch("alice", "10.50.0.10", 9)
+        found["beside"] = fetch("alice", "10.50.0.11", 9, seconds=1)
+        found["digest"] = gateway.applied(1)["observed_digest"]
+        found["digest_with_names"] = holdings_digest(
+            gateway.kernel.holdings(now=gateway.clock.now())
+        )
+        alice = Stream("alice", "10.50.0.10")
+        dns.addresses = {"one.example.net": ["10.50.0.11"]}
+        until(lambda: named(gateway) == ["10.50.0.11"], "the address to change")
+        until(lambda: time.monotonic() - alice.last > 0.5, "the flow to be cut")
+        found["moved"] = fetch("alice", "10.50.0.11", 9)
+        found["left"] = fetch("alice", "10.50.0.10", 9, seconds=1)
+        until(lambda: gateway.records("close"), "the close of the cut flow")
+        found["opens"] = gateway.records("open")
+        found["generations"] = sorted(
+            {str(a["generation"]) for a in gateway.portal.acknowledgements}
+        )
+        return found
+
+
+def rebound() -> Facts:
+    """Let DNS point where it must not: outside the bound, at the gateway, at itself."""
+    with named_world("db.example.com@10.50.0.10/32 tcp 8080") as (gateway, dns):
+        everything = ["10.50.0.10", "10.50.0.11", "10.50.0.1", "127.0.0.1"]
+        dns.addresses = {"db.example.com": everything}
+        until(lambda: named(gateway), "the answer")
+        return {
+            "inside": fetch("alice", "10.50.0.10", 9),
+            "outside": fetch("alice", "10.50.0.11", 9, seconds=1),
+            "gateway": fetch("alice", "10.50.0.1", 9, seconds=1),
+            "held": named(gateway),
+            "families": sorted({kind for _, kind in dns.asked}),
+        }
+
+
+def shared_address() -> Facts:
+    """Give two names one address: each opens its own port to its own people."""
+    with named_world(
+        "db.example.com@10.50.0.0/24 tcp 8080",
+        other="www.example.com@10.50.0.0/24 tcp 9090",
+    ) as (gateway, dns):
+        dns.addresses = {
+            "db.example.com": ["10.50.0.10"],
+            "www.example.com": ["10.50.0.10"],
+        }
+        until(lambda: named(gateway) == ["10.50.0.10"], "the answers")
+        until(lambda: fetch("bob", "10.50.0.10", 9, seconds=1), "a handshake", 15)
+        found: Facts = {
+            "alice_db": fetch("alice", "10.50.0.10", 9),
+            "alice_www": fetch("alice", "10.50.0.10", 9, port=9090),
+            "bob_db": fetch("bob", "10.50.0.10", 9),
+            "bob_www": fetch("bob", "10.50.0.10", 9, port=9090, seconds=1),
+        }
+        dns.addresses["www.example.com"] = ["10.50.0.11"]
+        until(lambda: named(gateway) == ["10.50.0.10", "10.50.0.11"], "they part")
+        until(
+            lambda: fetch("alice", "10.50.0.10", 9, port=9090, seconds=0.5) is None,
+            "the port to close",
+        )
+        return {**found, "alice_db_still": fetch("alice", "10.50.0.10", 9)}
+
+
+def resolver_down() -> Facts:
+    """Silence the dns: what it said last holds until its time is over."""
+    with named_world("db.example.com@10.50.0.0/24 tcp 8080") as (gateway, dns):
+        dns.addresses = {"db.example.com": ["10.50.0.10"]}
+        until(lambda: named(gateway), "the answer")
+        alice = Stream("alice", "10.50.0.10")
+        dns.ttl = 6
+        time.sleep(2)
+        dns.is_silent, silent = True, time.monotonic()
+        still = alice.is_running()
+        gateway.stop()
+        gateway.build()
+        gateway.agent.start()
+        restarted = alice.is_running() and fetch("alice", "10.50.0.10", 9) == 9
+        until(lambda: time.monotonic() - alice.last > 1, "the flow to be cut", 30)
+        found: Facts = {
+            "still": still,
+            "restarted": restarted,
+            "cut_after": alice.last - silent,
+            "refused": fetch("alice", "10.50.0.10", 9, seconds=1),
+            "held": named(gateway),
+            "static": ping("alice", "10.50.0.11"),
+        }
+        dns.is_silent = False
+        until(lambda: named(gateway), "the answer to come back", 40)
+        return {**found, "back": fetch("alice", "10.50.0.10", 9)}
+
+
+def nobody_resolves() -> Facts:
+    """Stop the agent: the kernel alone ends what a name stood for."""
+    with named_world("db.example.com@10.50.0.0/24 tcp 8080") as (gateway, dns):
+        dns.ttl = 5
+        dns.addresses = {"db.example.com": ["10.50.0.10"]}
+        until(lambda: named(gateway), "the answer")
+        gateway.stop()
+        Nftables().run(live_text("wg0", 60))
+        control = fetch("alice", "10.50.0.10", 9)
+        begun = time.monotonic()
+        until(lambda: not named(gateway), "the kernel to end it", 10)
+        return {
+            "control": control,
+            "ended_after": time.monotonic() - begun,
+            "refused": fetch("alice", "10.50.0.10", 9, seconds=1),
+            "static": ping("alice", "10.50.0.11"),
+        }
+
+
 def program() -> Facts:
     """Run the program itself: enroll, run, status, SIGTERM, over real HTTP."""
     lab.prepare()
@@ -377,6 +554,11 @@ SCENARIOS: Final[dict[str, Callable[[], Facts]]] = {
         session_end,
         planted,
         flushed,
+        by_name,
+        rebound,
+        shared_address,
+        resolver_down,
+        nobody_resolves,
         program,
     )
 }

@@ -205,3 +205,63 @@ def test_the_program_itself_enrols_runs_reports_and_leaves_the_data_plane() -> N
     assert facts["stopped_with"] == 0
     assert facts["bob_after_stop"] == 11
     assert facts["kinds"] == ["close", "open", "start"]
+
+
+def test_a_name_that_nobody_resolved_yet_opens_nothing() -> None:
+    assert happened("by_name")["before"] is None
+
+
+def test_a_name_opens_the_address_it_stands_for_and_none_beside() -> None:
+    facts = happened("by_name")
+    assert facts["granted"] == 9
+    assert facts["beside"] is None
+
+
+def test_a_name_that_moves_takes_access_and_flows_along_without_a_generation() -> None:
+    facts = happened("by_name")
+    assert (facts["moved"], facts["left"]) == (9, None)
+    assert facts["generations"] == ["1"]
+
+
+def test_what_passes_by_name_is_logged_under_its_grant() -> None:
+    opens = {(o["grant"], o["application"]) for o in happened("by_name")["opens"]}
+    assert (9, 3) in opens
+    assert opens <= {(9, 3), (10, 5)}
+
+
+def test_answers_leave_the_digest_as_it_is() -> None:
+    facts = happened("by_name")
+    assert facts["digest"] == facts["digest_with_names"]
+
+
+def test_dns_cannot_open_what_lies_outside_the_bound() -> None:
+    facts = happened("rebound")
+    assert facts["inside"] == 9
+    assert (facts["outside"], facts["gateway"]) == (None, None)
+    assert facts["held"] == ["10.50.0.10"]
+    assert facts["families"] == ["A"]
+
+
+def test_a_shared_address_opens_to_nobody_another_name_s_port() -> None:
+    facts = happened("shared_address")
+    assert (facts["alice_db"], facts["alice_www"], facts["bob_db"]) == (9, 9, 9)
+    assert facts["bob_www"] is None
+    assert facts["alice_db_still"] == 9
+
+
+def test_without_a_resolver_the_last_answer_holds_until_its_end_and_no_longer() -> None:
+    facts = happened("resolver_down")
+    assert facts["still"]
+    assert facts["restarted"]
+    assert facts["cut_after"] < 12
+    assert (facts["refused"], facts["held"]) == (None, [])
+    assert facts["static"]
+    assert facts["back"] == 9
+
+
+def test_without_an_agent_the_kernel_ends_what_a_name_stood_for() -> None:
+    facts = happened("nobody_resolves")
+    assert facts["control"] == 9
+    assert facts["ended_after"] < 6
+    assert facts["refused"] is None
+    assert facts["static"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -88,6 +89,25 @@ def test_names_are_held_as_they_were_compiled(kernel: Kernel) -> None:
         load(kernel, named_part(have), named_part(want))
         assert agrees(kernel, want)
     load(kernel, kernel.ruleset(), compiled(company()))
+    assert agrees(kernel, compiled(company()))
+
+
+def test_a_chain_goes_though_an_element_that_ended_still_leads_to_it(
+    kernel: Kernel,
+) -> None:
+    policy = snapshot(company_with_names())
+    soon = {
+        host: dict.fromkeys(found, NOW + timedelta(milliseconds=300))
+        for host, found in answers().items()
+    }
+    want = ruleset(policy, interface="wg0", resolved=soon)
+    load(kernel, None, want)
+    time.sleep(0.4)
+    lasting = {**answers(), "shop.example.com": {}}
+    have, want = want, with_resolved(want, policy, lasting)
+    load(kernel, named_part(have), named_part(want))
+    assert agrees(kernel, want)
+    load(kernel, want, compiled(company()))
     assert agrees(kernel, compiled(company()))
 
 
