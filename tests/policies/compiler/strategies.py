@@ -51,15 +51,15 @@ SERVICES: Final = (
 HOSTS: Final = ("", "", "", "db.example.com@", "wiki.example.com@")
 ENDS: Final = (NEVER, NEVER, NOW + timedelta(hours=1), NOW + timedelta(hours=2))
 
-destinations = st.tuples(
-    st.sampled_from(PREFIXES), st.sampled_from(SERVICES), st.sampled_from(HOSTS)
-).map(
-    lambda parts: (
-        f"{parts[2]}{parts[0]} {parts[1]}"
-        if not parts[1].startswith("icmp")
-        else f"{parts[2]}{parts[0]} {'icmpv6' if ':' in parts[0] else 'icmp'}"
-    )
+DESTINATIONS: Final = tuple(
+    f"{host}{prefix} {service}"
+    for host in HOSTS
+    for prefix in PREFIXES
+    for service in SERVICES
+    if not service.startswith("icmp") or (service == "icmpv6") == (":" in prefix)
 )
+
+destinations = st.sampled_from(DESTINATIONS)
 
 
 @st.composite
