@@ -29,6 +29,7 @@ class DestinationInput:
     protocol: str
     port_first: int | None = None
     port_last: int | None = None
+    host: str = ""
 
 
 def parse_destinations(inputs: Sequence[DestinationInput]) -> tuple[Destination, ...]:
@@ -72,10 +73,14 @@ def _destination(given: DestinationInput) -> Destination:
         raise InvalidDestinationError(msg) from exc
     try:
         return Destination(
-            prefix=network(given.prefix), protocol=protocol, ports=_ports(given)
+            prefix=network(given.prefix),
+            protocol=protocol,
+            ports=_ports(given),
+            host=given.host,
         )
     except InvalidValueError as exc:
-        written = visible(f"{given.prefix} {given.protocol}")
+        host = f"{given.host} in " if given.host else ""
+        written = visible(f"{host}{given.prefix} {given.protocol}")
         hint = ""
         if protocol in PORTED and given.port_first is None:
             hint = "; write 1-65535 for all of them"
@@ -96,7 +101,8 @@ def _ports(given: DestinationInput) -> PortRange | None:
 def _overlap(one: Destination, other: Destination) -> bool:
     if one.prefix.version != other.prefix.version:
         return False
-    if not one.prefix.overlaps(other.prefix):
+    # A name stands for some of its prefix only, and two names may well share that.
+    if one.host != other.host or not one.prefix.overlaps(other.prefix):
         return False
     if Protocol.ANY in {one.protocol, other.protocol}:
         return True

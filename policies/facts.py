@@ -144,6 +144,7 @@ def destination_of(row: ApplicationDestination) -> types.Destination:
         prefix=types.network(row.prefix),
         protocol=types.Protocol(row.protocol),
         ports=ports,
+        host=row.host_name,
     )
 
 

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from audit.actor import Ref
 from peers.fields import CidrField
 from peers.models import Gateway
+from policies.compiler.hostnames import LONGEST as LONGEST_HOST_NAME
 from policies.compiler.types import Protocol
 from policies.models.labels import Label
 from portal.accounts.models import Group
@@ -74,12 +75,16 @@ class ProtocolChoice(models.TextChoices):
 
 
 class ApplicationDestination(models.Model):
-    """One prefix, protocol and port range of an application."""
+    """One prefix, protocol and port range of an application.
+
+    With a `host_name`, those addresses of the prefix that the gateway resolves it to.
+    """
 
     id = models.BigAutoField(primary_key=True)
     application = models.ForeignKey(
         Application, on_delete=models.CASCADE, related_name="destinations"
     )
+    host_name = models.CharField(max_length=LONGEST_HOST_NAME, blank=True, default="")
     prefix = CidrField()
     protocol = models.CharField(max_length=8, choices=ProtocolChoice.choices)
     port_first = models.PositiveIntegerField(null=True, blank=True)
@@ -102,9 +107,10 @@ class ApplicationDestination(models.Model):
         )
 
     def __str__(self) -> str:
-        """Return prefix, protocol and ports as people write them."""
+        """Return name, prefix, protocol and ports as people write them."""
+        where = f"{self.host_name} in {self.prefix}" if self.host_name else self.prefix
         if self.port_first is None:
-            return f"{self.prefix} {self.protocol}"
+            return f"{where} {self.protocol}"
         if self.port_first == self.port_last:
-            return f"{self.prefix} {self.protocol}/{self.port_first}"
-        return f"{self.prefix} {self.protocol}/{self.port_first}-{self.port_last}"
+            return f"{where} {self.protocol}/{self.port_first}"
+        return f"{where} {self.protocol}/{self.port_first}-{self.port_last}"

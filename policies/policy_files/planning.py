@@ -447,6 +447,7 @@ def inputs(application: ApplicationDefinition) -> list[DestinationInput]:
     """Return the destinations of an application as its services take them."""
     return [
         DestinationInput(
+            host=destination.host,
             prefix=str(destination.prefix),
             protocol=destination.protocol.value,
             port_first=destination.ports.first if destination.ports else None,

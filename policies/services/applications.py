@@ -202,6 +202,7 @@ def _write(application: Application, parsed: Sequence[Destination]) -> None:
     ApplicationDestination.objects.bulk_create(
         ApplicationDestination(
             application=application,
+            host_name=destination.host,
             prefix=str(destination.prefix),
             protocol=destination.protocol.value,
             port_first=destination.ports.first if destination.ports else None,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 DESTINATION: Final = re.compile(
-    r"(?P<prefix>\S+)\s+(?P<protocol>[a-z0-9]+)"
+    r"(?:(?P<host>\S+)\s+in\s+)?(?P<prefix>\S+)\s+(?P<protocol>[a-z0-9]+)"
     r"(?:/(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?"
 )
 
@@ -164,7 +164,10 @@ class ApplicationForm(ConsoleForm):
         label="Destinations, one a line",
         help_text=(
             "A prefix, then protocol and ports: 10.20.0.0/24 tcp/443, "
-            "fd00:20::5/128 tcp/8000-8010, 10.20.0.9/32 icmp, 10.30.0.0/16 any."
+            "fd00:20::5/128 tcp/8000-8010, 10.20.0.9/32 icmp, 10.30.0.0/16 any. "
+            "By host name: db.example.com in 10.20.0.0/16 tcp/5432. Then only those "
+            "addresses of the prefix count that the gateway resolves the name to, "
+            "whatever else DNS may say; devices route the whole prefix."
         ),
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
     )
@@ -202,13 +205,15 @@ def parse_destination(line: str) -> DestinationInput:
     """Return the destination written in one line.
 
     Raises:
-        InvalidDestinationError: the line is not a prefix, a protocol and its ports.
+        InvalidDestinationError: the line is not a prefix, a protocol and its ports,
+            behind a host name and "in" or not.
     """
     match = DESTINATION.fullmatch(line)
     if match is None:
         msg = f"{line!r} is not written like 10.20.0.0/24 tcp/443"
         raise InvalidDestinationError(msg)
     given = DestinationInput(
+        host=match["host"] or "",
         prefix=match["prefix"],
         protocol=match["protocol"],
         port_first=int(match["first"]) if match["first"] else None,

@@ -16,6 +16,7 @@ from policies.errors import (
     InvalidDestinationError,
     InvalidNameError,
 )
+from policies.facts import gateway_facts
 from policies.models import Application, Grant, Publication
 from tests.peers.makers import codes
 from tests.policies.makers import NOW, make_application, web
@@ -163,3 +164,44 @@ def test_application_never_granted_is_deleted(wiki: Application) -> None:
     services.delete_application(application=wiki, actor=SYSTEM, now=NOW)
     assert not Application.objects.exists()
     assert codes() == ["PL001I", "PL003I"]
+
+
+def by_name(host: str, prefix: str = "10.1.0.0/24") -> DestinationInput:
+    return DestinationInput(
+        host=host, prefix=prefix, protocol="tcp", port_first=443, port_last=443
+    )
+
+
+def test_a_host_name_is_kept_beside_its_prefix() -> None:
+    application = create(by_name("db.example.com"))
+    (row,) = application.destinations.all()
+    assert row.host_name == "db.example.com"
+    assert str(row) == "db.example.com in 10.1.0.0/24 tcp/443"
+    details = AuditEvent.objects.get(code="PL001").details
+    assert details["destinations"] == ["db.example.com in 10.1.0.0/24 tcp/443"]
+
+
+@pytest.mark.parametrize(
+    "host", ["*.example.com", "DB.example.com", "db", "db.example.com.", "x" * 300]
+)
+def test_what_is_no_exact_host_name_is_refused(host: str) -> None:
+    with pytest.raises(InvalidDestinationError, match=r"in 10\.1\.0\.0/24 tcp: "):
+        create(by_name(host))
+    assert not Application.objects.exists()
+
+
+def test_two_names_may_share_a_prefix_and_one_name_may_not() -> None:
+    create(by_name("db.example.com"), by_name("www.example.com"), web("10.1.0.0/25"))
+    with pytest.raises(InvalidDestinationError, match="overlap"):
+        create(
+            by_name("db.example.com"),
+            by_name("db.example.com", "10.1.0.0/25"),
+            name="other",
+        )
+
+
+def test_a_name_reaches_the_facts_and_the_snapshot(gw1: Gateway) -> None:
+    application = create(by_name("db.example.com"), gateways=[gw1])
+    (served,) = gateway_facts(gw1).applications
+    assert served.id == application.pk
+    assert [place.host for place in served.destinations] == ["db.example.com"]
