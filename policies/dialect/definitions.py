@@ -240,7 +240,7 @@ def _destinations(
         for target in targets
         for prefix in _prefixes(document, directory, target.selector)
         for service in target.services
-        for destination in _spoken(prefix, service)
+        for destination in _spoken(prefix, service, host=_host(document, target))
     }
     return tuple(sorted(found, key=lambda destination: destination.sort_key))
 
@@ -254,22 +254,28 @@ def _prefixes(
     return destinations_of(document, Directory(), selector).networks()
 
 
-def _spoken(prefix: IPNetwork, service: Service) -> Iterator[Destination]:
+def _host(document: PolicyDocument, target: Target) -> str:
+    """Return the host name that a destination is known by, or nothing."""
+    is_alias = target.selector.kind is SelectorKind.HOST
+    return document.host_names.get(target.selector.text, "") if is_alias else ""
+
+
+def _spoken(prefix: IPNetwork, service: Service, *, host: str) -> Iterator[Destination]:
     """Yield the destinations that one service makes of a prefix."""
     if frozenset(service.protocols) == _ALL:
-        yield Destination(prefix=prefix, protocol=Protocol.ANY, ports=None)
+        yield Destination(prefix=prefix, protocol=Protocol.ANY, ports=None, host=host)
         return
     first, last = service.ports
     ports = PortRange(first=first, last=last)
     for number, protocol in ((TCP, Protocol.TCP), (UDP, Protocol.UDP)):
         if number in service.protocols:
-            yield Destination(prefix=prefix, protocol=protocol, ports=ports)
+            yield Destination(prefix=prefix, protocol=protocol, ports=ports, host=host)
     for number, protocol, version in (
         (ICMP, Protocol.ICMP, 4),
         (ICMPV6, Protocol.ICMPV6, 6),
     ):
         if number in service.protocols and prefix.version == version:
-            yield Destination(prefix=prefix, protocol=protocol, ports=None)
+            yield Destination(prefix=prefix, protocol=protocol, ports=None, host=host)
 
 
 def _grants(

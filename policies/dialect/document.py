@@ -131,10 +131,15 @@ Places: TypeAlias = Mapping[str, Position]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDocument:
-    """A policy file. `warnings` tell what was read and has no effect here."""
+    """A policy file. `warnings` tell what was read and has no effect here.
+
+    `host_names` says of some `hosts` that they stand for those of their addresses only
+    that a gateway resolves the name to.
+    """
 
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hosts: Mapping[str, IPNetwork] = field(default_factory=dict)
+    host_names: Mapping[str, str] = field(default_factory=dict)
     ipsets: Mapping[str, tuple[SetStep, ...]] = field(default_factory=dict)
     tag_owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     postures: Mapping[str, Posture] = field(default_factory=dict)

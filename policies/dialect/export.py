@@ -1,16 +1,17 @@
 """A policy as a file: what `define(read_policy(text))` makes of it is the same again.
 
 Every application becomes `hosts` (one alias for each prefix), every grant one entry of
-`grants` for each set of services, under one `id`. In `tailscale` dialect our own keys
-must not appear; a grant that needs one is left out and said so in a comment, because
-without its limit it would allow more.
+`grants` for each set of services, under one `id`. Where a host name stands beside the
+prefix, `hostNames` says which. In `tailscale` dialect our own keys must not appear; a
+grant that needs one is left out and said so in a comment, because without its limit it
+would allow more, and so are destinations by host name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -41,6 +42,15 @@ class _Part:
     services: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Aliases:
+    """The names that the file defines for addresses."""
+
+    hosts: dict[str, str] = field(default_factory=dict)
+    host_names: dict[str, str] = field(default_factory=dict)
+    ipsets: dict[str, list[str]] = field(default_factory=dict)
+
+
 def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
     """Return a policy as the text of a file, in canonical style.
 
@@ -48,12 +58,17 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
         DialectError: the name of an application cannot be an alias; or, in `tailscale`
             dialect, an application speaks `any`, which that dialect cannot say.
     """
-    hosts: dict[str, str] = {}
-    ipsets: dict[str, list[str]] = {}
+    aliases = _Aliases()
+    remarks: list[str] = []
     parts: dict[str, tuple[_Part, ...]] = {}
     for application in policy.applications:
         _check_name(application.name)
-        parts[application.name] = _parts(application, hosts, ipsets)
+        if tailscale and any(place.host for place in application.destinations):
+            remarks.append(f"this dialect has no host names: {application.name}")
+            left = _less_hosts(application)
+            parts[left.name] = _parts(left, aliases) if left.destinations else ()
+        else:
+            parts[application.name] = _parts(application, aliases)
     for whole in (EVERY_APPLICATION, *_labels(policy)):
         parts[whole] = (_Part(aliases=(whole,), services=("*",)),)
     granted = {grant.application for grant in policy.grants}
@@ -63,11 +78,10 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
         if name not in granted and name != EVERY_APPLICATION
         for entry in _entries(found, _unused(name, tailscale=tailscale))
     ]
-    left_out: list[str] = []
     for grant in policy.grants:
         extras = _extras(grant)
         if tailscale and extras.keys() - {"id", "comment"}:
-            left_out.append(grant.name)
+            remarks.append(f"this dialect cannot say its limits: {grant.name}")
             continue
         terms = _terms(grant, {} if tailscale else extras)
         entries += _entries(parts[grant.application], terms)
@@ -78,8 +92,9 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
         raise DialectError(msg)
     sections: dict[str, Section] = {
         "groups": {group.name: list(group.members) for group in policy.groups},
-        "hosts": hosts,
-        "ipsets": ipsets,
+        "hosts": aliases.hosts,
+        "hostNames": aliases.host_names,
+        "ipsets": aliases.ipsets,
         "tagOwners": {tag: [] for tag in sorted(_tags(policy))},
         "postures": {
             name: [assertion_text(assertion) for assertion in posture]
@@ -87,7 +102,7 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
         },
         "grants": entries,
     }
-    return _text({name: part for name, part in sections.items() if part}, left_out)
+    return _text({name: part for name, part in sections.items() if part}, remarks)
 
 
 def _unused(name: str, *, tailscale: bool) -> dict[str, object]:
@@ -103,27 +118,33 @@ def _check_name(name: str) -> None:
         raise DialectError(msg)
 
 
-def _parts(
-    application: ApplicationDefinition,
-    hosts: dict[str, str],
-    ipsets: dict[str, list[str]],
-) -> tuple[_Part, ...]:
+def _parts(application: ApplicationDefinition, aliases: _Aliases) -> tuple[_Part, ...]:
     """Return an application as aliases with services; define the aliases."""
-    spoken: dict[IPNetwork, list[str]] = {}
-    for destination in application.destinations:
-        spoken.setdefault(destination.prefix, []).append(service_text(destination))
+    spoken: dict[tuple[IPNetwork, str], list[str]] = {}
+    for place in application.destinations:
+        spoken.setdefault((place.prefix, place.host), []).append(service_text(place))
     if not spoken:
-        ipsets[f"ipset:{application.name}"] = []
+        aliases.ipsets[f"ipset:{application.name}"] = []
         return (_Part(aliases=(f"ipset:{application.name}",), services=("any:*",)),)
     shared: dict[tuple[str, ...], list[str]] = {}
-    for alias, (prefix, services) in zip(
+    for alias, ((prefix, host), services) in zip(
         part_names(application.name, len(spoken)), spoken.items(), strict=True
     ):
-        hosts[alias] = _prefix_text(prefix)
+        aliases.hosts[alias] = _prefix_text(prefix)
+        if host:
+            aliases.host_names[alias] = host
         shared.setdefault(tuple(services), []).append(alias)
     return tuple(
-        _Part(aliases=tuple(aliases), services=services)
-        for services, aliases in shared.items()
+        _Part(aliases=tuple(names), services=services)
+        for services, names in shared.items()
+    )
+
+
+def _less_hosts(application: ApplicationDefinition) -> ApplicationDefinition:
+    """Return an application without its destinations by host name."""
+    return replace(
+        application,
+        destinations=tuple(d for d in application.destinations if not d.host),
     )
 
 
@@ -195,10 +216,7 @@ def _labels(policy: PolicyDefinition) -> set[str]:
 
 def _text(sections: Mapping[str, Section], left_out: Sequence[str]) -> str:
     """Return the sections as a file, with a remark about what is not in it."""
-    remarks = "".join(
-        f"// Left out, this dialect cannot say its limits: {name}\n"
-        for name in left_out
-    )
+    remarks = "".join(f"// Left out, {reason}\n" for reason in left_out)
     return fmt(remarks + _spread(sections))
 
 

@@ -61,6 +61,9 @@ SECTIONS: Final = (
     "tests",
 )
 
+OWN_SECTIONS: Final = ("hostNames",)
+"""Sections of our own, where extensions are allowed."""
+
 _TEST: Final = ("src", "user", "proto", "accept", "allow", "deny", "srcPostureAttrs")
 _ATTRIBUTE_TYPES: Final = ("string", "number", "bool")
 _SET_STEPS: Final = {"add": True, "remove": False}
@@ -95,7 +98,8 @@ def read_policy(source: bytes | str, options: Options = STANDARD) -> PolicyDocum
         return PolicyDocument()
     tree = parse(source)
     root = Node(tree, tree.value)
-    sections = root.fields((*SECTIONS, *IGNORED))
+    own = OWN_SECTIONS if options.extensions else ()
+    sections = root.fields((*SECTIONS, *own, *IGNORED))
     document = _document(sections, EXTENSIONS if options.extensions else ())
     if problems := check(document, groups=options.groups):
         raise PolicyError(problems)
@@ -137,6 +141,7 @@ def _document(
     return PolicyDocument(
         groups=_names(sections, "groups", "group:"),
         hosts=_hosts(sections),
+        host_names=_host_names(sections),
         ipsets=_ipsets(sections),
         tag_owners=_names(sections, "tagOwners", "tag:"),
         postures=_postures(sections),
@@ -171,7 +176,8 @@ def _rules(
 
 def _places(sections: Mapping[str, Node]) -> dict[str, Position]:
     """Return where each name is defined."""
-    named = ("groups", "hosts", "ipsets", "tagOwners", "postures")
+    # What `hostNames` speaks of has its place in `hosts`, if it is defined at all.
+    named = ("hostNames", "groups", "hosts", "ipsets", "tagOwners", "postures")
     return {
         key.text: key.position
         for name in named
@@ -205,6 +211,12 @@ def _hosts(sections: Mapping[str, Node]) -> dict[str, IPNetwork]:
         guarded(key, selectors.check_alias)
         found[key.text] = guarded(node, selectors.prefix)
     return found
+
+
+def _host_names(sections: Mapping[str, Node]) -> dict[str, str]:
+    """Return the names of hosts whose addresses are DNS's to tell."""
+    entries = sections["hostNames"].entries() if "hostNames" in sections else ()
+    return {key.text: guarded(node, selectors.host) for key, node in entries}
 
 
 def _ipsets(sections: Mapping[str, Node]) -> dict[str, tuple[SetStep, ...]]:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from policies.compiler.errors import InvalidValueError
+from policies.compiler.hostnames import host_name
 from policies.compiler.ranges import Range
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import MAX_PORT, IPNetwork, network
@@ -102,6 +103,14 @@ def prefix(text: str) -> IPNetwork:
     """Return an address or prefix; host bits are an error that names the fix."""
     try:
         return network(text)
+    except InvalidValueError as exc:
+        raise DialectError(str(exc)) from exc
+
+
+def host(text: str) -> str:
+    """Return an exact host name; an error names the fix."""
+    try:
+        return host_name(text)
     except InvalidValueError as exc:
         raise DialectError(str(exc)) from exc
 

@@ -47,6 +47,7 @@ def check(
     return (
         *(p for rule in document.rules for p in _rule(document, rule, groups)),
         *_postures(document),
+        *_host_names(document),
         *_sets(document),
         *_ids(document),
         *_owners(document),
@@ -186,6 +187,19 @@ def _postures(document: PolicyDocument) -> Iterator[Problem]:
         if name not in document.postures:
             text = f'defaultSrcPosture=posture not found: "{name}"'
             yield problem(Position(line=1, column=1), text)
+
+
+def _host_names(document: PolicyDocument) -> Iterator[Problem]:
+    """Yield names of hosts that are not defined, or that would lose their bound."""
+    for alias in document.host_names:
+        if alias not in document.hosts:
+            text = f'hostNames="{alias}" is not in hosts, where its prefix stands'
+            yield problem(document.places[alias], text)
+    for name, steps in document.ipsets.items():
+        for step in steps:
+            if step.selector.text in document.host_names:
+                text = f'"{name}" cannot hold {step.selector.text!r}, a host name'
+                yield problem(step.selector.position, text)
 
 
 def _sets(document: PolicyDocument) -> Iterator[Problem]:

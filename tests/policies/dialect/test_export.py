@@ -58,17 +58,25 @@ prefixes = st.sampled_from(
 spans = st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(sorted)
 
 
-def _destination(prefix: object, protocol: Protocol, span: list[int]) -> Destination:
+def _destination(
+    prefix: object, protocol: Protocol, span: list[int], host: str
+) -> Destination:
     net = network(str(prefix))
     icmp = Protocol.ICMP if net.version == 4 else Protocol.ICMPV6
     if protocol in {Protocol.TCP, Protocol.UDP}:
         ports = PortRange(first=span[0], last=span[1])
-        return Destination(prefix=net, protocol=protocol, ports=ports)
+        return Destination(prefix=net, protocol=protocol, ports=ports, host=host)
     kind = Protocol.ANY if protocol is Protocol.ANY else icmp
-    return Destination(prefix=net, protocol=kind, ports=None)
+    return Destination(prefix=net, protocol=kind, ports=None, host=host)
 
 
-destinations = st.builds(_destination, prefixes, st.sampled_from(Protocol), spans)
+destinations = st.builds(
+    _destination,
+    prefixes,
+    st.sampled_from(Protocol),
+    spans,
+    st.sampled_from(["", "", "db.example.com", "www.example.com"]),
+)
 subjects = st.one_of(
     st.integers(1, 2).map(lambda i: Subject(kind=SubjectKind.USER, id=i)),
     st.integers(1, 3).map(lambda i: Subject(kind=SubjectKind.GROUP, id=i)),
