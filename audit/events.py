@@ -72,6 +72,7 @@ class EventCode(StrEnum):
     GATEWAY_RETIRE = "GW011"
     GATEWAY_UPDATE = "GW012"
     GATEWAY_REQUEST_REFUSED = "GW013"
+    GATEWAY_NAMES = "GW014"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -263,6 +264,11 @@ CATALOGUE: Final = {
         ),
         (EventCode.GATEWAY_RETIRE, "gateway.retire", "{gateway_label} was retired"),
         (EventCode.GATEWAY_UPDATE, "gateway.update", "{gateway_label} was changed"),
+        (
+            EventCode.GATEWAY_NAMES,
+            "gateway.names",
+            "Host names stand for other addresses at {gateway_label}",
+        ),
         (
             EventCode.GATEWAY_REQUEST_REFUSED,
             "gateway.request.refuse",

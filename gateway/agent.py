@@ -7,6 +7,7 @@
 * collector: kernel events → spool, every 200 ms durable
 * uploader: spool → portal
 * resolver: host names → addresses, for as long as each answer holds
+* teller: what names stand for → portal, for people to read
 
 A thread that fails ends the process, loudly: the data plane stays as it is, the
 supervisor starts the agent again, and if nobody does the kernel closes in a minute.
@@ -39,7 +40,7 @@ from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.kernel import LinuxKernel
-from gateway.naming import Naming
+from gateway.naming import Naming, Told
 from gateway.resolver import DnsResolver
 from gateway.spool import Spool
 from gateway.store import Identity, Store
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 RENEW_SECONDS: Final = 15.0
 UPLOAD_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 1.0
+TELL_SECONDS: Final = 1.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 MAX_WAITING: Final = 1000
@@ -134,6 +136,7 @@ class Agent:
             self._watch,
             self._upload,
             self._resolve,
+            self._tell_names,
         ):
             name = target.__name__.strip("_")
             thread = threading.Thread(
@@ -258,6 +261,22 @@ class Agent:
             self._tell(self._naming.step())
             self._wake_resolver.wait(self._naming.pause())
             self._wake_resolver.clear()
+
+    def _tell_names(self) -> None:
+        backoff, told = Backoff(), Told()
+        while not self._stop.wait(TELL_SECONDS):
+            news = self._naming.news(told)
+            if news is None:
+                continue
+            try:
+                self._portal.tell_names(news.names)
+            except (PortalError, StoreError) as exc:
+                if not self._stop.is_set():
+                    log.warning("names: %s", exc)
+                    self._stop.wait(backoff.next())
+            else:
+                told = news
+                backoff.reset()
 
     def _collect(self) -> None:
         while not self._stop.is_set():

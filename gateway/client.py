@@ -51,6 +51,7 @@ class Channel(StrEnum):
     SNAPSHOT = "snapshot"
     ACKS = "acks"
     EVIDENCE = "evidence"
+    NAMES = "names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,9 @@ class Portal(Protocol):
 
     def send_evidence(self, records: Sequence[bytes]) -> bytes:
         """Hand over records (JSON each); return the envelope of the receipt."""
+
+    def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Say what host names stand for at present, for people to read."""
 
 
 class Sequences:
@@ -145,6 +149,11 @@ class HttpPortal:
         if not isinstance(receipt, dict):
             raise PortalAnswerError("evidence was answered without a receipt")
         return json.dumps(receipt).encode()
+
+    def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Say what host names stand for at present, for people to read."""
+        body = json.dumps({"names": names}).encode()
+        self._exchange(Channel.NAMES, "POST", "", body)
 
     def close(self) -> None:
         """Close every connection; a poll that waits in another thread ends."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.clock import Clock
@@ -24,7 +25,18 @@ ASKING: Final = 8
 """Questions at a time."""
 LONGEST_PAUSE: Final = 30.0
 KEEP_SECONDS: Final = 5.0
+TELL_SECONDS: Final = 30.0
+"""The portal is told no more often; what changes all the time is not news."""
+RETELL_SECONDS: Final = 120.0
 """Ends that only moved on are written down this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the portal was told of names, and when; nothing, long ago, at first."""
+
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ticks: float = float("-inf")
 
 
 class Enforcer(Protocol):
@@ -91,6 +103,22 @@ class Naming:
         longest = LONGEST_PAUSE if self._latest == self._kept else KEEP_SECONDS
         pause = self._names.pause(ticks=self._clock.ticks())
         return longest if pause is None else min(pause, longest)
+
+    def news(self, told: Told) -> Told | None:
+        """Return what the portal should be told now, or None.
+
+        `told` is what it was told last. Any thread may ask.
+        """
+        names = {
+            host: tuple(str(address) for address in sorted(found, key=int))
+            for host, found in self._latest.items()
+        }
+        ago = self._clock.ticks() - told.ticks
+        if names == told.names:
+            is_due = bool(names) and ago >= RETELL_SECONDS
+        else:
+            is_due = ago >= TELL_SECONDS
+        return Told(names, self._clock.ticks()) if is_due else None
 
     def end(self) -> None:
         """Write down what an orderly end need not forget."""

@@ -20,6 +20,7 @@ from policies.models import (
     PolicyVersion,
     Publication,
     RequestReview,
+    Resolution,
     Revocation,
     RevocationTarget,
     Snapshot,
@@ -45,13 +46,14 @@ class ApplicationDestinationAdmin(ReadOnlyAdmin[ApplicationDestination]):
     list_display = (
         "id",
         "application",
+        "host_name",
         "prefix",
         "protocol",
         "port_first",
         "port_last",
     )
     list_select_related = ("application",)
-    search_fields = ("prefix", "application__name")
+    search_fields = ("host_name", "prefix", "application__name")
 
 
 @admin.register(Grant)
@@ -186,3 +188,12 @@ class PolicyVersionAdmin(ReadOnlyAdmin[PolicyVersion]):
 
     list_display = ("number", "applied_at", "actor_label", "etag")
     search_fields = ("etag", "actor_label")
+
+
+@admin.register(Resolution)
+class ResolutionAdmin(ReadOnlyAdmin[Resolution]):
+    """What gateways said that host names stand for."""
+
+    list_display = ("id", "gateway", "told_at")
+    list_select_related = ("gateway",)
+    search_fields = ("gateway__name",)

@@ -33,12 +33,19 @@ from policies.compiler.explain import (
 )
 from policies.compiler.explanation import Asker, Condition, Explanation, Failure, Policy
 from policies.compiler.types import (
+    NOTHING_RESOLVED,
     SubjectKind,
     network,
 )
 from policies.facts import grant_of
 from policies.history import Position, Standing, names_at, standings_at
-from policies.models import Publication
+from policies.models import Publication, Resolution
+from policies.resolutions import (
+    ToldName,
+    fresh_reports,
+    resolved_by,
+    told_names,
+)
 from portal.accounts.models import Group
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ if TYPE_CHECKING:
 
     from peers.models import Gateway
     from policies.compiler.explanation import Question
-    from policies.compiler.types import Grant
+    from policies.compiler.types import Grant, Resolved
     from portal.accounts.models import User
 
 NOWHERE: Final = 0
@@ -59,7 +66,8 @@ class GatewayAnswer:
 
     `gateway` is None for what no gateway serves. `enforces` is what the gateway does
     by the generation in force where that is not yet the policy; else None. `problem`
-    says why its snapshot cannot be read, or why its policy does not compile.
+    says why its snapshot cannot be read, or why its policy does not compile. `told`
+    is what the host names that matter stand for at present.
     """
 
     gateway: Gateway | None
@@ -69,6 +77,7 @@ class GatewayAnswer:
     pending: Position | None
     enforces: bool | None
     problem: str
+    told: tuple[ToldName, ...] = ()
 
     @property
     def is_allowed(self) -> bool:
@@ -151,9 +160,12 @@ def _answers_now(
         ),
     )
 
+    reports = fresh_reports(world.serving.keys(), now=now)
+
     def judge(gateway_id: int, served: frozenset[int]) -> Explanation:
         policy = Policy(
             gateway_id=gateway_id,
+            resolved=resolved_by(reports.get(gateway_id)),
             pools=tuple(pools),
             applications=tuple(world.applications.values()),
             served=served,
@@ -181,8 +193,16 @@ def _answers_now(
     found = {pk: judge(pk, world.serving[pk]) for pk in gateways}
     if is_supposed:
         known = enrolled_gateways().filter(pk__in=found)
-        return _ordered(_published_nowhere(row, found[row.pk]) for row in known)
-    return _ordered(_with_standing(person, world, question, found, now))
+        return _ordered(
+            replace(
+                _published_nowhere(row, found[row.pk]),
+                told=told_names(found[row.pk].hosts, [row], reports),
+            )
+            for row in known
+        )
+    return _ordered(
+        _with_standing(person, world, question, found, reports=reports, now=now)
+    )
 
 
 def _relevant(
@@ -202,6 +222,8 @@ def _with_standing(
     world: World,
     question: Question,
     found: Mapping[int, Explanation],
+    *,
+    reports: Mapping[int, Resolution],
     now: datetime,
 ) -> Sequence[GatewayAnswer]:
     """Say beside each verdict what the gateway enforces at this moment."""
@@ -220,7 +242,13 @@ def _with_standing(
         if standing is None or not standing.is_acknowledged:
             enforces = False
         elif is_stale or standing.pending:
-            held = _past(person, world, replace(question, at=now), standing)
+            held = _past(
+                person,
+                world,
+                replace(question, at=now),
+                standing,
+                resolved=resolved_by(reports.get(gateway.pk)),
+            )
             enforces = held.is_allowed if held else None
         answers.append(
             GatewayAnswer(
@@ -231,6 +259,7 @@ def _with_standing(
                 pending=standing.pending if standing else None,
                 enforces=enforces,
                 problem=publication.failure if publication else "",
+                told=told_names(found[gateway.pk].hosts, [gateway], reports),
             )
         )
     return answers
@@ -274,9 +303,17 @@ def _is_told(explanation: Explanation | None) -> bool:
 
 
 def _past(
-    person: User, world: World, question: Question, standing: Standing
+    person: User,
+    world: World,
+    question: Question,
+    standing: Standing,
+    *,
+    resolved: Resolved = NOTHING_RESOLVED,
 ) -> Explanation | None:
-    """Return what a gateway said by a stored snapshot."""
+    """Return what a gateway said by a stored snapshot.
+
+    What host names stood for then is stored nowhere but in the log.
+    """
     content = standing.content
     if content is None:
         return None
@@ -307,6 +344,7 @@ def _past(
         subjects=subjects,
         holdings=holdings,
     )
+    policy = replace(policy, resolved=resolved)
     return explain(_narrowed(policy, asker, question, world), asker, question)
 
 

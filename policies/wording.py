@@ -130,6 +130,7 @@ def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, 
         "pending": _position_output(part.pending),
         "enforces": None if enforces is None else _verdict(is_allowed=enforces),
         "problem": part.problem,
+        "names": [_told_output(each, part) for each in (told.hosts if told else ())],
         "devices": [f"dv_{number}" for number in told.device_ids] if told else [],
         "grants": [_grant_output(g, names) for g in told.grants] if told else [],
         "failures": [
@@ -140,6 +141,28 @@ def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, 
             _candidate_output(candidate, names)
             for candidate in (told.candidates if told else ())
         ],
+    }
+
+
+def name_sentence(host: str, part: GatewayAnswer) -> str:
+    """Return in words what a host name, on which the answer depends, stands for."""
+    where = f"at {part.gateway}" if part.gateway else "at its gateway"
+    depends = f"it depends on what {host} resolves to {where}"
+    told = next((each for each in part.told if each.host == host), None)
+    if told is None or told.told_at is None:
+        return f"{depends}, which is not known here"
+    said = ", ".join(told.addresses) or "nothing"
+    return f"{depends}: {said}, as it said at {told.told_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _told_output(host: str, part: GatewayAnswer) -> dict[str, Any]:
+    told = next((each for each in part.told if each.host == host), None)
+    is_known = told is not None and told.told_at is not None
+    return {
+        "host": host,
+        "addresses": list(told.addresses) if told and is_known else None,
+        "told_at": _moment(told.told_at) if told and told.told_at else None,
+        "sentence": name_sentence(host, part),
     }
 
 

@@ -9,5 +9,6 @@ from policies.api import views
 urlpatterns = [
     path("snapshot", views.snapshot, name="gateway-snapshot"),
     path("acks", views.acks, name="gateway-acks"),
+    path("names", views.names, name="gateway-names"),
     path("evidence", views.evidence, name="gateway-evidence"),
 ]

@@ -34,6 +34,7 @@ from policies.errors import (
 )
 from policies.leases import signed_lease
 from policies.reports import parse_report
+from policies.resolutions import parse_resolution
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
@@ -85,6 +86,31 @@ def acks(request: HttpRequest) -> HttpResponse:
         services.record_acknowledgement(
             gateway=gateway, report=report, actor=actor, now=now
         )
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def names(request: HttpRequest) -> HttpResponse:
+    """Keep what the gateway's host names stand for at present."""
+    portal_request = cast("PortalRequest", request)
+    now = portal_request.received_at
+    try:
+        gateway = authenticate_gateway(portal_request, channel="names", now=now)
+        actor = gateway_actor(gateway, portal_request)
+        try:
+            found = parse_resolution(_document(portal_request))
+        except AcknowledgementError as exc:
+            services.refuse_gateway_request(
+                gateway=gateway, channel="names", reason=str(exc), actor=actor, now=now
+            )
+            raise
+        services.record_resolution(gateway=gateway, names=found, actor=actor, now=now)
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:

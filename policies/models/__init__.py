@@ -12,6 +12,7 @@ from policies.models.labels import Label, LabelGrant
 from policies.models.locks import Lock, Lockable
 from policies.models.policy_versions import PolicyVersion
 from policies.models.requests import AccessRequest, RequestReview, RequestState
+from policies.models.resolutions import Resolution
 from policies.models.revocations import Revocation, RevocationTarget
 from policies.models.snapshots import (
     Acknowledgement,
@@ -36,6 +37,7 @@ __all__ = [
     "Publication",
     "RequestReview",
     "RequestState",
+    "Resolution",
     "Revocation",
     "RevocationTarget",
     "Snapshot",

@@ -37,6 +37,7 @@ from policies.services.requests import (
     expire_requests,
     request_access,
 )
+from policies.services.resolutions import record_resolution
 from policies.services.reviews import (
     approvals_needed,
     approve_request,
@@ -72,6 +73,7 @@ __all__ = [
     "publish_on_commit",
     "publish_snapshots",
     "record_acknowledgement",
+    "record_resolution",
     "refuse_gateway_request",
     "refuse_request",
     "remind_approvers",

@@ -14,6 +14,7 @@ from policies import lock_selectors
 from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import InvalidDestinationError, PolicyError
+from policies.resolutions import fresh_reports, told_names
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -50,13 +51,19 @@ def applications(request: PortalRequest) -> HttpResponse:
 @reader_required
 def application(request: PortalRequest, application_id: int) -> HttpResponse:
     found = policies_selectors.get_application_for(person(request), application_id)
+    destinations, gateways = [*found.destinations.all()], [*found.gateways.all()]
     return page(
         request,
         "application_detail.html",
         title=found.name,
         application=found,
-        destinations=found.destinations.all(),
-        gateways=found.gateways.all(),
+        destinations=destinations,
+        gateways=gateways,
+        names=told_names(
+            (place.host_name for place in destinations),
+            gateways,
+            fresh_reports(gateways, now=request.received_at),
+        ),
         labels=found.labels.all(),
         grants=_live_grants(request, found),
         locks=lock_selectors.locks_on(found, now=request.received_at),

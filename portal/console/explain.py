@@ -16,7 +16,12 @@ from policies.errors import PolicyError
 from policies.explanations import Answer, GatewayAnswer, answer
 from policies.policy_files.supposing import answer_supposing
 from policies.services.inquiries import record_inquiry
-from policies.wording import failure_sentence, general_sentence, question_text
+from policies.wording import (
+    failure_sentence,
+    general_sentence,
+    name_sentence,
+    question_text,
+)
 from portal.accounts.access import person, reader_required, signed_in
 from portal.console.pages import page, posted
 from portal.console.questions import (
@@ -55,6 +60,7 @@ class GatewayPart:
     allowing: tuple[GrantLine, ...]
     general: tuple[str, ...]
     candidates: tuple[GrantLine, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def needs_words(self) -> bool:
@@ -207,6 +213,7 @@ def _part(part: GatewayAnswer, found: Answer) -> GatewayPart:
     said = {failure.condition for failure in told.failures}
     return GatewayPart(
         found=part,
+        names=tuple(_capital(name_sentence(host, part)) for host in told.hosts),
         allowing=tuple(_line(grant, found) for grant in told.grants),
         # What concerns the asker is beside the point where another way is open.
         general=() if told.is_allowed else tuple(map(general_sentence, told.failures)),
@@ -223,6 +230,10 @@ def _part(part: GatewayAnswer, found: Answer) -> GatewayPart:
             for candidate in told.candidates
         ),
     )
+
+
+def _capital(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def _line(grant: Grant, found: Answer, sentences: tuple[str, ...] = ()) -> GrantLine:

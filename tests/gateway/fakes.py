@@ -64,6 +64,7 @@ class FakePortal:
         self.lease_seconds = 900.0
         self.acknowledgements: list[Mapping[str, object]] = []
         self.records: list[dict[str, object]] = []
+        self.told: list[Mapping[str, tuple[str, ...]]] = []
         self.is_reachable = True
         self.receipts_back = 0
         self.forced: Snapshot | None = None
@@ -109,6 +110,12 @@ class FakePortal:
         self.records += [record for record in parsed if record["seq"] > held]
         last = max([held, *(record["seq"] for record in parsed)])
         return self.signer.receipt(last - self.receipts_back)
+
+    def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Keep what names stand for."""
+        if not self.is_reachable:
+            raise PortalUnreachableError("nobody answers")
+        self.told.append({host: tuple(found) for host, found in names.items()})
 
     def _generation(self) -> int:
         return self._snapshot.generation if self._snapshot else 0

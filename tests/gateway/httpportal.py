@@ -75,7 +75,7 @@ class HttpFake(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers four paths."""
+    """Answers five paths."""
 
     protocol_version = "HTTP/1.1"
     server: HttpFake
@@ -131,6 +131,9 @@ class Handler(BaseHTTPRequestHandler):
                 return 200, {"snapshot": snapshot, "lease": json.loads(answer.lease)}
             case "acks":
                 portal.acknowledge(json.loads(body))
+                return 204, None
+            case "names":
+                portal.tell_names(json.loads(body)["names"])
                 return 204, None
             case _:
                 records = [json.dumps(r).encode() for r in json.loads(body)["records"]]

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import ResolverError, StoreError
 from gateway.names import Answer, Bounds, Query
-from gateway.naming import LONGEST_PAUSE, Naming
+from gateway.naming import LONGEST_PAUSE, RETELL_SECONDS, Naming, Told
 from gateway.store import Store
 from policies.compiler.types import Resolved, network
 from tests.gateway.fakes import FakeClock, FakeResolver
@@ -171,3 +171,41 @@ def test_the_fake_resolver_fails_as_a_real_one_does() -> None:
     )
     with pytest.raises(ResolverError):
         resolver.ask(Query("www.example.com", 4))
+
+
+def test_the_portal_is_told_what_changed_and_not_too_often(bench: Bench) -> None:
+    assert bench.naming.news(Told()) is None
+    bench.resolver.addresses[DB] = ["10.0.0.2", "10.0.0.1"]
+    bench.naming.step()
+    first = bench.naming.news(Told())
+    assert first is not None
+    assert first.names == {DB: ("10.0.0.1", "10.0.0.2")}
+    assert bench.naming.news(first) is None
+    bench.clock.advance(31)
+    bench.resolver.addresses[DB].append("10.0.0.3")
+    bench.naming.step()
+    second = bench.naming.news(first)
+    assert second is not None
+    bench.clock.advance(31)
+    bench.naming.step()
+    assert bench.naming.news(second) is None
+
+
+def test_the_portal_is_told_again_though_nothing_changed(bench: Bench) -> None:
+    bench.resolver.addresses[DB] = ["10.0.0.1"]
+    bench.naming.step()
+    first = bench.naming.news(Told())
+    assert first is not None
+    bench.clock.advance(RETELL_SECONDS - 1)
+    bench.naming.step()
+    assert bench.naming.news(first) is None
+    bench.clock.advance(2)
+    assert bench.naming.news(first) is not None
+
+
+def test_the_portal_is_told_that_there_are_no_names_any_more(bench: Bench) -> None:
+    bench.engine.expected = {}
+    bench.naming.step()
+    told = bench.naming.news(Told({DB: ("10.0.0.1",)}))
+    assert told is not None
+    assert told.names == {}

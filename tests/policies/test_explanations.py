@@ -16,6 +16,7 @@ from peers.models import Device, Gateway
 from peers.services import retire_gateway, revoke_device
 from policies import services
 from policies.compiler.explanation import Condition, Question
+from policies.destinations import DestinationInput
 from policies.explanations import Answer, GatewayAnswer, answer
 from policies.models import Application, Grant, Lockable, Publication, Snapshot
 from policies.reports import parse_report
@@ -308,7 +309,7 @@ def test_an_answer_costs_the_same_for_many(
         Machine().enroll(alice, name=f"d{number}")
     [snapshot] = publish()
     acknowledge(snapshot, seconds=0)
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(22):
         ask(alice)
 
 
@@ -362,3 +363,93 @@ def test_locks_on_others_explain_nothing(
     for target in (bob, Machine().enroll(bob), elsewhere, crm):
         services.create_lock(target=target, message="why", actor=SYSTEM, now=NOW)
     assert ask(alice).is_allowed
+
+
+BY_NAME = Question(destination=ip_address("10.1.0.7"), protocol=6, port=5432, at=NOW)
+
+
+@pytest.fixture
+def database(gw1: Gateway, alice: User) -> Application:
+    """An application by host name, granted to Alice."""
+    made = services.create_application(
+        name="database",
+        destinations=[
+            DestinationInput(
+                host="db.example.com",
+                prefix="10.1.0.0/24",
+                protocol="tcp",
+                port_first=5432,
+            )
+        ],
+        gateways=[gw1],
+        actor=SYSTEM,
+        now=NOW,
+    )
+    make_grant(made, user=alice)
+    return made
+
+
+def tell(gateway: Gateway, *addresses: str) -> None:
+    services.record_resolution(
+        gateway=gateway,
+        names={"db.example.com": [*addresses]},
+        actor=agent(gateway),
+        now=NOW,
+    )
+
+
+def sentences(found: Answer) -> list[str]:
+    return [n["sentence"] for n in answer_output(found)["gateways"][0]["names"]]
+
+
+def test_a_name_that_nobody_told_of_denies_and_says_so(
+    laptop: Device, database: Application, alice: User
+) -> None:
+    found = ask(alice, question=BY_NAME)
+    assert not found.is_allowed
+    assert sentences(found) == [
+        "it depends on what db.example.com resolves to at gw1, which is not known here"
+    ]
+    (candidate,) = answer_output(found)["gateways"][0]["candidates"]
+    assert [f["sentence"] for f in candidate["failures"]] == [
+        "db.example.com is not known to stand for this address there"
+    ]
+
+
+def test_what_the_gateway_told_decides_and_is_said(
+    laptop: Device, database: Application, alice: User, gw1: Gateway
+) -> None:
+    tell(gw1, "10.1.0.7", "10.1.0.8")
+    found = ask(alice, question=BY_NAME)
+    assert found.is_allowed
+    (sentence,) = sentences(found)
+    assert (
+        "at gw1: 10.1.0.7, 10.1.0.8, as it said at 2026-11-23 12:00:00 UTC" in sentence
+    )
+    tell(gw1)
+    found = ask(alice, question=BY_NAME)
+    assert not found.is_allowed
+    assert "at gw1: nothing, as it said" in sentences(found)[0]
+
+
+def test_what_a_name_stood_for_in_the_past_is_not_supposed(
+    laptop: Device, database: Application, alice: User, gw1: Gateway
+) -> None:
+    (snapshot,) = publish()
+    acknowledge(snapshot, seconds=1)
+    tell(gw1, "10.1.0.7")
+    past = replace(BY_NAME, at=NOW + timedelta(seconds=2))
+    found = ask(alice, question=past, now=NOW + timedelta(minutes=1))
+    assert not found.is_allowed
+    assert "not known here" in sentences(found)[0]
+
+
+def test_what_the_gateway_enforces_by_name_is_what_it_told(
+    laptop: Device, database: Application, alice: User, gw1: Gateway
+) -> None:
+    (snapshot,) = publish()
+    acknowledge(snapshot, seconds=0)
+    tell(gw1, "10.1.0.7")
+    found = ask(alice, question=BY_NAME)
+    assert found.is_allowed
+    assert found.gateways[0].enforces in {None, True}

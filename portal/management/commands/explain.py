@@ -170,6 +170,7 @@ def _gateway_lines(part: dict[str, Any]) -> Iterator[str]:
         yield f"  {pending['epoch']}.{pending['generation']} is not acknowledged yet"
     if part["enforces"]:
         yield f"  not enforced yet; at this moment: {part['enforces']}"
+    yield from (f"  {name['sentence']}" for name in part["names"])
     for grant in part["grants"]:
         yield f"  allowed by {grant['grant']['id']} {grant['grant']['name']}"
     if part["verdict"] == "denied":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from audit.actor import SYSTEM
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers.models import Gateway
 from policies.models import Application, Grant
+from policies.services import record_resolution
 from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.policies.makers import make_application
@@ -172,3 +175,55 @@ def test_one_that_was_granted_stays(
     assert "Remove the application" not in browser.get(url).content.decode()
     assert "the log speaks of it" in browser.post(url).content.decode()
     assert Application.objects.exists()
+
+
+NAMED = "db.example.com in 10.20.0.0/16 tcp/5432"
+
+
+def test_a_destination_may_be_a_host_name(
+    gw1: Gateway, dave: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(dave)
+    form = described(destinations=NAMED, gateways=[gw1.pk])
+    url = confirm(browser, ADD, form)["Location"]
+    page = browser.get(url).content.decode()
+    assert NAMED in page
+    assert "not told lately" in page
+    assert "What its names stand for" in page
+    assert f"{NAMED}</textarea>" in browser.get(f"{url}edit/").content.decode()
+
+
+def test_the_page_says_what_a_name_stands_for(
+    gw1: Gateway, dave: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(dave)
+    form = described(destinations=NAMED, gateways=[gw1.pk])
+    url = confirm(browser, ADD, form)["Location"]
+    for addresses, said in (
+        (["10.20.0.9"], "10.20.0.9"),
+        ([], "none: it opens nothing"),
+    ):
+        record_resolution(
+            gateway=gw1,
+            names={"db.example.com": addresses},
+            actor=SYSTEM,
+            now=datetime.now(UTC),  # noqa: TID251 -- the page reads the clock
+        )
+        assert said in browser.get(url).content.decode()
+
+
+def test_an_application_without_names_says_nothing_of_them(
+    alices_grant: Grant, carol: User, sign_in: SignIn
+) -> None:
+    url = f"/manage/applications/{alices_grant.application_id}/"
+    assert "stand for" not in sign_in(carol).get(url).content.decode()
+
+
+@pytest.mark.parametrize("host", ["*.example.com", "DB.example.com", "db"])
+def test_a_line_with_no_exact_host_name_is_refused(
+    host: str, dave: User, sign_in: SignIn
+) -> None:
+    form = described(destinations=f"{host} in 10.20.0.0/16 tcp/5432")
+    page = sign_in(dave).post(ADD, form).content.decode()
+    assert "Line 1:" in page
+    assert not Application.objects.exists()
