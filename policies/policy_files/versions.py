@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.errors import PolicyError
-from policies.models import Application, Grant, PolicyVersion
+from policies.models import Application, Grant, LabelGrant, PolicyVersion
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.errors import StaleFileError
 from policies.policy_files.planning import is_applied
@@ -67,6 +67,7 @@ def is_untouched() -> bool:
         PolicyVersion.objects.exists()
         or Application.objects.exists()
         or Grant.objects.exists()
+        or LabelGrant.objects.exists()
     )
 
 

@@ -213,6 +213,17 @@ def test_a_policy_made_by_pages_is_no_untouched_default(program: Client) -> None
     assert "untouched" in answer.json()["message"]
 
 
+def test_a_label_that_somebody_is_granted_is_a_policy(
+    program: Client, alice: User, actor: Actor
+) -> None:
+    label = services.create_label(name="db", actor=actor, now=alice.created_at)
+    services.create_label_grant(
+        label=label, user=alice, reason="", actor=actor, now=alice.created_at
+    )
+    answer = send(program, COMMENTED, **{"If-Match": '"ts-default"'})
+    assert answer.status_code == 412
+
+
 # --- what GET answers after changes elsewhere
 
 
@@ -229,6 +240,23 @@ def test_a_change_by_a_page_shows_as_another_policy(
     taken_back = program.get(ACL)
     assert taken_back.content.decode() == COMMENTED
     assert taken_back["ETag"] == etag(COMMENTED)
+
+
+def test_a_labels_grant_by_a_page_shows_as_another_policy(
+    program: Client, alice: User, bob: User, actor: Actor
+) -> None:
+    labelled = """{
+  "tagOwners": {"tag:db": []},
+  "grants": [{"src": ["alice@example.test"], "dst": ["tag:db"], "ip": ["*"]}],
+}
+"""
+    label = services.create_label(name="db", actor=actor, now=alice.created_at)
+    assert send(program, labelled).status_code == 200
+    assert program.get(ACL)["ETag"] == etag(labelled)
+    services.create_label_grant(
+        label=label, user=bob, reason="", actor=actor, now=alice.created_at
+    )
+    assert program.get(ACL)["ETag"] != etag(labelled)
 
 
 def test_a_changed_destination_shows_as_another_policy(
