@@ -32,11 +32,13 @@ def icon(name: str) -> dict[str, str]:
 
 @register.inclusion_tag("elements/nav_item.html", takes_context=True)
 def nav_item(
-    context: template.Context, view: str, title: str, name: str
+    context: template.Context, view: str, title: str, name: str, *, also: str = ""
 ) -> dict[str, Any]:
+    """Return an entry of the menu; the pages below `also` are below it, too."""
     href = reverse(view)
     request = context.get("request")
-    active = request is not None and request.path.startswith(href)
+    below = (href, reverse(also)) if also else (href,)
+    active = request is not None and request.path.startswith(below)
     return {"href": href, "title": title, "name": name, "active": active}
 
 

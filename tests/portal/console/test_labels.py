@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -159,6 +160,12 @@ def test_people_see_what_a_label_gives_them(
     page = sign_in(alice).get("/access/").content.decode()
     assert wiki.name in page
     assert "tag:db" in page
+
+
+def test_labels_are_below_applications_in_the_menu(tag: Label, browser: Client) -> None:
+    page = browser.get(reverse("console:label", args=[tag.pk])).content.decode()
+    (current,) = re.findall(r'href="([^"]*)" aria-current="page"', page)
+    assert current == reverse("console:applications")
 
 
 def test_the_grant_list_shows_what_one_label_gives(
