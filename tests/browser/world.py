@@ -19,7 +19,15 @@ from peers.keys import fingerprint
 from peers.models import Device, Gateway
 from policies import services as policies_services
 from policies.destinations import DestinationInput
-from policies.models import AccessRequest, Application, Grant, Lock, Snapshot
+from policies.models import (
+    AccessRequest,
+    Application,
+    Grant,
+    Label,
+    LabelGrant,
+    Lock,
+    Snapshot,
+)
 from policies.reports import parse_report
 from policies.selectors import current_snapshot
 from portal.accounts.credentials import create_credential, note_use
@@ -42,6 +50,8 @@ class World:
     grants: dict[str, Grant]
     devices: dict[str, Device]
     requests: dict[str, AccessRequest]
+    labels: dict[str, Label]
+    label_grant: LabelGrant
     lock: Lock
     credential: ApiCredential
 
@@ -54,6 +64,7 @@ def make_world(now: datetime) -> World:
     gateways = {name: _gateway(name, began) for name in ("berlin", "lisbon")}
     applications = _applications(gateways, began)
     grants = _grants(people, applications, began)
+    labels = _labels(applications, began)
     devices = {
         name: Machine().enroll(people[owner], name=label, platform=platform, now=began)
         for name, owner, label, platform in (
@@ -73,6 +84,15 @@ def make_world(now: datetime) -> World:
         grants=grants,
         devices=devices,
         requests=_requests(people, applications, now),
+        labels=labels,
+        label_grant=policies_services.create_label_grant(
+            label=labels["back-office"],
+            user=people["carol"],
+            expires_at=now + timedelta(days=30),
+            reason="audit of the year's closing",
+            actor=SYSTEM,
+            now=began,
+        ),
         lock=policies_services.create_lock(
             target=devices["phone"],
             message="Left in a taxi; ask the service desk when you have it back",
@@ -244,6 +264,25 @@ def _requests(
         "waiting": waiting,
         "second": ask("bob", "database", 24, "restore test"),
     }
+
+
+def _labels(applications: dict[str, Application], now: datetime) -> dict[str, Label]:
+    """Make a label that two applications bear, and one that nobody was granted."""
+    made = {
+        name: policies_services.create_label(name=name, actor=SYSTEM, now=now)
+        for name in ("back-office", "staging")
+    }
+    for name, borne in (
+        ("payroll", ["back-office"]),
+        ("database", ["back-office", "staging"]),
+    ):
+        policies_services.label_application(
+            application=applications[name],
+            labels=[made[label] for label in borne],
+            actor=SYSTEM,
+            now=now,
+        )
+    return made
 
 
 def _morning(world: World, now: datetime) -> None:
