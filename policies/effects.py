@@ -49,6 +49,11 @@ class Effect:
     losers: frozenset[int]
 
     @property
+    def people(self) -> frozenset[int]:
+        """Who gains or loses something."""
+        return self.gainers | self.losers
+
+    @property
     def gainers(self) -> frozenset[int]:
         """Who gains something."""
         gains = (row.people for row in self.rows if row.kind is EffectKind.GAINS)

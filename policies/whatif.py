@@ -145,13 +145,14 @@ def carry_out(
     change: Callable[[], Result],
     *,
     title: str,
-    digest: str,
+    digest: str | None,
     is_confirmed: bool,
     actor: Actor,
     now: datetime,
 ) -> Result:
     """Make a change whose outlook was shown; `digest` says which one that was.
 
+    A program that looked at none has no digest, and is held by the brake alone.
     Above the brake it `is_confirmed` that many people lose something, and `title` is
     what the log calls the change then.
 
@@ -167,7 +168,7 @@ def carry_out(
             refusal: Exception = exc
         else:
             found = _outlook(before, _read(), now=now)
-            is_stale = digest != found.digest
+            is_stale = digest not in {None, found.digest}
             if not is_stale and (is_confirmed or not found.is_braked):
                 if found.is_braked:
                     _record(found, title, Outcome.DONE, actor, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import api, api_connections, api_questions
+from portal import api, api_connections, api_effects, api_questions
 
 urlpatterns = [
     path(
@@ -27,6 +27,7 @@ urlpatterns = [
         api_connections.ConnectionView.as_view(),
         name="api-connection",
     ),
+    path("effect/", api_effects.EffectView.as_view(), name="api-effect"),
     path("explain/", api_questions.ExplainView.as_view(), name="api-explain"),
     path(
         "reach/applications/<int:application_id>/",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rest_framework import serializers
+
 from peers.api.serializers import ClosedInput, MomentField, TextField
 
 if TYPE_CHECKING:
@@ -13,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class LockInput(ClosedInput):
-    """What is locked, why, and until when; null is until it is lifted."""
+    """What is locked, why, and until when; null is until it is lifted.
+
+    `confirm` says that many people may lose access by it.
+    """
 
     target = TextField()
     message = TextField()
     expires_at = MomentField(required=False, allow_null=True, default=None)
+    confirm = serializers.BooleanField(required=False, default=False)
 
 
 def lock_output(lock: Lock, *, now: datetime) -> dict[str, Any]:

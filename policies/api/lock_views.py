@@ -7,6 +7,7 @@ their browser: no token has a scope for this.
 from __future__ import annotations
 
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,6 +21,7 @@ from policies import lock_selectors, services
 from policies.api.identifiers import identifier
 from policies.api.lock_serializers import LockInput, lock_output
 from policies.errors import PolicyError
+from policies.whatif import UnconfirmedError, carry_out
 from portal.accounts.api.permissions import HasRecentProof, InBrowser, IsAdministrator
 
 if TYPE_CHECKING:
@@ -49,8 +51,10 @@ class LocksView(PeersView):
         """Answer a refusal of the service as a problem."""
         if not isinstance(exc, PolicyError):
             return super().handle_exception(exc)
+        is_held = isinstance(exc, UnconfirmedError)
+        told = HTTPStatus.CONFLICT if is_held else HTTPStatus.BAD_REQUEST
         # The base class only says Response; any response is passed on.
-        return cast("Response", problem(HTTPStatus.BAD_REQUEST, str(exc)))
+        return cast("Response", problem(told, str(exc)))
 
 
 class LockListView(LocksView):
@@ -78,10 +82,19 @@ class LockListView(LocksView):
         form = LockInput(data=request.data)
         form.is_valid(raise_exception=True)
         sent = form.validated_data
-        made = services.create_lock(
-            target=self.target(sent["target"]),
-            message=sent["message"],
-            expires_at=sent["expires_at"],
+        target = self.target(sent["target"])
+        made = carry_out(
+            partial(
+                services.create_lock,
+                target=target,
+                message=sent["message"],
+                expires_at=sent["expires_at"],
+                actor=self.actor,
+                now=self.now,
+            ),
+            title=f"Lock {target}",
+            digest=None,
+            is_confirmed=sent["confirm"],
             actor=self.actor,
             now=self.now,
         )

@@ -24,6 +24,7 @@ from policies.errors import PolicyError
 from policies.policy_files.errors import PlanError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from policies.dialect.definitions import (
@@ -49,7 +50,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What applying a file would do. `served_by` are the gateways of what is new."""
+    """What applying a file would do. `served_by` are the gateways of what is new.
+
+    `had` and `have` are what each gateway enforces, by id: now, and then.
+    """
 
     created: tuple[ApplicationDefinition, ...]
     changed: tuple[ApplicationDefinition, ...]
@@ -60,6 +64,8 @@ class Plan:
     left: tuple[str, ...]
     skipped: tuple[str, ...]
     effect: Effect
+    had: Mapping[int, types.Snapshot]
+    have: Mapping[int, types.Snapshot]
     state: State
     applications: dict[int, str]
 
@@ -120,6 +126,7 @@ def plan_policy(
         gone=_gone(made.ended, made.labels_ended, state),
         now=now,
     )
+    had, have = _compiled_all(state, after, served_by, now)
     return Plan(
         created=made.created,
         changed=made.changed,
@@ -129,7 +136,13 @@ def plan_policy(
         served_by=served_by,
         left=tuple(_left(policy, state)),
         skipped=tuple(_skipped(made.missing, made.created, served_by, state)),
-        effect=_effect(state, after, served_by, now),
+        effect=effect(
+            [*had.values()],
+            [*have.values()],
+            owners={device.id: device.user_id for device in state.devices},
+        ),
+        had=had,
+        have=have,
         state=state,
         applications={number: name for name, number in numbers.items()},
     )
@@ -400,28 +413,24 @@ def _reached(wanted: Wanted, numbers: dict[str, int], state: State) -> Collectio
     return (numbers[wanted.application],)
 
 
-def _effect(
+def _compiled_all(
     state: State, after: FactsPolicy, served_by: tuple[int, ...], now: datetime
-) -> Effect:
-    """Return the difference between what gateways enforce now and then."""
+) -> tuple[Mapping[int, types.Snapshot], Mapping[int, types.Snapshot]]:
+    """Return what each gateway enforces now, and what it would then."""
     new = frozenset(a.id for a in after.applications) - {*state.applications.values()}
-    return effect(
-        [
-            _compiled(state, g, state.policy, g.applications, now)
-            for g in state.gateways
-        ],
-        [
-            _compiled(
-                state,
-                g,
-                after,
-                g.applications | (new if g.id in served_by else frozenset()),
-                now,
-            )
-            for g in state.gateways
-        ],
-        owners={device.id: device.user_id for device in state.devices},
-    )
+    return {
+        g.id: _compiled(state, g, state.policy, g.applications, now)
+        for g in state.gateways
+    }, {
+        g.id: _compiled(
+            state,
+            g,
+            after,
+            g.applications | (new if g.id in served_by else frozenset()),
+            now,
+        )
+        for g in state.gateways
+    }
 
 
 def _compiled(

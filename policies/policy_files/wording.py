@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from policies.compiler.types import NEVER, Subject, SubjectKind
 from policies.destinations import label
 from policies.dialect.document import ALWAYS
+from policies.effect_output import cut_output
+
+LINES: Final = 20
+"""So many connections are printed; the others are counted."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
+    from audit.models import Connection
     from audit.services import Json
     from policies.dialect.definitions import ApplicationDefinition
     from policies.policy_files.documents import PolicyFile
@@ -35,8 +40,13 @@ def report_output(found: PolicyFile) -> dict[str, Json]:
     }
 
 
-def plan_output(found: PolicyFile, plan: Plan, *, percent: int) -> dict[str, Json]:
-    """Return what a file would do; `percent` is where the brake is."""
+def plan_output(
+    found: PolicyFile, plan: Plan, *, cut: Sequence[Connection] = (), percent: int
+) -> dict[str, Json]:
+    """Return what a file would do; `percent` is where the brake is.
+
+    `cut` are the open connections that end with it.
+    """
     who = _names(plan)
     return {
         **report_output(found),
@@ -88,6 +98,7 @@ def plan_output(found: PolicyFile, plan: Plan, *, percent: int) -> dict[str, Jso
                 }
                 for row in plan.effect.rows
             ],
+            "connections": cut_output(cut),
         },
         "brake": {"percent": percent, "is_on": plan.effect.exceeds(percent)},
         "is_pending": not plan.is_empty,
@@ -114,6 +125,7 @@ def plan_lines(output: Mapping[str, Any], *, is_done: bool = False) -> Iterator[
         places = ", ".join(row["destinations"])
         yield f"{len(row['people'])} {row['kind']} {row['application']} ({places}):"
         yield f"    {', '.join(row['people'])}"
+    yield from _cut_lines(effect["connections"])
     losing, holding = effect["people_losing"], effect["people_with_access"]
     yield f"{losing} of {holding} people with access lose something"
     if output["brake"]["is_on"] and not is_done:
@@ -122,6 +134,21 @@ def plan_lines(output: Mapping[str, Any], *, is_done: bool = False) -> Iterator[
         yield "nothing to do"
     elif is_done:
         yield "applied"
+
+
+def _cut_lines(connections: Mapping[str, Any]) -> Iterator[str]:
+    """Return the connections that are cut, the first of them one by one."""
+    count, cut = connections["count"], connections["cut"][:LINES]
+    if count:
+        yield f"{count} open connection{'s are' if count > 1 else ' is'} cut:"
+    for row in cut:
+        port = f":{row['port']}" if row["port"] else ""
+        yield (
+            f"    {row['person']} ({row['device']}) → {row['application']}"
+            f" {row['destination']}{port}, since {row['opened_at']}"
+        )
+    if count > len(cut):
+        yield f"    and {count - len(cut)} more"
 
 
 def report_lines(output: Mapping[str, Any]) -> Iterator[str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any, Final
 
 from audit.actor import SYSTEM, Actor, ActorKind
-from peers.models import Gateway
+from audit.flows import AttributedFlow
+from audit.models import Connection, FlowKind
+from audit.services import record_flows
+from peers.models import Device, Gateway
 from policies import services
 from policies.compiler.envelope import open_envelope
 from policies.compiler.snapshot import parse_snapshot
@@ -155,3 +159,31 @@ def denied(sequence: int, **changed: object) -> dict[str, Any]:
 def as_sent(value: object) -> Any:  # noqa: ANN401 -- any JSON value
     """Return a value as it arrives over the wire."""
     return json.loads(json.dumps(value))
+
+
+def open_connection(
+    device: Device, gateway: Gateway, application: Application, *, port: int = 443
+) -> None:
+    """Record a flow that has begun and not ended."""
+    lease = next(x for x in device.leases.all() if "." in x.address)
+    host = application.destinations.all()[0].prefix.split("/")[0]
+    number = Connection.objects.count() + 1
+    flow = AttributedFlow(
+        kind=FlowKind.OPEN,
+        sequence=number,
+        at=NOW,
+        flow=f"f{number}",
+        protocol=6,
+        source=ip_address(lease.address),
+        source_port=50_000 + number,
+        destination=ip_address(host),
+        destination_port=port,
+        person=device.owner.ref,
+        device=device.ref,
+        application=application.ref,
+        started_at=NOW,
+        generation=1,
+        reason="",
+        body={},
+    )
+    record_flows(gateway=gateway.ref, flows=[flow], now=NOW)

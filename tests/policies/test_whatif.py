@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from ipaddress import ip_address
 
 import pytest
 from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from audit.actor import SYSTEM
-from audit.flows import AttributedFlow
-from audit.models import AuditEvent, Connection, FlowKind
-from audit.services import record_flows
+from audit.models import AuditEvent, Connection
 from peers.models import Device, Gateway
 from peers.services import retire_gateway
 from policies import services
@@ -25,7 +22,7 @@ from policies.models import Application, Grant, Publication
 from policies.whatif import Outlook, UnconfirmedError, carry_out, outlook
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine, codes
-from tests.policies.makers import NOW, make_grant, web
+from tests.policies.makers import NOW, make_grant, open_connection, web
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
@@ -70,34 +67,6 @@ def moving(application: Application, *places: DestinationInput) -> Outlook:
         ),
         now=LATER,
     )
-
-
-def open_connection(
-    device: Device, gateway: Gateway, application: Application, *, port: int = 443
-) -> None:
-    """Record a flow that has begun and not ended."""
-    lease = next(x for x in device.leases.all() if "." in x.address)
-    host = application.destinations.all()[0].prefix.split("/")[0]
-    number = Connection.objects.count() + 1
-    flow = AttributedFlow(
-        kind=FlowKind.OPEN,
-        sequence=number,
-        at=NOW,
-        flow=f"f{number}",
-        protocol=6,
-        source=ip_address(lease.address),
-        source_port=50_000 + number,
-        destination=ip_address(host),
-        destination_port=port,
-        person=device.owner.ref,
-        device=device.ref,
-        application=application.ref,
-        started_at=NOW,
-        generation=1,
-        reason="",
-        body={},
-    )
-    record_flows(gateway=gateway.ref, flows=[flow], now=NOW)
 
 
 def test_who_loses_what_is_told(alices_grant: Grant, laptop: Device) -> None:

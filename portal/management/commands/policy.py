@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.models import Connection
 from policies.compiler.errors import CompilerError
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
@@ -20,7 +21,7 @@ from policies.errors import PolicyError
 from policies.policy_files.applying import apply_policy
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.errors import BrakeError
-from policies.policy_files.planning import plan_policy
+from policies.policy_files.planning import Plan, plan_policy
 from policies.policy_files.state import read_state
 from policies.policy_files.wording import (
     plan_lines,
@@ -28,6 +29,8 @@ from policies.policy_files.wording import (
     report_lines,
     report_output,
 )
+from policies.services.inquiries import record_inquiry
+from policies.whatif import connections_cut
 from portal.management.actors import command_actor
 from portal.management.files import STDIN, read_source
 
@@ -123,7 +126,8 @@ class Command(BaseCommand):
             now=now,
         )
         percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
-        output = plan_output(found, plan, percent=percent)
+        cut = self.cut(plan, now=now)
+        output = plan_output(found, plan, cut=cut, percent=percent)
         self.tell(output, (*report_lines(output), *plan_lines(output)), options)
         if found.failed:
             return REFUSED
@@ -139,10 +143,23 @@ class Command(BaseCommand):
             now=now,
         )
         percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
-        output = plan_output(done.file, done.plan, percent=percent)
+        cut = self.cut(done.plan, now=now)
+        output = plan_output(done.file, done.plan, cut=cut, percent=percent)
         lines = (*report_lines(output), *plan_lines(output, is_done=True))
         self.tell(output, lines, options)
         return OK
+
+    def cut(self, plan: Plan, *, now: datetime) -> Sequence[Connection]:
+        """Return the open connections that end; that they are read is recorded."""
+        _, cut = connections_cut(plan.had, plan.have, now=now)
+        if cut:
+            record_inquiry(
+                question="effect",
+                details={"change": "policy file"},
+                actor=command_actor("policy"),
+                now=now,
+            )
+        return cut
 
     def tell(
         self, output: dict[str, Any], lines: Iterable[str], options: dict[str, Any]

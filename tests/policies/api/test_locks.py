@@ -13,7 +13,7 @@ from audit.actor import SYSTEM
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from policies import services
-from policies.models import Application, Lock, Lockable
+from policies.models import Application, Grant, Lock, Lockable
 from portal.accounts.models import Group, User
 from tests.conftest import SignIn
 from tests.peers.api.calls import post
@@ -229,3 +229,15 @@ def test_lifting_takes_nothing(lock: Lock, dave: User, sign_in: SignIn) -> None:
     assert_problem(answer, 400)
     lock.refresh_from_db()
     assert lock.lifted_at is None
+
+
+def test_above_the_brake_a_program_says_that_it_means_it(
+    laptop: Device, alices_grant: Grant, dave: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(dave)
+    held = post(browser, LOCKS, locking(laptop))
+    assert_problem(held, 409, "1 of 1 people with access would lose something")
+    assert not Lock.objects.exists()
+    assert post(browser, LOCKS, locking(laptop, confirm=True)).status_code == 201
+    outcomes = AuditEvent.objects.filter(code="PL025").order_by("pk")
+    assert [*outcomes.values_list("outcome", flat=True)] == ["W", "I"]

@@ -15,9 +15,10 @@ from pytest_django import Settings
 from audit.events import EventCode
 from audit.models import AuditEvent
 from peers.models import Gateway
-from policies.models import Grant, PolicyVersion
+from policies.models import Application, Grant, PolicyVersion
 from portal.accounts.models import User
 from tests.peers.makers import Machine
+from tests.policies.makers import open_connection
 from tests.policies.policy_files.makers import grant, source
 
 pytestmark = pytest.mark.django_db
@@ -211,3 +212,21 @@ def test_the_setting_says_which_gateways_serve_what_is_new(
     file.write_text(source(grant(ALICE, "git")))
     assert "no enrolled gateway is called gw9" in refused("plan", file)
     assert run("plan", file, "--gateway", gw1.name)[0] == 2
+
+
+def test_a_plan_names_the_connections_that_are_cut(
+    file: Path, alice: User, alices_grant: Grant, wiki: Application, gw1: Gateway
+) -> None:
+    laptop = Machine().enroll(alice)
+    for _ in range(2):
+        open_connection(laptop, gw1, wiki)
+    file.write_text("{}")
+    told = json.loads(run("plan", file, "--json")[1])["effect"]["connections"]
+    assert told["count"] == 2
+    assert told["cut"][0]["person"] == "Alice"
+    assert told["cut"][0]["opened_at"] == "2026-11-23T12:00:00Z"
+    text = run("plan", file)[1]
+    assert "2 open connections are cut:" in text
+    assert "Alice (laptop) → wiki 10.1.0.0:443, since 2026-11-23T12:00:00Z" in text
+    events = AuditEvent.objects.filter(code=EventCode.POLICY_QUERY)
+    assert {event.details["change"] for event in events} == {"policy file"}
