@@ -19,9 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from gateway.elements import is_plain
 from gateway.types import Entry, InterfaceState
+from policies.compiler.conditions import Requirements
 from policies.compiler.delta import ElementChange, element_changes
 from policies.compiler.evaluate import Packet, Verdict, device_part, verdict
 from policies.compiler.nftables import (
@@ -191,13 +193,13 @@ def losing_devices(old: Snapshot, new: Snapshot) -> frozenset[int]:
     for subject in old.subjects:
         had = before.get(subject.subject, frozenset())
         has = after.get(subject.subject, frozenset())
-        if any(pair not in has or pair[0] in narrowed for pair in had):
+        if any(allowed not in has or allowed[0] in narrowed for allowed in had):
             losing.update(subject.device_ids)
         elif had:
             losing.update(
                 set(subject.device_ids) - members.get(subject.subject, frozenset())
             )
-    return frozenset(losing)
+    return frozenset(losing | _failing(old, new))
 
 
 def flows_to_cut(
@@ -243,19 +245,34 @@ def judge_flow(
 
 
 def next_end(snapshot: Snapshot, *, now: datetime) -> datetime | None:
-    """Return when the next grant or session ends, or None when none will."""
+    """Return when the next grant, session or proof ends, or None when none will."""
     ends = [g.expires_at for g in snapshot.grants]
     ends += [p.expires_at for p in snapshot.peers]
+    ends += [h.expires_at for part in snapshot.conditions for h in part.holders]
     return min((end for end in ends if end > now), default=None)
 
 
-def _granted(snapshot: Snapshot) -> Mapping[Subject, frozenset[tuple[int, datetime]]]:
-    """Return the (application, end) pairs that each subject holds."""
-    granted: dict[Subject, set[tuple[int, datetime]]] = {}
+_Allowed: TypeAlias = tuple[int, datetime, Requirements]
+"""An application, until when, and what is demanded for it."""
+
+
+def _granted(snapshot: Snapshot) -> Mapping[Subject, frozenset[_Allowed]]:
+    """Return what each subject holds."""
+    granted: dict[Subject, set[_Allowed]] = {}
     for grant in snapshot.grants:
-        pair = (grant.application_id, grant.expires_at)
-        granted.setdefault(grant.subject, set()).add(pair)
-    return {subject: frozenset(pairs) for subject, pairs in granted.items()}
+        allowed = (grant.application_id, grant.expires_at, grant.requires)
+        granted.setdefault(grant.subject, set()).add(allowed)
+    return {subject: frozenset(allowed) for subject, allowed in granted.items()}
+
+
+def _failing(old: Snapshot, new: Snapshot) -> set[int]:
+    """Return the devices that no longer hold what they held, or not as long."""
+    now_held = {part.requirement: set(part.holders) for part in new.conditions}
+    return {
+        holder.device_id
+        for part in old.conditions
+        for holder in set(part.holders) - now_held.get(part.requirement, set())
+    }
 
 
 def _narrowed_applications(old: Snapshot, new: Snapshot) -> frozenset[int]:

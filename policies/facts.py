@@ -156,6 +156,8 @@ def grant_of(row: Grant) -> types.Grant:
         application_id=row.application_id,
         not_before=row.not_before,
         expires_at=row.expires_at or types.NEVER,
+        hours=None,
+        requires=(),
     )
 
 

@@ -8,14 +8,18 @@ was not in it can appear. Order of input never matters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from policies.compiler.compile import live_grants
+from policies.compiler.compile import demanded, end_of, live_grants
+from policies.compiler.conditions import Requirement
+from policies.compiler.requirements import UNHELD, held_until
 from policies.compiler.types import (
     Application,
     Facts,
+    Holder,
+    Holders,
     Snapshot,
     SnapshotGrant,
     Subject,
@@ -49,6 +53,7 @@ def reduced_snapshot(
         applications=tuple(app for key, app in applications.items() if key in granted),
         grants=grants,
         revoked_keys=tuple(sorted({*earlier.revoked_keys, *facts.revoked_keys})),
+        conditions=_conditions(earlier, facts, grants, held, now),
     )
     check_snapshot(snapshot)
     return snapshot
@@ -77,11 +82,48 @@ def _grants(
     applications: Mapping[int, Application],
     now: datetime,
 ) -> tuple[SnapshotGrant, ...]:
-    live = {grant.id for grant in live_grants(facts, now=now)}
+    live = {grant.id: end_of(grant, now=now) for grant in live_grants(facts, now=now)}
+    demands = {grant.id: grant.requires for grant in facts.grants}
     return tuple(
-        grant
+        replace(grant, expires_at=min(grant.expires_at, live[grant.id]))
         for grant in earlier.grants
-        if grant.id in live and grant.application_id in applications
+        if grant.id in live
+        and grant.application_id in applications
+        # One that demands something else is another grant.
+        and demands[grant.id] == grant.requires
+    )
+
+
+def _conditions(
+    earlier: Snapshot,
+    facts: Facts,
+    grants: tuple[SnapshotGrant, ...],
+    held: Collection[int],
+    now: datetime,
+) -> tuple[Holders, ...]:
+    """Return who held what is demanded, and holds it still."""
+    devices = {device.id: device for device in facts.devices if device.id in held}
+    proofs = {proof.user_id: proof for proof in facts.authentications}
+
+    def until(wanted: Requirement, holder: Holder) -> datetime:
+        device = devices.get(holder.device_id)
+        if device is None:
+            return UNHELD
+        now_held = held_until(wanted, device, proofs.get(device.user_id))
+        return min(holder.expires_at, now_held)
+
+    wanted = demanded(grants)
+    return tuple(
+        replace(
+            part,
+            holders=tuple(
+                replace(holder, expires_at=end)
+                for holder in part.holders
+                if now < (end := until(part.requirement, holder))
+            ),
+        )
+        for part in earlier.conditions
+        if part.requirement in wanted
     )
 
 

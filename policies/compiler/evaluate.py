@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from policies.compiler.conditions import Requirement
 from policies.compiler.named import is_grantable, resolves
 from policies.compiler.ranges import Family, address_family
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
@@ -20,6 +21,8 @@ from policies.compiler.types import (
     NOTHING_RESOLVED,
     Application,
     Destination,
+    Holder,
+    Holders,
     IPAddress,
     Peer,
     Protocol,
@@ -113,9 +116,14 @@ def device_parts(snapshot: Snapshot, devices: Iterable[int]) -> Mapping[int, Sna
     for members in snapshot.subjects:
         for device in held.keys() & members.device_ids:
             held[device].append(members)
+    fulfilled: dict[int, dict[Requirement, Holder]] = {device: {} for device in held}
+    for part in snapshot.conditions:
+        for holder in part.holders:
+            if holder.device_id in fulfilled:
+                fulfilled[holder.device_id][part.requirement] = holder
     peers = {peer.device_id: peer for peer in snapshot.peers}
     return {
-        device: _part(snapshot, peers.get(device), subjects)
+        device: _part(snapshot, peers.get(device), subjects, fulfilled[device])
         for device, subjects in held.items()
     }
 
@@ -147,7 +155,10 @@ def spans(destination: Destination, packet: Packet) -> bool:
 
 
 def _part(
-    snapshot: Snapshot, peer: Peer | None, subjects: Sequence[SubjectMembers]
+    snapshot: Snapshot,
+    peer: Peer | None,
+    subjects: Sequence[SubjectMembers],
+    fulfilled: Mapping[Requirement, Holder],
 ) -> Snapshot:
     """Return what is left of a snapshot for one peer that is these subjects."""
     held = {members.subject for members in subjects}
@@ -159,6 +170,22 @@ def _part(
         subjects=tuple(subjects),
         applications=tuple(a for a in snapshot.applications if a.id in granted),
         grants=grants,
+        conditions=tuple(
+            Holders(requirement=wanted, holders=(holder,))
+            for wanted, holder in fulfilled.items()
+        ),
+    )
+
+
+def fulfilled_by(
+    snapshot: Snapshot, device_id: int, *, now: datetime
+) -> frozenset[Requirement]:
+    """Return what a device holds of everything that is demanded."""
+    return frozenset(
+        part.requirement
+        for part in snapshot.conditions
+        for holder in part.holders
+        if holder.device_id == device_id and now < holder.expires_at
     )
 
 
@@ -190,10 +217,12 @@ def _allowing(
         for application in snapshot.applications
         for way in _ways(application, packet, now=now, resolved=resolved)
     }
+    fulfilled = fulfilled_by(snapshot, peer.device_id, now=now)
     allowing = (
         grant
         for grant in snapshot.grants
         if grant.subject in held
+        and fulfilled.issuperset(grant.requires)
         and grant.application_id in reached
         and now < grant.expires_at
     )

@@ -12,16 +12,19 @@ Rules this module keeps:
 * Machine ids only; words and names are made where they are shown.
 
 A condition is a function from a `Case` to a `Failure` or None. A new one is a member
-of `Condition`, a function, and a place in `CONDITIONS`; nothing else changes.
+of `Condition`, a function, and a place in `CONDITIONS`; nothing else changes. What a
+grant demands of a device or its owner comes last, each demand a failure of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Final
 
 from policies.compiler.compile import subjects_of_user
+from policies.compiler.conditions import MaxAge, Requirement, Strength
 from policies.compiler.evaluate import Packet, covers, spans
 from policies.compiler.explanation import (
     BEGINNING,
@@ -36,8 +39,11 @@ from policies.compiler.explanation import (
     Policy,
     Question,
 )
+from policies.compiler.requirements import UNHELD, fulfilled_until
+from policies.compiler.schedules import is_open, opens_at
 from policies.compiler.types import (
     Application,
+    Authentication,
     Destination,
     Facts,
     Grant,
@@ -129,6 +135,7 @@ def asker_of_facts(
                 addresses=device.addresses,
                 subjects=subjects,
                 expires_at=device.expires_at,
+                is_approved=device.is_approved,
                 refusal=(
                     Failure(condition=Condition.DEVICE_REVOKED)
                     if device.public_key in revoked
@@ -138,6 +145,7 @@ def asker_of_facts(
             for device in sorted(facts.devices, key=lambda device: device.id)
             if device.user_id == user_id and device_id in {None, device.id}
         ),
+        proof=next((p for p in facts.authentications if p.user_id == user_id), None),
     )
 
 
@@ -181,6 +189,12 @@ def holdings_in_snapshot(
                 addresses=peer.addresses if peer else (),
                 subjects=frozenset(subjects) if peer else known,
                 expires_at=peer.expires_at if peer else BEGINNING,
+                attested=tuple(
+                    (part.requirement, holder.expires_at)
+                    for part in snapshot.conditions
+                    for holder in part.holders
+                    if holder.device_id == device_id
+                ),
                 refusal=(
                     None
                     if peer
@@ -204,6 +218,8 @@ def _grant(grant: SnapshotGrant) -> Grant:
         application_id=grant.application_id,
         not_before=BEGINNING,
         expires_at=grant.expires_at,
+        hours=None,
+        requires=grant.requires,
     )
 
 
@@ -239,7 +255,11 @@ def _of_asker(
 
 def _of_grant(case: Case) -> Iterable[Failure]:
     """Return every condition that a grant fails."""
-    return (failure for check in CONDITIONS if (failure := check(case)) is not None)
+    for check in CONDITIONS:
+        failure = check(case)
+        if failure is not None:
+            yield failure
+    yield from _requirements(case)
 
 
 def _presence(case: Case) -> Failure | None:
@@ -272,6 +292,52 @@ def _end(case: Case) -> Failure | None:
     if case.grant.expires_at <= case.question.at:
         return Failure(condition=Condition.ENDED, at=case.grant.expires_at)
     return None
+
+
+def _hours(case: Case) -> Failure | None:
+    """Ask whether the grant is in its hours."""
+    hours, at = case.grant.hours, case.question.at
+    if hours is None or is_open(hours, at):
+        return None
+    return Failure(condition=Condition.OUTSIDE_HOURS, at=opens_at(hours, at))
+
+
+def _requirements(case: Case) -> Iterable[Failure]:
+    """Ask for everything that the grant demands of the device or its owner."""
+    # Without a device there is nothing to hold it; of a grant that is not in a
+    # snapshot, and of a device that was no peer, a snapshot does not say.
+    holding = case.holding
+    if holding is None or case.grant.id in case.policy.absent:
+        return
+    if holding.attested is not None and holding.refusal is not None:
+        return
+    for wanted in case.grant.requires:
+        until = _held_until(wanted, holding, case.asker.proof)
+        if until <= case.question.at:
+            yield Failure(
+                condition=_condition(wanted),
+                at=None if until == UNHELD else until,
+                requirement=wanted,
+                proof=case.asker.proof,
+            )
+
+
+def _held_until(
+    wanted: Requirement, holding: Holding, proof: Authentication | None
+) -> datetime:
+    """Return when a device ceases to hold what is wanted, or `UNHELD`."""
+    if holding.attested is not None:
+        return dict(holding.attested).get(wanted, UNHELD)
+    return fulfilled_until(wanted, proof, is_approved=holding.is_approved)
+
+
+def _condition(wanted: Requirement) -> Condition:
+    """Return what it is called that a requirement is not held."""
+    if isinstance(wanted, MaxAge):
+        return Condition.PROOF_TOO_OLD
+    if isinstance(wanted, Strength):
+        return Condition.PROOF_TOO_WEAK
+    return Condition.NOT_APPROVED
 
 
 def _lock(case: Case) -> Failure | None:
@@ -322,6 +388,7 @@ CONDITIONS: Final[tuple[Callable[[Case], Failure | None], ...]] = (
     _membership,
     _beginning,
     _end,
+    _hours,
     _lock,
     _service,
     _reach,

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from policies.compiler.conditions import Requirement
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import (
     MAX_PORT,
     NOTHING_RESOLVED,
     Application,
+    Authentication,
     Destination,
     Grant,
     IPAddress,
@@ -55,6 +57,10 @@ class Condition(StrEnum):
     NOT_MEMBER = "subject_not_member"
     NOT_BEGUN = "not_begun"
     ENDED = "ended"
+    OUTSIDE_HOURS = "outside_hours"
+    PROOF_TOO_OLD = "authentication_too_old"
+    PROOF_TOO_WEAK = "authentication_too_weak"
+    NOT_APPROVED = "device_not_approved"
     APPLICATION_LOCKED = "application_locked"
     NOT_SERVED = "application_not_served"
     WRONG_DESTINATION = "wrong_destination"
@@ -68,12 +74,15 @@ class Failure:
     """One condition that failed.
 
     `at` is when it began to fail or will cease to; `nearest` the destination that
-    comes closest to what was asked for.
+    comes closest to what was asked for. `requirement` is what is not held, `proof`
+    what there is instead, if that is known.
     """
 
     condition: Condition
     at: datetime | None = None
     nearest: Destination | None = None
+    requirement: Requirement | None = None
+    proof: Authentication | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +116,9 @@ class Question:
 class Holding:
     """A device as it stood: its addresses, the subjects it counts among, its end.
 
-    `refusal` says why the gateway would not know it at all, or is None.
+    `refusal` says why the gateway would not know it at all, or is None. `attested` is
+    what a snapshot says that it holds, and until when; None where the device itself
+    and its owner's proof are known.
     """
 
     device_id: int
@@ -115,16 +126,22 @@ class Holding:
     subjects: frozenset[Subject]
     expires_at: datetime
     refusal: Failure | None = None
+    is_approved: bool = False
+    attested: tuple[tuple[Requirement, datetime], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """On whose behalf it is asked, and the devices to try: all, or the one named."""
+    """On whose behalf it is asked, and the devices to try: all, or the one named.
+
+    `proof` is how they last proved who they are, if they ever did.
+    """
 
     user_id: int
     is_enabled: bool
     subjects: frozenset[Subject]
     holdings: tuple[Holding, ...]
+    proof: Authentication | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

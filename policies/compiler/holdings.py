@@ -97,7 +97,7 @@ def _holdings(table: Ruleset, peers: Iterable[Row]) -> Holdings:
     return Holdings(
         peers=tuple(sorted(peers)),
         devices=_elements(named for named in maps if named.data_type == "mark"),
-        subjects=_elements(sets),
+        subjects=_elements(_anywhere(named, table.interface) for named in sets),
         destinations=_elements(named for named in maps if named.data_type != "mark"),
         rules=(*(_rules(chain, table.interface) for chain in table.chains), *foreign),
     )
@@ -140,6 +140,20 @@ def _peers(snapshot: Snapshot, *, now: datetime) -> Iterable[Row]:
 def _peer(peer: GatewayPeer) -> Row:
     """Return a peer as a row."""
     return (peer.public_key, *sorted(str(prefix) for prefix in peer.allowed_ips))
+
+
+def _anywhere(named: NamedSet, interface: str) -> NamedSet:
+    """Return a set of interfaces, the interface's name replaced."""
+    if named.key_type != "ifname":
+        return named
+    here = f'"{interface}"'
+    return replace(
+        named,
+        elements=tuple(
+            element._replace(key='"@interface"') if element.key == here else element
+            for element in named.elements
+        ),
+    )
 
 
 def _elements(sets: Iterable[NamedSet]) -> tuple[Row, ...]:

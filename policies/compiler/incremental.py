@@ -6,9 +6,10 @@ Rules this module keeps:
   value for value. Where anything is out of order (an address twice, a key that is
   none, a grant for an unserved application) it *is* compiled from scratch, which
   raises the error that says why.
-* An edit names the whole of what it replaces: a person's devices and groups, a grant,
-  an application. There is nothing to get out of step.
-* Time only moves what it concerns: grants that begin or end, sessions that end.
+* An edit names the whole of what it replaces: a person's devices, groups and proof, a
+  grant, an application. There is nothing to get out of step.
+* Time only moves what it concerns: grants that begin or end, hours that open or close,
+  sessions that end, proofs that grow too old.
 
 For many questions of the same facts in one process. Publishing does not use it: it
 would have to be told of every change that any other process makes
@@ -22,20 +23,26 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from policies.compiler.compile import (
     application_of,
     compile_snapshot,
-    ends_of_subjects,
+    demanded,
+    is_in_force,
+    next_moment,
     peer_of,
     snapshot_grant,
+    terms_of_subjects,
 )
+from policies.compiler.conditions import Requirement
 from policies.compiler.errors import InvalidValueError, OverlapError
-from policies.compiler.roster import Roster
+from policies.compiler.requirements import UNHELD, held_until, usable_until
+from policies.compiler.roster import Attested, Roster
 from policies.compiler.types import (
     NEVER,
     Application,
+    Authentication,
     Device,
     Facts,
     Grant,
@@ -45,7 +52,6 @@ from policies.compiler.types import (
     Subject,
     SubjectKind,
     SubjectMembers,
-    is_live,
     sorted_networks,
 )
 from policies.compiler.validate import check_frame
@@ -74,13 +80,18 @@ class Compilation:
     """The facts of one gateway, indexed. Not safe to share between threads.
 
     Raises:
-        OverlapError: a device, a grant or an application stands twice in the facts.
+        OverlapError: a device, a grant, an application or a proof stands twice.
     """
 
     def __init__(self, facts: Facts, *, now: datetime) -> None:
         """Index and compile everything once."""
         self._frame = replace(
-            facts, devices=(), memberships=(), applications=(), grants=()
+            facts,
+            devices=(),
+            memberships=(),
+            applications=(),
+            grants=(),
+            authentications=(),
         )
         self._pools = sorted_networks(facts.pools)
         self._revoked = set(facts.revoked_keys)
@@ -90,6 +101,7 @@ class Compilation:
         self._grants = {grant.id: grant for grant in facts.grants}
         self._devices: dict[int, tuple[Device, ...]] = {}
         self._groups: dict[int, frozenset[int]] = {}
+        self._proofs = {proof.user_id: proof for proof in facts.authentications}
         self._members: defaultdict[int, set[int]] = defaultdict(set)
         self._owner: dict[int, int] = {}
         self._index(facts)
@@ -98,12 +110,17 @@ class Compilation:
         self._compile()
 
     def put_user(
-        self, user_id: int, *, devices: Iterable[Device], groups: Iterable[int]
+        self,
+        user_id: int,
+        *,
+        devices: Iterable[Device],
+        groups: Iterable[int],
+        proof: Authentication | None = None,
     ) -> None:
-        """Replace a person's devices and memberships; without any, it is gone.
+        """Replace a person's devices, memberships and proof; without any, it is gone.
 
         Raises:
-            InvalidValueError: a device names another owner.
+            InvalidValueError: a device or the proof names another person.
             OverlapError: a device is another person's already, or stands twice.
         """
         owned, joined = tuple(devices), frozenset(groups)
@@ -112,6 +129,9 @@ class Compilation:
         if any(device.user_id != user_id for device in owned):
             msg = f"a device is not us_{user_id}'s"
             raise InvalidValueError(msg)
+        if proof is not None and proof.user_id != user_id:
+            msg = f"the proof is not us_{user_id}'s"
+            raise InvalidValueError(msg)
         if taken or len(set(ids)) != len(ids):
             msg = f"a device of us_{user_id} stands twice"
             raise OverlapError(msg)
@@ -119,16 +139,17 @@ class Compilation:
             del self._owner[device.id]
         for group in self._groups.pop(user_id, frozenset()):
             self._members[group].discard(user_id)
+        self._proofs.pop(user_id, None)
+        if proof is not None:
+            self._proofs[user_id] = proof
         self._keep_user(user_id, owned, joined)
         for device in owned:
-            self._watch(device.expires_at, device.id, is_grant=False)
+            self._watch(device.expires_at, device.id)
         self._place(user_id)
 
     def put_grant(self, grant: Grant) -> None:
         """Add a grant, or replace the one of its id."""
         self._grants[grant.id] = grant
-        self._watch(grant.not_before, grant.id, is_grant=True)
-        self._watch(grant.expires_at, grant.id, is_grant=True)
         self._judge(grant.id)
 
     def remove_grant(self, grant_id: int) -> None:
@@ -168,6 +189,7 @@ class Compilation:
             ),
             applications=tuple(self._applications.values()),
             grants=tuple(self._grants.values()),
+            authentications=tuple(self._proofs.values()),
             revoked_keys=tuple(self._revoked_keys),
         )
 
@@ -196,10 +218,15 @@ class Compilation:
             applications=parts.applications,
             grants=parts.grants,
             revoked_keys=tuple(self._revoked_keys),
+            conditions=self._attested.conditions,
         )
         if parts is self._parts:
             # What a policy holds was checked when it was made.
-            check_frame(replace(snapshot, subjects=(), applications=(), grants=()))
+            check_frame(
+                replace(
+                    snapshot, subjects=(), applications=(), grants=(), conditions=()
+                )
+            )
         else:
             check_frame(snapshot)
             self._parts = parts
@@ -214,7 +241,7 @@ class Compilation:
             self._ordered[number] = application_of(self._applications, number)
         return _Policy(
             tuple(self._ordered[number] for number in sorted(granted)),
-            tuple(snapshot_grant(self._live[number]) for number in sorted(self._live)),
+            tuple(self._live[number] for number in sorted(self._live)),
         )
 
     def _forget(self, application_id: int) -> None:
@@ -236,8 +263,9 @@ class Compilation:
             len(self._owner) != len(facts.devices)
             or len(self._grants) != len(facts.grants)
             or len(self._applications) != len(facts.applications)
+            or len(self._proofs) != len(facts.authentications)
         ):
-            msg = "a device, a grant or an application stands twice"
+            msg = "a device, a grant, an application or a proof stands twice"
             raise OverlapError(msg)
 
     def _keep_user(
@@ -255,31 +283,34 @@ class Compilation:
 
     def _compile(self) -> None:
         """Compute everything from the facts at the present time."""
-        self._live: dict[int, Grant] = {
-            number: grant
+        self._moments: list[tuple[datetime, bool, int]] = []
+        self._next: dict[int, datetime] = {}
+        self._live: dict[int, SnapshotGrant] = {
+            number: snapshot_grant(grant, now=self._now)
             for number, grant in self._grants.items()
-            if is_live(grant.not_before, grant.expires_at, now=self._now)
+            if is_in_force(grant, now=self._now)
         }
-        self._of_subject: defaultdict[Subject, dict[int, Grant]] = defaultdict(dict)
+        self._of_subject: defaultdict[Subject, dict[int, SnapshotGrant]] = defaultdict(
+            dict
+        )
         for number, grant in self._live.items():
             self._of_subject[grant.subject][number] = grant
-        self._ends = dict(ends_of_subjects(self._live.values()))
-        self._sorted = sorted(self._ends)
+        self._terms = dict(terms_of_subjects(self._live.values()))
+        self._sorted = sorted(self._terms)
         self._parts = None
         self._roster = Roster(self._pools, self._revoked)
         self._held: dict[Subject, list[int]] = {s: [] for s in self._sorted}
         self._tuples: dict[Subject, SubjectMembers] = {}
         self._placed: dict[int, _Placed] = {}
+        self._attested = Attested()
         self._place_all()
-        moments = [
-            (moment, True, number)
-            for number, grant in self._grants.items()
-            for moment in (grant.not_before, grant.expires_at)
-        ]
-        owned = (device for held in self._devices.values() for device in held)
-        moments += [(device.expires_at, False, device.id) for device in owned]
-        self._moments = [m for m in moments if self._now < m[0] < NEVER]
-        heapify(self._moments)
+        for wanted in demanded(self._live.values()):
+            self._demand(wanted)
+        for number in self._grants:
+            self._await(number)
+        for held in self._devices.values():
+            for device in held:
+                self._watch(device.expires_at, device.id)
 
     def _place_all(self) -> None:
         """Give everybody what they are due: `_place` for all, but sorted once."""
@@ -295,10 +326,18 @@ class Compilation:
         for held in self._held.values():
             held.sort()
 
-    def _watch(self, moment: datetime, number: int, *, is_grant: bool) -> None:
-        """Look again at a grant or a device when its moment comes."""
+    def _watch(self, moment: datetime, device_id: int) -> None:
+        """Look again at a device's owner when a moment comes."""
         if self._now < moment < NEVER:
-            heappush(self._moments, (moment, is_grant, number))
+            heappush(self._moments, (moment, False, device_id))
+
+    def _await(self, number: int) -> None:
+        """Look again at a grant when its next moment comes."""
+        grant = self._grants.get(number)
+        moment = next_moment(grant, now=self._now) if grant else NEVER
+        if moment != self._next.pop(number, None) and moment < NEVER:
+            heappush(self._moments, (moment, True, number))
+        self._next[number] = moment
 
     def _advance(self, now: datetime) -> None:
         """Go to another time. Back is unusual, and compiles everything anew."""
@@ -306,38 +345,47 @@ class Compilation:
         if back:
             self._compile()
         while self._moments and self._moments[0][0] <= now:
-            _, is_grant, number = heappop(self._moments)
-            if is_grant:
+            moment, is_grant, number = heappop(self._moments)
+            if is_grant and self._next.get(number) == moment:
                 self._judge(number)
-            elif number in self._owner:
+            elif not is_grant and number in self._owner:
                 self._place(self._owner[number])
 
     def _judge(self, number: int) -> None:
         """Let a grant count or not, as it stands now; nothing happens twice."""
         self._parts = None
-        old, new = self._live.pop(number, None), self._grants.get(number)
+        self._await(number)
+        old, grant = self._live.pop(number, None), self._grants.get(number)
         if old:
             del self._of_subject[old.subject][number]
-        if new and is_live(new.not_before, new.expires_at, now=self._now):
+        new = None
+        if grant and is_in_force(grant, now=self._now):
+            new = snapshot_grant(grant, now=self._now)
             self._live[number] = new
             self._of_subject[new.subject][number] = new
-        for subject in {grant.subject for grant in (old, new) if grant}:
+        for subject in {found.subject for found in (old, new) if found}:
             self._judge_subject(subject)
+        for wanted in new.requires if new else ():
+            self._demand(wanted)
+        wanted_still = demanded(self._live.values()) if old and old.requires else ()
+        for wanted in old.requires if old else ():
+            if wanted not in wanted_still:
+                self._attested.drop(wanted)
 
     def _judge_subject(self, subject: Subject) -> None:
-        """Place the people anew whose last grant ends at another time now."""
-        end = ends_of_subjects(self._of_subject[subject].values()).get(subject)
-        before = self._ends.pop(subject, None)
-        if end is not None:
-            self._ends[subject] = end
-        if end == before:
+        """Place the people anew who have something on other terms now."""
+        terms = terms_of_subjects(self._of_subject[subject].values()).get(subject)
+        before = self._terms.pop(subject, None)
+        if terms is not None:
+            self._terms[subject] = terms
+        if terms == before:
             return
         if before is None:
             insort(self._sorted, subject)
             self._held[subject] = []
         for user in self._people(subject):
             self._place(user)
-        if end is None:
+        if terms is None:
             self._sorted.remove(subject)
             del self._held[subject]
         self._tuples.pop(subject, None)
@@ -366,25 +414,46 @@ class Compilation:
             after = set(new.peers) if subject in new.subjects else set()
             if before != after:
                 self._hold(subject, gone=before - after, come=after - before)
+        gone = old.peers.keys() - new.peers.keys()
+        for wanted in self._attested.requirements:
+            for number in gone:
+                self._attested.put(wanted, number, UNHELD)
+            self._attest(wanted, user, new.peers)
+
+    def _demand(self, wanted: Requirement) -> None:
+        """Begin to keep who holds a requirement, unless that is kept already."""
+        if self._attested.begin(wanted):
+            for user, placed in self._placed.items():
+                self._attest(wanted, user, placed.peers)
+
+    def _attest(self, wanted: Requirement, user: int, peers: Collection[int]) -> None:
+        """Note until when a person's peers hold a requirement, if they do."""
+        proof = self._proofs.get(user)
+        for device in self._devices.get(user, ()):
+            if device.id in peers:
+                until = held_until(wanted, device, proof)
+                held = until if self._now < until else UNHELD
+                if self._attested.put(wanted, device.id, held):
+                    self._watch(until, device.id)
 
     def _due(self, user: int) -> _Placed:
         """Return what a person is due now."""
         subjects = {Subject(kind=SubjectKind.USER, id=user)}
         for group in self._groups.get(user, ()):
             subjects.add(Subject(kind=SubjectKind.GROUP, id=group))
-        granted = frozenset(subjects & self._ends.keys())
+        granted = frozenset(subjects & self._terms.keys())
         if not granted:
             return _NOTHING
-        last = max(self._ends[subject] for subject in granted)
-        return _Placed(
-            {
-                device.id: peer_of(device, last)
-                for device in self._devices.get(user, ())
-                if device.public_key not in self._revoked
-                and self._now < device.expires_at
-            },
-            granted,
-        )
+        terms = [self._terms[subject] for subject in granted]
+        proof = self._proofs.get(user)
+        peers = {
+            device.id: peer_of(device, last)
+            for device in self._devices.get(user, ())
+            if device.public_key not in self._revoked
+            and self._now < device.expires_at
+            and self._now < (last := usable_until(terms, device, proof))
+        }
+        return _Placed(peers, granted)
 
     def _hold(self, subject: Subject, *, gone: set[int], come: set[int]) -> None:
         """Take devices out of a subject and put others in."""

@@ -260,10 +260,12 @@ def _goes_to(protocol: int, ports: Range) -> _Step:
 
 def _lookup(named: NamedSet, *, now: datetime) -> Callable[[_Key], str | None]:
     """Return what finds a key's data; the data of a set's member is empty text."""
+    standing = [element for element in named.elements if now < element.expires_at]
+    if named.key_type == "ifname":
+        return _finder({(e.key.strip('"'),): e.data for e in standing})
     live = [
         (tuple(_span(part) for part in element.key.split(" . ")), element.data)
-        for element in named.elements
-        if now < element.expires_at
+        for element in standing
     ]
     if "interval" not in named.flags:
         return _finder({tuple(f for f, _ in spans): data for spans, data in live})

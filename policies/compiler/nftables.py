@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import IPv4Address
 from itertools import chain as joined
 from typing import Final
 
+from policies.compiler.conditions import MaxAge, requirement_name
 from policies.compiler.delta import transaction
 from policies.compiler.fixed import ACCEPT_GROUP, DENY_GROUP, fixed_chains
 from policies.compiler.named import (
@@ -71,6 +72,7 @@ from policies.compiler.types import (
     Resolved,
     Snapshot,
     SnapshotGrant,
+    Subject,
 )
 
 __all__ = [
@@ -126,7 +128,7 @@ def ruleset(
         (
             *_gates(snapshot.peers),
             *_destinations(cut),
-            *_subjects(snapshot, reached),
+            *_conditions(snapshot, reached, interface),
             *name_maps(named, held),
         ),
         (
@@ -213,14 +215,26 @@ def closed_text(interface: str) -> str:
     )
 
 
-def set_name(grant: SnapshotGrant) -> str:
-    """Return the set of device marks a grant's rule asks for.
+def grant_sets(grant: SnapshotGrant) -> Iterator[str]:
+    """Yield the sets that a grant's rule asks for, the time of the grant first.
 
-    A grant without end shares its subject's set. One with an end has a set of its
-    own, whose elements the kernel ends.
+    All but that one are shared: by grants for one subject, or with one requirement.
     """
-    owner = grant.subject.ref if grant.expires_at == NEVER else f"gt_{grant.id}"
-    return f"who_{owner}"
+    if grant.expires_at < NEVER:
+        yield open_name(grant)
+    yield who_name(grant.subject)
+    for wanted in grant.requires:
+        yield requirement_name(wanted)
+
+
+def who_name(subject: Subject) -> str:
+    """Return the set of the marks of a subject's devices."""
+    return f"who_{subject.ref}"
+
+
+def open_name(grant: SnapshotGrant) -> str:
+    """Return the set whose one element, the interface, stands while a grant lasts."""
+    return f"open_gt_{grant.id}"
 
 
 def chain_name(label: Label) -> str:
@@ -247,6 +261,16 @@ def _within_reach(snapshot: Snapshot) -> Snapshot:
         grants=tuple(
             replace(g, expires_at=NEVER) if far < g.expires_at < NEVER else g
             for g in snapshot.grants
+        ),
+        conditions=tuple(
+            replace(
+                part,
+                holders=tuple(
+                    replace(h, expires_at=NEVER) if far < h.expires_at < NEVER else h
+                    for h in part.holders
+                ),
+            )
+            for part in snapshot.conditions
         ),
     )
 
@@ -321,29 +345,35 @@ def _destination(region: Region, service: str) -> Element:
     return Element(f"{there} . {service}", chain, NEVER)
 
 
-def _subjects(snapshot: Snapshot, reached: Collection[int]) -> Iterable[NamedSet]:
-    """Return one set for each subject or time-bound grant in use."""
+def _conditions(
+    snapshot: Snapshot, reached: Collection[int], interface: str
+) -> Iterable[NamedSet]:
+    """Return the sets that rules ask for: who, in whose time, holding what."""
+    grants = [grant for grant in snapshot.grants if grant.application_id in reached]
     members = {m.subject: m.device_ids for m in snapshot.subjects}
     ids = [peer.device_id for peer in snapshot.peers]
-    forever = dict(zip(ids, _members(ids, NEVER), strict=True))
-    done: set[str] = set()
-    for grant in snapshot.grants:
-        name = set_name(grant)
-        if name in done or grant.application_id not in reached:
-            continue
-        done.add(name)
-        devices, end = members[grant.subject], grant.expires_at
-        if end == NEVER:
-            elements = map(forever.__getitem__, devices)
-            yield named_set(name, "mark", elements=elements)
-        else:
-            timed = _members(devices, end)
-            yield named_set(name, "mark", "timeout", elements=timed)
+    forever = dict(zip(ids, _members(ids), strict=True))
+    for subject in {grant.subject for grant in grants}:
+        elements = map(forever.__getitem__, members[subject])
+        yield named_set(who_name(subject), "mark", elements=elements)
+    for grant in grants:
+        if grant.expires_at < NEVER:
+            element = Element(f'"{interface}"', "", grant.expires_at)
+            yield named_set(open_name(grant), "ifname", "timeout", elements=(element,))
+    wanted = {requirement for grant in grants for requirement in grant.requires}
+    for part in snapshot.conditions:
+        if part.requirement in wanted:
+            timed = ("timeout",) if isinstance(part.requirement, MaxAge) else ()
+            holders = [
+                Element(str(h.device_id), "", h.expires_at) for h in part.holders
+            ]
+            name = requirement_name(part.requirement)
+            yield named_set(name, "mark", *timed, elements=holders)
 
 
-def _members(devices: Iterable[int], end: datetime) -> Iterable[Element]:
+def _members(devices: Iterable[int]) -> Iterable[Element]:
     """Return devices as a subject's set holds them: by their marks."""
-    return [Element(str(device), "", end) for device in devices]
+    return [Element(str(device), "", NEVER) for device in devices]
 
 
 def _application_chain(label: Label, grants_of: Grants) -> Chain:
@@ -369,9 +399,18 @@ def _application_chain(label: Label, grants_of: Grants) -> Chain:
 def _rule(grant: SnapshotGrant, application: int, service: str = "") -> str:
     """Return the rule that is a grant on an application; the log names both."""
     return (
-        f"{service}ct mark @{set_name(grant)} counter"
+        f"{service}{_asked(grant)} counter"
         f' log prefix "gt_{grant.id}/ap_{application}"'
         f" group {ACCEPT_GROUP} accept"
+    )
+
+
+def _asked(grant: SnapshotGrant) -> str:
+    """Return what a grant's rule asks of a packet."""
+    timed = open_name(grant)
+    return " ".join(
+        f"iifname @{name}" if name == timed else f"ct mark @{name}"
+        for name in grant_sets(grant)
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from policies.compiler.conditions import Requirement
 from policies.compiler.types import Destination, Snapshot, SnapshotGrant, Subject
 
 
@@ -101,6 +102,17 @@ class _Held:
     peers: Mapping[int, datetime]
     members: Mapping[Subject, frozenset[int]]
     grants: Mapping[int, Sequence[SnapshotGrant]]
+    holders: Mapping[Requirement, Mapping[int, datetime]]
+
+    def end(self, grant: SnapshotGrant, device_id: int) -> datetime | None:
+        """Return when a device's use of a grant ends, or None if it has none."""
+        ends = [grant.expires_at, self.peers[device_id]]
+        for wanted in grant.requires:
+            until = self.holders[wanted].get(device_id)
+            if until is None:
+                return None
+            ends.append(until)
+        return min(ends)
 
 
 def _held(
@@ -130,6 +142,14 @@ def _held(
                     for entry in snapshot.subjects
                 },
                 grants=grants,
+                holders={
+                    part.requirement: {
+                        holder.device_id: holder.expires_at
+                        for holder in part.holders
+                        if at < holder.expires_at
+                    }
+                    for part in snapshot.conditions
+                },
             )
         )
     return tuple(found)
@@ -142,10 +162,12 @@ def _ways(found: Iterable[tuple[_Held, SnapshotGrant]]) -> tuple[Way, ...]:
     ends: dict[tuple[int, int], datetime] = {}
     for held, grant in found:
         for device_id in held.members.get(grant.subject, frozenset()):
+            end = held.end(grant, device_id)
+            if end is None:
+                continue
             key = (device_id, grant.application_id)
             grants[key].add(grant.id)
             gateways[key].add(held.gateway_id)
-            end = min(grant.expires_at, held.peers[device_id])
             ends[key] = max(end, ends.get(key, end))
     return tuple(
         Way(
@@ -168,7 +190,7 @@ def _people(
         for part in held
         for grant in part.grants.get(application_id, ())
         for device_id in part.members.get(grant.subject, frozenset())
-        if device_id in owners
+        if device_id in owners and part.end(grant, device_id) is not None
     )
 
 

@@ -78,13 +78,17 @@ def _objects(listing: object) -> Iterable[tuple[str, Mapping[str, object]]]:
 def _named_set(kind: str, item: Mapping[str, object], *, now: datetime) -> NamedSet:
     """Return a set or a map with its elements."""
     name = _text(item, "name")
+    key_type = " . ".join(_words(item.get("type")))
     entries = () if name == LIVE else array(item.get("elem", []))
+    elements = (_element(kind, entry, now=now) for entry in entries)
+    if key_type == "ifname":
+        elements = (e._replace(key=f'"{e.key}"') for e in elements)
     return NamedSet(
         name=name,
-        key_type=" . ".join(_words(item.get("type"))),
+        key_type=key_type,
         data_type=" . ".join(_words(item.get("map"))) if kind == "map" else "",
         flags=tuple(sorted(_words(item.get("flags", [])))),
-        elements=sorted_elements(_element(kind, entry, now=now) for entry in entries),
+        elements=sorted_elements(elements),
     )
 
 

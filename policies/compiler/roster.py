@@ -1,7 +1,7 @@
 """The peers of a snapshot, kept in order, and what speaks against any of them.
 
 For `incremental`: whether something is odd is known at once; what exactly, only
-compiling from scratch says.
+compiling from scratch says. Also which of them hold what grants demand.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from operator import attrgetter
 
+from policies.compiler.conditions import Requirement, sorted_requirements
 from policies.compiler.errors import CompilerError
-from policies.compiler.types import IPAddress, IPNetwork, Peer
+from policies.compiler.requirements import UNHELD
+from policies.compiler.types import Holder, Holders, IPAddress, IPNetwork, Peer
 from policies.compiler.validate import check_key, check_peer
 
 
@@ -88,3 +91,50 @@ class Roster:
             check_peer(peer, self._pools)
         except CompilerError:
             self._odd.add(peer.device_id)
+
+
+class Attested:
+    """The peers that hold each requirement that is made, by id."""
+
+    def __init__(self) -> None:
+        """Begin without requirements."""
+        self._holders: dict[Requirement, list[Holder]] = {}
+
+    @property
+    def requirements(self) -> Iterable[Requirement]:
+        """The requirements that are kept."""
+        return self._holders.keys()
+
+    @property
+    def conditions(self) -> tuple[Holders, ...]:
+        """Each requirement with its holders, as a snapshot lists them."""
+        return tuple(
+            Holders(requirement=wanted, holders=tuple(self._holders[wanted]))
+            for wanted in sorted_requirements(self._holders)
+        )
+
+    def begin(self, wanted: Requirement) -> bool:
+        """Keep a requirement; return whether it is new."""
+        if wanted in self._holders:
+            return False
+        self._holders[wanted] = []
+        return True
+
+    def drop(self, wanted: Requirement) -> None:
+        """Keep a requirement no longer."""
+        del self._holders[wanted]
+
+    def put(self, wanted: Requirement, device_id: int, until: datetime) -> bool:
+        """Note until when a device holds it, or `UNHELD`; return whether it is new."""
+        holders = self._holders[wanted]
+        place = bisect_left(holders, device_id, key=attrgetter("device_id"))
+        held = holders[place : place + 1]
+        if held and held[0].device_id == device_id:
+            if held[0].expires_at == until:
+                return False
+            del holders[place]
+        elif until == UNHELD:
+            return False
+        if until != UNHELD:
+            holders.insert(place, Holder(device_id=device_id, expires_at=until))
+        return True

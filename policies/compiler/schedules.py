@@ -1,99 +1,25 @@
-"""Weekly hours, on the clocks of one IANA time zone. Pure.
+"""Weekly hours asked about a moment: open, until when, and when again. Pure.
 
 Rules this module keeps:
 
 * Hours follow the wall clock through daylight saving. An hour that the clocks skip
   never comes; one that they repeat counts both times.
-* A window lies in one day. Windows that touch are one stretch, also over midnight.
+* Windows that touch are one stretch, also over midnight.
 * A zone is a `tzinfo` that somebody else looked up: nothing is read here.
-* No windows would mean never; that is refused, so that nobody means always by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from itertools import count
 from typing import Final
 
-from policies.compiler.errors import InvalidValueError
+from policies.compiler.conditions import DAYS, Hours, Schedule, Window
 from policies.compiler.types import NEVER
-
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _DAY: Final = timedelta(days=1)
 _DAY_SECONDS: Final = 86_400
 _SECOND: Final = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Hours on some days of the week (Monday is 0), from `begin` up to `end`.
-
-    An `end` of None is midnight at the end of the day.
-
-    Raises:
-        InvalidValueError: no day or one that is none, days not in order, an end that
-            is not after the beginning, or times that are no whole minutes.
-    """
-
-    days: tuple[int, ...]
-    begin: time
-    end: time | None
-
-    def __post_init__(self) -> None:
-        """Refuse what never holds, or has no one meaning."""
-        known = range(len(DAYS))
-        if not self.days or self.days != tuple(n for n in known if n in self.days):
-            msg = "a window has days, each once, from 0 (Monday) to 6 in order"
-            raise InvalidValueError(msg)
-        for clock in (self.begin, self.end or self.begin):
-            if clock.second or clock.microsecond or clock.tzinfo or clock.fold:
-                msg = f"{clock} is not a time of day in whole minutes"
-                raise InvalidValueError(msg)
-        if self.end is not None and self.end <= self.begin:
-            msg = f"a window from {self.begin:%H:%M} until {self.end:%H:%M} is empty"
-            raise InvalidValueError(msg)
-
-    @property
-    def sort_key(self) -> tuple[tuple[int, ...], time, bool, time]:
-        """A total order; midnight at the end of a day comes last."""
-        return (self.days, self.begin, self.end is None, self.end or self.begin)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """The hours of a week in a time zone, which is known here by its name only.
-
-    Raises:
-        InvalidValueError: no zone or no window, or windows out of order or twice.
-    """
-
-    time_zone: str
-    windows: tuple[Window, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse what says nothing, and a second spelling of the same."""
-        if not self.time_zone or not self.windows:
-            msg = "a schedule needs a time zone and at least one window"
-            raise InvalidValueError(msg)
-        if self.windows != sorted_windows(self.windows):
-            msg = "the windows of a schedule stand in order, each once"
-            raise InvalidValueError(msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hours:
-    """A schedule with the clocks it goes by."""
-
-    schedule: Schedule
-    zone: tzinfo
-
-
-def sorted_windows(windows: Iterable[Window]) -> tuple[Window, ...]:
-    """Return windows in order, each once."""
-    return tuple(sorted(set(windows), key=lambda window: window.sort_key))
 
 
 def is_open(hours: Hours, moment: datetime) -> bool:
@@ -151,10 +77,10 @@ def _edges(hours: Hours, moment: datetime) -> Iterator[datetime]:
     clocks = {time(0)}
     for window in hours.schedule.windows:
         clocks |= {window.begin, window.end or time(0)}
-    start = moment.astimezone(UTC)
-    for day in count():
-        begin = start + day * _DAY
+    begin = moment.astimezone(UTC)
+    while True:
         yield from _edges_between(hours.zone, clocks, begin, begin + _DAY)
+        begin += _DAY
 
 
 def _edges_between(

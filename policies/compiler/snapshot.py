@@ -33,6 +33,13 @@ from policies.compiler.canonical import (
     text,
     time_text,
 )
+from policies.compiler.conditions import requirement_name
+from policies.compiler.conditions_json import (
+    condition_json,
+    read_condition,
+    read_requirement,
+    requirement_json,
+)
 from policies.compiler.envelope import (
     EVIDENCE_ACK_TYPE,
     LEASE_TYPE,
@@ -100,6 +107,7 @@ _SNAPSHOT: Final = frozenset(
         "applications",
         "grants",
         "revoked",
+        "conditions",
     }
 )
 _PEER: Final = frozenset({"device", "key", "addresses", "expires"})
@@ -107,7 +115,7 @@ _SUBJECT: Final = frozenset({"subject", "members"})
 _APPLICATION: Final = frozenset({"application", "destinations"})
 _DESTINATION: Final = frozenset({"prefix", "protocol", "ports"})
 _HOST_DESTINATION: Final = _DESTINATION | {"host"}
-_GRANT: Final = frozenset({"grant", "subject", "application", "expires"})
+_GRANT: Final = frozenset({"grant", "subject", "application", "expires", "requires"})
 _LEASE: Final = frozenset(
     {
         "version",
@@ -158,6 +166,12 @@ def snapshot_members(snapshot: Snapshot) -> Mapping[str, bytes]:
             for grant in sorted(snapshot.grants, key=lambda grant: grant.id)
         ],
         "revoked": sorted(set(snapshot.revoked_keys)),
+        "conditions": [
+            condition_json(part)
+            for part in sorted(
+                snapshot.conditions, key=lambda c: requirement_name(c.requirement)
+            )
+        ],
     }
     return {name: canonical_json(member) for name, member in members.items()}
 
@@ -276,6 +290,7 @@ def _grant(grant: SnapshotGrant) -> Json:
         "subject": grant.subject.ref,
         "application": grant.application_id,
         "expires": expiry_text(grant.expires_at),
+        "requires": [requirement_json(wanted) for wanted in grant.requires],
     }
 
 
@@ -298,6 +313,7 @@ def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
         ),
         grants=tuple(_read_grant(item) for item in array(top["grants"])),
         revoked_keys=tuple(text(item) for item in array(top["revoked"])),
+        conditions=tuple(read_condition(item) for item in array(top["conditions"])),
     )
 
 
@@ -376,6 +392,7 @@ def _read_grant(value: object) -> SnapshotGrant:
         subject=_read_subject_ref(item["subject"]),
         application_id=integer(item["application"]),
         expires_at=parse_expiry(item["expires"]),
+        requires=tuple(read_requirement(entry) for entry in array(item["requires"])),
     )
 
 

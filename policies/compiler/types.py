@@ -28,6 +28,7 @@ from ipaddress import (
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from policies.compiler.conditions import Hours, Requirement, Requirements
 from policies.compiler.errors import HostBitsError, InvalidValueError
 from policies.compiler.hostnames import host_name
 
@@ -152,13 +153,19 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Subject → application from `not_before` until `expires_at` (or `NEVER`)."""
+    """Subject → application from `not_before` until `expires_at` (or `NEVER`).
+
+    Only in its `hours`, unless they are None, and only for devices that hold each of
+    `requires`; neither has a default, so that nobody forgets a condition.
+    """
 
     id: int
     subject: Subject
     application_id: int
     not_before: datetime
     expires_at: datetime
+    hours: Hours | None
+    requires: Requirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +181,20 @@ class Device:
     public_key: str
     addresses: tuple[IPAddress, ...]
     expires_at: datetime
+    is_approved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """How a person last proved who they are; what the provider did not say is empty.
+
+    `amr` are the methods, `acr` the class. `proven_at` None: nobody knows when.
+    """
+
+    user_id: int
+    proven_at: datetime | None
+    amr: tuple[str, ...]
+    acr: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +203,8 @@ class Facts:
 
     `memberships` are (user id, group id) pairs. `applications` are those served by
     this gateway. `pools` are the tunnel prefixes: routes on the gateway, and the
-    bounds of every peer's addresses. `revoked_keys` grow only.
+    bounds of every peer's addresses. `revoked_keys` grow only. `authentications` are
+    one a person at most; who has none proved nothing.
     """
 
     deployment: str
@@ -194,6 +216,7 @@ class Facts:
     applications: tuple[Application, ...]
     grants: tuple[Grant, ...]
     revoked_keys: tuple[str, ...]
+    authentications: tuple[Authentication, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,12 +239,32 @@ class SubjectMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotGrant:
-    """A live grant inside a snapshot; the kernel ends it at `expires_at`."""
+    """A live grant inside a snapshot; the kernel ends it at `expires_at`.
+
+    That is when the grant ends or its hours do, whichever comes first.
+    """
 
     id: int
     subject: Subject
     application_id: int
     expires_at: datetime
+    requires: Requirements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Holder:
+    """A device that holds a requirement, until `expires_at` (or `NEVER`)."""
+
+    device_id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holders:
+    """The peers that hold a requirement that some grant makes; there may be none."""
+
+    requirement: Requirement
+    holders: tuple[Holder, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +287,7 @@ class Snapshot:
     applications: tuple[Application, ...]
     grants: tuple[SnapshotGrant, ...]
     revoked_keys: tuple[str, ...]
+    conditions: tuple[Holders, ...]
 
 
 Resolved: TypeAlias = Mapping[str, Mapping[IPAddress, datetime]]

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from policies.compiler.canonical import MAX_INTEGER
+from policies.compiler.conditions import requirement_name, sorted_requirements
 from policies.compiler.errors import (
     InvalidValueError,
     OverlapError,
@@ -46,11 +47,13 @@ def check_snapshot(snapshot: Snapshot) -> None:
             outside the pools.
         OverlapError: two peers share an id, a key or an address; pools overlap; an
             id stands twice.
-        UnknownReferenceError: a grant, a subject or a member has no referent.
+        UnknownReferenceError: a grant, a subject, a member or a requirement has no
+            referent.
     """
     check_frame(snapshot)
     _check_peers(snapshot.peers, snapshot.pools)
     _check_references(snapshot)
+    _check_conditions(snapshot)
     _check_keys(snapshot.revoked_keys)
     if revoked := {p.public_key for p in snapshot.peers} & set(snapshot.revoked_keys):
         msg = f"a revoked key is a peer: {min(revoked)}"
@@ -169,6 +172,27 @@ def _check_references(snapshot: Snapshot) -> None:
             raise UnknownReferenceError(msg)
         if grant.application_id not in applications:
             msg = f"gt_{grant.id} names unknown ap_{grant.application_id}"
+            raise UnknownReferenceError(msg)
+
+
+def _check_conditions(snapshot: Snapshot) -> None:
+    """Check that what is demanded is listed, nothing else is, and peers hold it."""
+    devices = {peer.device_id for peer in snapshot.peers}
+    listed = tuple(part.requirement for part in snapshot.conditions)
+    wanted = sorted_requirements(r for grant in snapshot.grants for r in grant.requires)
+    if listed != wanted:
+        msg = "the requirements listed are not those that grants make"
+        raise UnknownReferenceError(msg)
+    for grant in snapshot.grants:
+        if grant.requires and grant.requires != sorted_requirements(grant.requires):
+            msg = f"the requirements of gt_{grant.id} are not in order"
+            raise InvalidValueError(msg)
+    for part in snapshot.conditions:
+        ids = [holder.device_id for holder in part.holders]
+        name = requirement_name(part.requirement)
+        _check_unique(f"holder of {name}", ids)
+        if unknown := set(ids) - devices:
+            msg = f"{name} is held by unknown devices {sorted(unknown)}"
             raise UnknownReferenceError(msg)
 
 

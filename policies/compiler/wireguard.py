@@ -17,7 +17,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Final
 
-from policies.compiler.compile import live_grants, subjects_of_user
+from policies.compiler.compile import subjects_of_user
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.ranges import collapsed, host_prefix
 from policies.compiler.types import (
@@ -26,6 +26,7 @@ from policies.compiler.types import (
     IPAddress,
     IPNetwork,
     Snapshot,
+    is_live,
     sorted_addresses,
 )
 from policies.compiler.validate import check_key
@@ -79,13 +80,15 @@ def device_allowed_ips(
     """Return the prefixes that a person's devices route to this gateway.
 
     The destinations of the person's live grants, collapsed and sorted. No live
-    grant gives an empty tuple: WireGuard then carries nothing.
+    grant gives an empty tuple: WireGuard then carries nothing. Hours and other
+    conditions do not change routes: a client's file is not made anew every morning.
     """
     subjects = subjects_of_user(facts, user_id)
     granted = {
         grant.application_id
-        for grant in live_grants(facts, now=now)
+        for grant in facts.grants
         if grant.subject in subjects
+        and is_live(grant.not_before, grant.expires_at, now=now)
     }
     return collapsed(
         destination.prefix

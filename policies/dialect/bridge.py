@@ -178,6 +178,8 @@ def _fact(grant: GrantDefinition, application: str, name: str, names: Names) -> 
         application_id=names.applications[application],
         not_before=grant.not_before,
         expires_at=grant.expires_at,
+        hours=None,
+        requires=(),
     )
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from policies.compiler.conditions import Schedule
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
-from policies.compiler.schedules import Schedule
 from policies.compiler.types import (
     NEVER,
     Destination,

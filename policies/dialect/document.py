@@ -12,8 +12,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, TypeAlias
 
+from policies.compiler.conditions import Schedule
 from policies.compiler.ranges import Range
-from policies.compiler.schedules import Schedule
 from policies.compiler.types import MAX_PORT, NEVER, IPNetwork
 from policies.dialect.errors import Position, Problem
 from policies.dialect.postures import Posture, Scalar

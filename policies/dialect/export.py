@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from policies.compiler.schedules import Schedule
+from policies.compiler.conditions import Schedule
 from policies.compiler.types import NEVER, IPNetwork
 from policies.dialect import selectors
 from policies.dialect.definitions import (

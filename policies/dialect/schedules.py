@@ -11,14 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, time, tzinfo
 from typing import Final
 
-from policies.compiler.schedules import (
-    DAYS,
-    Hours,
-    Schedule,
-    Window,
-    is_open,
-    sorted_windows,
-)
+from policies.compiler.conditions import DAYS, Hours, Schedule, Window, sorted_windows
+from policies.compiler.schedules import is_open
 from policies.dialect.errors import UnknownNameError
 from policies.dialect.tree import Node
 

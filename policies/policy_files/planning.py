@@ -395,6 +395,8 @@ def _after(
                     application_id=number,
                     not_before=max(wanted.not_before, now),
                     expires_at=wanted.expires_at,
+                    hours=None,
+                    requires=(),
                 )
                 for index, (wanted, number) in enumerate(
                     (wanted, number)

@@ -23,9 +23,11 @@ from gateway.reconcile import (
     plan,
 )
 from gateway.types import InterfaceState
+from policies.compiler.conditions import ApprovedDevice, MaxAge
 from policies.compiler.nftables import ruleset
 from policies.compiler.types import (
     NEVER,
+    Authentication,
     Facts,
     Protocol,
     Snapshot,
@@ -253,6 +255,61 @@ def test_a_flow_outlives_its_grant_only_until_it_is_judged() -> None:
     assert next_end(held, now=NOW) == ends
     assert flows_to_cut([flow], held, pools=facts().pools, now=NOW) == []
     assert flows_to_cut([flow], held, pools=facts().pools, now=ends) == [flow]
+
+
+STRICT = replace(
+    facts(),
+    devices=tuple(replace(d, is_approved=True) for d in facts().devices),
+    grants=tuple(
+        replace(g, requires=(MaxAge(seconds=3600), ApprovedDevice()))
+        for g in facts().grants
+    ),
+    authentications=tuple(
+        Authentication(user_id=user, proven_at=NOW, amr=(), acr="") for user in (1, 2)
+    ),
+)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "losing"),
+    [
+        (STRICT, STRICT, set()),
+        (facts(), STRICT, {ALICE, BOB}),
+        (STRICT, replace(STRICT, authentications=STRICT.authentications[1:]), {ALICE}),
+        (
+            STRICT,
+            replace(
+                STRICT,
+                devices=(
+                    replace(STRICT.devices[0], is_approved=False),
+                    STRICT.devices[1],
+                ),
+            ),
+            {ALICE},
+        ),
+    ],
+    ids=["nothing", "demands", "a proof", "an approval"],
+)
+def test_who_no_longer_holds_what_is_demanded_is_found(
+    before: Facts, after: Facts, losing: set[int]
+) -> None:
+    assert losing_devices(snapshot(of=before), snapshot(2, of=after)) == losing
+
+
+def test_flows_are_cut_that_a_narrower_grant_would_not_let_begin() -> None:
+    flow, pools = entry(1, ALICE), STRICT.pools
+    weaker = replace(STRICT, authentications=STRICT.authentications[1:])
+    assert flows_to_cut([flow], snapshot(of=STRICT), pools=pools, now=NOW) == []
+    assert flows_to_cut([flow], snapshot(of=weaker), pools=pools, now=NOW) == [flow]
+
+
+def test_a_proof_that_grows_too_old_is_an_end() -> None:
+    strict = snapshot(of=STRICT)
+    assert next_end(strict, now=NOW) == NOW + HOUR
+    flow = entry(1, ALICE)
+    for now, cut in ((NOW, []), (NOW + HOUR, [flow])):
+        assert flows_to_cut([flow], strict, pools=STRICT.pools, now=now) == cut
 
 
 def test_what_never_ends_is_the_last_end() -> None:

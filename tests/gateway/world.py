@@ -132,6 +132,8 @@ def grant(
         application_id=application,
         not_before=NOW - timedelta(days=1),
         expires_at=end,
+        hours=None,
+        requires=(),
     )
 
 

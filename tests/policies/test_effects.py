@@ -49,11 +49,16 @@ def snapshot(
             ),
             grants=tuple(
                 types.SnapshotGrant(
-                    id=n, subject=subjects[n], application_id=n, expires_at=types.NEVER
+                    id=n,
+                    subject=subjects[n],
+                    application_id=n,
+                    expires_at=types.NEVER,
+                    requires=(),
                 )
                 for n in grants
             ),
             revoked_keys=(),
+            conditions=(),
         )
     ]
 

@@ -10,6 +10,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from policies.compiler.compile import compile_snapshot
+from policies.compiler.conditions import (
+    ApprovedDevice,
+    Hours,
+    Requirement,
+    sorted_requirements,
+)
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -24,8 +30,10 @@ from policies.compiler.types import (
     SubjectKind,
 )
 from policies.reduction import reduced_snapshot
+from tests.policies.compiler.build import hours
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 TEAM = Subject(kind=SubjectKind.GROUP, id=4)
 ALICE = Subject(kind=SubjectKind.USER, id=1)
 
@@ -55,6 +63,8 @@ def grant(number: int, subject: Subject, application: int) -> Grant:
         application_id=application,
         not_before=NOW,
         expires_at=NEVER,
+        hours=None,
+        requires=(),
     )
 
 
@@ -152,3 +162,59 @@ def test_removed_destination_is_gone(
     found = reduced(replace(FACTS, applications=applications))
     assert {a.id: len(a.destinations) for a in found.applications} == expected
     assert {item.application_id for item in found.grants} == set(expected)
+
+
+def demanding(facts: Facts, *wanted: Requirement, week: Hours | None = None) -> Facts:
+    """Return facts whose second grant, Alice's, has conditions."""
+    last = replace(facts.grants[1], requires=sorted_requirements(wanted), hours=week)
+    return replace(facts, grants=(facts.grants[0], last))
+
+
+def approved(facts: Facts, *, is_approved: bool = True) -> Facts:
+    """Return facts whose first device, Alice's, is approved."""
+    first = replace(facts.devices[0], is_approved=is_approved)
+    return replace(facts, devices=(first, *facts.devices[1:]))
+
+
+STRICT = approved(demanding(FACTS, ApprovedDevice()))
+
+
+def reduced_from(before: Facts, after: Facts, now: datetime = NOW) -> Snapshot:
+    earlier = compile_snapshot(before, epoch=1, generation=1, now=NOW)
+    return reduced_snapshot(earlier, after, epoch=1, generation=2, now=now)
+
+
+def test_what_is_held_still_stays() -> None:
+    (part,) = reduced_from(STRICT, STRICT).conditions
+    assert [holder.device_id for holder in part.holders] == [1]
+
+
+def test_a_withdrawn_approval_is_gone_and_a_new_one_is_not_there() -> None:
+    for before, after in (
+        (STRICT, approved(STRICT, is_approved=False)),
+        (approved(STRICT, is_approved=False), STRICT),
+    ):
+        (part,) = reduced_from(before, after).conditions
+        assert part.holders == ()
+
+
+def test_a_device_that_is_gone_holds_nothing() -> None:
+    (part,) = reduced_from(
+        STRICT, replace(STRICT, devices=STRICT.devices[1:])
+    ).conditions
+    assert part.holders == ()
+
+
+def test_a_grant_that_demands_more_is_gone_with_what_it_demanded() -> None:
+    found = reduced_from(FACTS, STRICT)
+    assert [grant.id for grant in found.grants] == [1]
+    assert found.conditions == ()
+
+
+def test_hours_that_closed_end_a_grant_and_shorter_ones_shorten_it() -> None:
+    open_now = demanding(FACTS, week=hours("mon 08:00-14:00"))
+    shorter = demanding(FACTS, week=hours("mon 08:00-13:00"))
+    assert [g.id for g in reduced_from(open_now, shorter).grants] == [1, 2]
+    assert reduced_from(open_now, shorter).grants[1].expires_at == NOW + HOUR
+    assert reduced_from(shorter, open_now).grants[1].expires_at == NOW + HOUR
+    assert [g.id for g in reduced_from(open_now, shorter, NOW + HOUR).grants] == [1]

@@ -93,10 +93,10 @@ def packet(device: Device, destination: str) -> Packet:
 
 
 def elements(kernel: Kernel, grant: Grant) -> list[dict[str, Any]]:
-    """Return what the grant's own set holds: nobody else's, for it has an end."""
+    """Return what says that the grant is open: the interface, for it has an end."""
     listed: Any = kernel.listing()
     sets = [item["set"] for item in listed["nftables"] if "set" in item]
-    (found,) = (each for each in sets if each["name"] == f"who_gt_{grant.pk}")
+    (found,) = (each for each in sets if each["name"] == f"open_gt_{grant.pk}")
     return [element["elem"] for element in found.get("elem", [])]
 
 
@@ -110,7 +110,7 @@ def test_the_element_of_a_requested_grant_has_its_timeout(
 ) -> None:
     load(kernel, gw1, clock)
     (element,) = elements(kernel, ending)
-    assert element["val"] == laptop.pk
+    assert element["val"] == "wg0"
     assert 0 < element["timeout"] <= LEFT.total_seconds()
     assert 0 <= element["expires"] <= element["timeout"]
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from ipaddress import ip_address
 from typing import Final
 
 from policies.compiler.compile import compile_snapshot
+from policies.compiler.conditions import (
+    DAYS,
+    Hours,
+    Requirement,
+    Schedule,
+    Window,
+    sorted_requirements,
+    sorted_windows,
+)
 from policies.compiler.types import (
     NEVER,
     Application,
+    Authentication,
     Destination,
     Device,
     Facts,
@@ -40,6 +50,7 @@ def device(
     *,
     addresses: Iterable[str] | None = None,
     expires_at: datetime = NEVER,
+    is_approved: bool = False,
 ) -> Device:
     """Return a device of `user` (else of the user with its number)."""
     default = (f"100.64.{number >> 8}.{number & 255}", f"fd5e:e4a6:e000::{number:x}")
@@ -49,6 +60,7 @@ def device(
         public_key=key(number),
         addresses=tuple(ip_address(a) for a in addresses or default),
         expires_at=expires_at,
+        is_approved=is_approved,
     )
 
 
@@ -93,6 +105,8 @@ def grant(
     *,
     not_before: datetime = NOW,
     expires_at: datetime = NEVER,
+    hours: Hours | None = None,
+    requires: Iterable[Requirement] = (),
 ) -> Grant:
     """Return a grant, in force now and for ever unless told otherwise."""
     return Grant(
@@ -101,6 +115,38 @@ def grant(
         application_id=application_id,
         not_before=not_before,
         expires_at=expires_at,
+        hours=hours,
+        requires=sorted_requirements(requires),
+    )
+
+
+def hours(text: str, zone: tzinfo = UTC) -> Hours:
+    """Return the hours written `mon-fri 08:00-18:00, sat 00:00-24:00`."""
+    windows = []
+    for part in text.split(", "):
+        days, span = part.split()
+        first, _, last = days.partition("-")
+        begin, _, end = span.partition("-")
+        windows.append(
+            Window(
+                days=tuple(range(DAYS.index(first), DAYS.index(last or first) + 1)),
+                begin=time.fromisoformat(begin),
+                end=None if end == "24:00" else time.fromisoformat(end),
+            )
+        )
+    schedule = Schedule(time_zone=str(zone), windows=sorted_windows(windows))
+    return Hours(schedule=schedule, zone=zone)
+
+
+def proof(
+    user: int, *, ago: timedelta | None = timedelta(0), amr: str = "", acr: str = ""
+) -> Authentication:
+    """Return how a person proved who they are, some time before NOW."""
+    return Authentication(
+        user_id=user,
+        proven_at=None if ago is None else NOW - ago,
+        amr=tuple(amr.split()),
+        acr=acr,
     )
 
 
@@ -111,6 +157,7 @@ def facts(
     applications: Iterable[Application] = (),
     grants: Iterable[Grant] = (),
     revoked_keys: Iterable[str] = (),
+    proofs: Iterable[Authentication] = (),
     pools: Iterable[str] = POOLS,
 ) -> Facts:
     """Return the facts of gateway 1."""
@@ -124,6 +171,7 @@ def facts(
         applications=tuple(applications),
         grants=tuple(grants),
         revoked_keys=tuple(revoked_keys),
+        authentications=tuple(proofs),
     )
 
 

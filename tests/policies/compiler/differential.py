@@ -12,7 +12,14 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from policies.compiler.conditions import (
+    ApprovedDevice,
+    MaxAge,
+    Requirement,
+    Strength,
+)
 from policies.compiler.evaluate import Packet, verdict
 from policies.compiler.machine import Arrival, Machine
 from policies.compiler.nftables import ruleset
@@ -20,6 +27,7 @@ from policies.compiler.ranges import address_family
 from policies.compiler.types import (
     NEVER,
     Application,
+    Authentication,
     Destination,
     Device,
     Facts,
@@ -34,6 +42,8 @@ from tests.policies.compiler.build import (
     device,
     facts,
     grant,
+    hours,
+    proof,
     snapshot,
 )
 from tests.policies.compiler.kernel import Kernel
@@ -41,11 +51,33 @@ from tests.policies.compiler.reference import ICMP, ICMPV6, NUMBERS, answer
 from tests.policies.compiler.wire import install_table, sent
 
 HOUR: Final = timedelta(hours=1)
+BERLIN: Final = ZoneInfo("Europe/Berlin")
 TIMES: Final = (
     *((NOW - HOUR, NEVER),) * 4,
     *((NOW, NOW + HOUR),) * 2,
     (NOW - HOUR, NOW),
     (NOW + HOUR, NEVER),
+)
+SECOND: Final = timedelta(seconds=1)
+WEEKS: Final = (
+    *(None,) * 8,
+    hours("mon-fri 08:00-18:00"),
+    hours("mon 12:00-12:01, mon 12:01-13:00"),
+    hours("mon 11:00-12:00, tue-sun 00:00-24:00"),
+    # In Berlin it is 13:00.
+    hours("mon 13:00-24:00", BERLIN),
+    hours("mon 08:00-13:00", BERLIN),
+)
+"""NOW is a Monday, at noon in UTC."""
+DEMANDS: Final[Sequence[Sequence[Requirement]]] = (
+    *((),) * 8,
+    (MaxAge(seconds=3600),),
+    (MaxAge(seconds=3600), ApprovedDevice()),
+    (MaxAge(seconds=8 * 3600), Strength(amr=("mfa",), acr=())),
+    (Strength(amr=("mfa", "pwd"), acr=()),),
+    (Strength(amr=("mfa",), acr=("gold", "silver")), ApprovedDevice()),
+    (Strength(amr=(), acr=("gold",)),),
+    (ApprovedDevice(),),
 )
 PREFIXES: Final = (
     *("10.0.0.0/8", "10.0.0.0/16", "10.0.128.0/17", "10.1.0.0/16", "10.0.0.4/31"),
@@ -97,10 +129,20 @@ def random_facts(random: Random) -> Facts:
     ]
     subjects = ("us_1", "us_2", "us_3", "us_4", "gr_1", "gr_2", "gr_3")
     grants = []
-    for number in range(1, random.randint(8, 20)):
+    for number in range(1, random.randint(12, 28)):
         begins, ends = random.choice(TIMES)
         who, what = random.choice(subjects), random.randint(1, len(applications))
-        grants.append(grant(number, who, what, not_before=begins, expires_at=ends))
+        grants.append(
+            grant(
+                number,
+                who,
+                what,
+                not_before=begins,
+                expires_at=ends,
+                hours=random.choice(WEEKS),
+                requires=random.choice(DEMANDS),
+            )
+        )
     return facts(
         devices=[*devices, device(ADMIN)],
         memberships={(random.randint(1, 5), random.randint(1, 3)) for _ in range(10)},
@@ -110,6 +152,17 @@ def random_facts(random: Random) -> Facts:
             grant(ADMIN, f"us_{ADMIN}", ADMIN),
         ],
         revoked_keys=[d.public_key for d in devices if random.random() < 0.1],
+        proofs=[random_proof(random, user) for user in range(1, 6) if user != 3],
+    )
+
+
+def random_proof(random: Random, user: int) -> Authentication:
+    """Return how somebody proved who they are: when, how, how well."""
+    return proof(
+        user,
+        ago=random.choice((timedelta(0), HOUR, HOUR - SECOND, 3 * HOUR, None)),
+        amr=random.choice(("", "pwd", "mfa pwd", "hwk mfa")),
+        acr=random.choice(("", "silver", "gold")),
     )
 
 
@@ -226,7 +279,12 @@ def machine_says(machine: Machine, given: Facts, packet: Packet) -> str:
 
 def _device(random: Random, number: int) -> Device:
     """Return a device of one of five people, with one address or with several."""
-    made = device(number, random.randint(1, 5), expires_at=random.choice(TIMES)[1])
+    made = device(
+        number,
+        random.randint(1, 5),
+        expires_at=random.choice(TIMES)[1],
+        is_approved=random.random() < 0.5,
+    )
     some = random.choice((made.addresses, made.addresses, made.addresses[:1]))
     more = ip_address(f"100.64.1.{number}")
     return replace(made, addresses=random.choice((some, (*some, more))))

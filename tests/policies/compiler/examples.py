@@ -1,8 +1,13 @@
-"""A small company: the policy that golden files and kernel tests share.
+"""A small company and an office: policies that golden files and kernel tests share.
 
 Alice (1) and Bob (2) are engineers (group 4), Carol (3) is alone. Engineers reach the
 wiki (1) and, with everyone's DNS (3), overlap it; Alice runs the database (2) until
 the evening; Carol reaches a whole IPv6 network by any protocol (4).
+
+In the office engineers reach the wiki (1) on weekdays, the database (2) besides only
+with a sign-in of today, by two factors, from an approved machine; a printer (3) takes
+anybody's approved machine. Alice (1) used two factors an hour ago, Bob (2) one just
+now, Carol (3) never said how. It is Monday, 13:00 in Berlin.
 """
 
 from __future__ import annotations
@@ -10,7 +15,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from policies.compiler.conditions import ApprovedDevice, MaxAge, Strength
 from policies.compiler.types import Facts, Resolved
 from tests.policies.compiler.build import (
     NOW,
@@ -18,7 +25,9 @@ from tests.policies.compiler.build import (
     device,
     facts,
     grant,
+    hours,
     key,
+    proof,
     resolved,
 )
 
@@ -88,4 +97,43 @@ def answers() -> Resolved:
         "db.example.com 10.20.0.9 10.20.5.5 fd20::9 192.0.2.9",
         "shop.example.com 10.20.0.9 169.254.169.254",
         end=NOW + timedelta(minutes=5),
+    )
+
+
+MFA: Final = Strength(amr=("mfa",), acr=())
+TODAY: Final = MaxAge(seconds=8 * 3600)
+WORKDAY: Final = hours("mon-fri 08:00-18:00", ZoneInfo("Europe/Berlin"))
+
+
+def office() -> Facts:
+    """Return a policy with every condition there is."""
+    return facts(
+        devices=(
+            device(1, is_approved=True),
+            device(2, is_approved=True),
+            device(3),
+            device(7, 1),
+        ),
+        memberships=((1, 4), (2, 4), (3, 4)),
+        applications=(
+            application(1, "10.20.0.0/22 tcp 443"),
+            application(2, "10.30.0.5/32 tcp 5432"),
+            application(3, "10.40.0.9/32 tcp 631"),
+        ),
+        grants=(
+            grant(30, "gr_4", 1, hours=WORKDAY),
+            grant(
+                31,
+                "gr_4",
+                2,
+                hours=WORKDAY,
+                requires=(TODAY, MFA, ApprovedDevice()),
+            ),
+            grant(32, "gr_4", 3, requires=(ApprovedDevice(),)),
+            grant(33, "us_1", 3, hours=hours("sat 08:00-12:00")),
+        ),
+        proofs=(
+            proof(1, ago=timedelta(hours=1), amr="mfa pwd"),
+            proof(2, amr="pwd"),
+        ),
     )

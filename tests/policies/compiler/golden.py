@@ -37,6 +37,7 @@ from tests.policies.compiler.examples import (
     answers,
     company,
     company_with_names,
+    office,
 )
 
 FOLDER: Final = Path(__file__).parents[2] / "golden"
@@ -65,9 +66,9 @@ def changed_company() -> Facts:
     )
 
 
-def first_load() -> str:
-    """Return the transaction that loads the company into any kernel."""
-    return transaction(None, ruleset(snapshot(company()), interface="wg0"), now=NOW)
+def first_load(given: Facts) -> str:
+    """Return the transaction that loads a policy into any kernel."""
+    return transaction(None, ruleset(snapshot(given), interface="wg0"), now=NOW)
 
 
 def day() -> str:
@@ -116,13 +117,15 @@ def expected_holdings() -> str:
 GOLDEN: Final[Mapping[str, Callable[[], str]]] = {
     "base.nft": lambda: base_text("wg0"),
     "lease.nft": lambda: live_text("wg0", 60),
-    "company.nft": first_load,
+    "company.nft": lambda: first_load(company()),
+    "office.nft": lambda: first_load(office()),
     "company_day.nft": day,
     "names.nft": names,
     "names_change.nft": names_change,
     "alice.conf": alice,
     "company_snapshot.json": lambda: snapshot_bytes(snapshot(company())).decode(),
     "company_holdings.json": expected_holdings,
+    "office_snapshot.json": lambda: snapshot_bytes(snapshot(office())).decode(),
 }
 
 

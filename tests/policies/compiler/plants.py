@@ -8,23 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final
 
 import pytest
 
 from policies.compiler import compile as compiling
-from policies.compiler import fixed, named, nftables, ranges, regions, sweep
+from policies.compiler import (
+    fixed,
+    named,
+    nftables,
+    ranges,
+    regions,
+    requirements,
+    schedules,
+    sweep,
+)
+from policies.compiler.conditions import Hours, MaxAge, Requirement
 from policies.compiler.tables import Chain, NamedSet
 from policies.compiler.types import (
     MAX_PORT,
     NEVER,
     Application,
+    Authentication,
     Destination,
+    Device,
     Facts,
+    Grant,
     IPNetwork,
     Peer,
     Resolved,
+    SnapshotGrant,
 )
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -44,7 +59,7 @@ def _coming_grants_count(patch: pytest.MonkeyPatch) -> None:
 
 
 def _revoked_keys_stay(patch: pytest.MonkeyPatch) -> None:
-    _change_facts(patch, "_live_devices", lambda f: replace(f, revoked_keys=()))
+    _change_facts(patch, "_candidates", lambda f: replace(f, revoked_keys=()))
     patch.setattr(compiling, "check_snapshot", lambda _: None)
 
 
@@ -143,7 +158,7 @@ def _highest_grant_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def _users_and_groups_share_a_set(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(nftables, "set_name", lambda grant: f"who_{grant.subject.id}")
+    patch.setattr(nftables, "who_name", lambda subject: f"who_{subject.id}")
 
 
 def _ipv6_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -265,6 +280,107 @@ def _hosts_are_prefixes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(nftables, "regions", whole)
 
 
+def _hours_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(compiling, "is_open", lambda *_: True)
+    patch.setattr(compiling, "closes_at", lambda *_: NEVER)
+
+
+def _hours_are_those_of_utc(patch: pytest.MonkeyPatch) -> None:
+    real = schedules.is_open
+
+    def elsewhere(hours: Hours, moment: datetime) -> bool:
+        return real(replace(hours, zone=UTC), moment)
+
+    patch.setattr(compiling, "is_open", elsewhere)
+
+
+def _windows_end_a_minute_late(patch: pytest.MonkeyPatch) -> None:
+    real = schedules.is_open
+    minute = timedelta(minutes=1)
+
+    def late(hours: Hours, moment: datetime) -> bool:
+        return real(hours, moment) or real(hours, moment - minute)
+
+    patch.setattr(compiling, "is_open", late)
+
+
+def _only_the_first_requirement_counts(patch: pytest.MonkeyPatch) -> None:
+    real = compiling.snapshot_grant
+
+    def first(grant: Grant, *, now: datetime) -> SnapshotGrant:
+        return real(replace(grant, requires=grant.requires[:1]), now=now)
+
+    patch.setattr(compiling, "snapshot_grant", first)
+
+
+def _rules_ask_for_no_requirement(patch: pytest.MonkeyPatch) -> None:
+    real = nftables.grant_sets
+    patch.setattr(
+        nftables,
+        "grant_sets",
+        lambda grant: (n for n in real(grant) if not n.startswith("if_")),
+    )
+
+
+def _an_unknown_age_is_young(patch: pytest.MonkeyPatch) -> None:
+    def young(
+        wanted: Requirement, device: Device, proof: Authentication | None
+    ) -> datetime:
+        if isinstance(wanted, MaxAge) and proof and proof.proven_at is None:
+            return NEVER
+        return requirements.held_until(wanted, device, proof)
+
+    patch.setattr(compiling, "held_until", young)
+
+
+def _an_age_lasts_a_second_longer(patch: pytest.MonkeyPatch) -> None:
+    def long(
+        wanted: Requirement, device: Device, proof: Authentication | None
+    ) -> datetime:
+        until = requirements.held_until(wanted, device, proof)
+        is_age = isinstance(wanted, MaxAge) and until > requirements.UNHELD
+        return until + timedelta(seconds=1) if is_age else until
+
+    patch.setattr(compiling, "held_until", long)
+
+
+def _one_method_is_enough(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        requirements,
+        "is_strong",
+        lambda wanted, proof: (
+            (not wanted.amr or bool({*wanted.amr} & {*proof.amr}))
+            and (not wanted.acr or proof.acr in wanted.acr)
+        ),
+    )
+
+
+def _any_class_will_do(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        requirements,
+        "is_strong",
+        lambda wanted, proof: {*wanted.amr} <= {*proof.amr},
+    )
+
+
+def _proofs_are_of_the_next_person(patch: pytest.MonkeyPatch) -> None:
+    def shifted(facts: Facts) -> Facts:
+        moved = (
+            replace(proof, user_id=proof.user_id + 1) for proof in facts.authentications
+        )
+        return replace(facts, authentications=tuple(moved))
+
+    _change_facts(patch, "_placed", shifted)
+
+
+def _every_device_is_approved(patch: pytest.MonkeyPatch) -> None:
+    def approved(facts: Facts) -> Facts:
+        found = (replace(device, is_approved=True) for device in facts.devices)
+        return replace(facts, devices=tuple(found))
+
+    _change_facts(patch, "_placed", approved)
+
+
 def _change_facts(
     patch: pytest.MonkeyPatch, name: str, change: Callable[[Facts], Facts]
 ) -> None:
@@ -316,6 +432,17 @@ PLANTS: Final[Mapping[str, Plant]] = {
     "only the first address is known": _only_the_first_address_is_known,
     "devices carry the next mark": _devices_carry_the_next_mark,
     "devices reach each other": _devices_reach_each_other,
+    "hours are forgotten": _hours_are_forgotten,
+    "hours are those of UTC": _hours_are_those_of_utc,
+    "windows end a minute late": _windows_end_a_minute_late,
+    "only the first requirement counts": _only_the_first_requirement_counts,
+    "rules ask for no requirement": _rules_ask_for_no_requirement,
+    "an unknown age is young": _an_unknown_age_is_young,
+    "an age lasts a second longer": _an_age_lasts_a_second_longer,
+    "one method is enough": _one_method_is_enough,
+    "any class will do": _any_class_will_do,
+    "proofs are of the next person": _proofs_are_of_the_next_person,
+    "every device is approved": _every_device_is_approved,
     "protocols without ports are not looked up": (
         _protocols_without_ports_are_not_looked_up
     ),

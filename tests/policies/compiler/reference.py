@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
 
+from policies.compiler.conditions import MaxAge, Strength
 from policies.compiler.evaluate import Packet
 from policies.compiler.types import (
     Application,
@@ -51,7 +52,7 @@ def answer(
     if packet.protocol == (ICMPV6 if packet.source.version == 4 else ICMP):
         return Answer("invalid")
     allowing = []
-    grants = sorted(_grants_of(facts, device.user_id, now), key=lambda grant: grant.id)
+    grants = sorted(_grants_of(facts, device, now), key=lambda grant: grant.id)
     for by_name in (True, False):
         for grant in grants:
             reached = _covers(_application(facts, grant), packet, resolved, by_name)
@@ -71,22 +72,55 @@ def _device(facts: Facts, packet: Packet, now: datetime) -> Device | None:
             packet.source in device.addresses
             and device.public_key not in facts.revoked_keys
             and now < device.expires_at
-            and any(_grants_of(facts, device.user_id, now))
+            and any(_grants_of(facts, device, now))
         ):
             return device
     return None
 
 
-def _grants_of(facts: Facts, user: int, now: datetime) -> Iterator[Grant]:
-    """Yield the grants a person holds now, their own and those of their groups."""
+def _grants_of(facts: Facts, device: Device, now: datetime) -> Iterator[Grant]:
+    """Yield the grants a device may use now, its owner's and those of their groups."""
+    user = device.user_id
     for grant in facts.grants:
-        if not grant.not_before <= now < grant.expires_at:
-            continue
-        if grant.subject.kind == "us":
-            if grant.subject.id == user:
-                yield grant
-        elif (user, grant.subject.id) in facts.memberships:
+        is_mine = (
+            grant.subject.id == user
+            if grant.subject.kind == "us"
+            else (user, grant.subject.id) in facts.memberships
+        )
+        is_now = grant.not_before <= now < grant.expires_at and _is_open(grant, now)
+        if (
+            is_mine
+            and is_now
+            and all(_holds(facts, device, r, now) for r in grant.requires)
+        ):
             yield grant
+
+
+def _is_open(grant: Grant, now: datetime) -> bool:
+    """Return whether the clock on the wall shows one of the grant's hours."""
+    if grant.hours is None:
+        return True
+    wall = now.astimezone(grant.hours.zone)
+    return any(
+        wall.weekday() in window.days
+        and window.begin <= wall.time()
+        and (window.end is None or wall.time() < window.end)
+        for window in grant.hours.schedule.windows
+    )
+
+
+def _holds(facts: Facts, device: Device, wanted: object, now: datetime) -> bool:
+    """Return whether a device and its owner's last proof are as a grant demands."""
+    proofs = [p for p in facts.authentications if p.user_id == device.user_id]
+    match wanted:
+        case MaxAge(seconds=age):
+            times = [p.proven_at for p in proofs if p.proven_at]
+            return any((now - at).total_seconds() < age for at in times)
+        case Strength(amr=amr, acr=acr):
+            fit = [p for p in proofs if not acr or p.acr in acr]
+            return any({*amr} <= {*p.amr} for p in fit)
+        case _:
+            return device.is_approved
 
 
 def _application(facts: Facts, grant: Grant) -> Application:

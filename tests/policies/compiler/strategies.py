@@ -10,6 +10,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from policies.compiler.conditions import ApprovedDevice, Requirement
 from policies.compiler.evaluate import Packet
 from policies.compiler.types import (
     NEVER,
@@ -20,7 +21,16 @@ from policies.compiler.types import (
     Protocol,
     Snapshot,
 )
-from tests.policies.compiler.build import NOW, application, device, facts, grant
+from tests.policies.compiler.build import (
+    NOW,
+    application,
+    device,
+    facts,
+    grant,
+    hours,
+    proof,
+)
+from tests.policies.compiler.examples import MFA, TODAY, WORKDAY
 
 PREFIXES: Final = (
     "10.0.0.0/8",
@@ -51,6 +61,17 @@ SERVICES: Final = (
 HOSTS: Final = ("", "", "", "db.example.com@", "wiki.example.com@")
 ENDS: Final = (NEVER, NEVER, NOW + timedelta(hours=1), NOW + timedelta(hours=2))
 
+HOURS: Final = (None, None, WORKDAY, hours("mon 10:00-12:00"))
+DEMANDS: Final[Sequence[Sequence[Requirement]]] = (
+    *((), ()),
+    (TODAY,),
+    (MFA,),
+    (TODAY, MFA, ApprovedDevice()),
+)
+AGES: Final = (timedelta(0), timedelta(hours=1), timedelta(hours=8), None)
+HOW: Final = ("", "pwd", "mfa pwd")
+
+
 DESTINATIONS: Final = tuple(
     f"{host}{prefix} {service}"
     for host in HOSTS
@@ -75,18 +96,29 @@ def policies(draw: st.DrawFn) -> Facts:
             draw(st.sampled_from(("us_1", "us_2", "us_3", "gr_1", "gr_2"))),
             draw(st.integers(1, 4)),
             expires_at=draw(st.sampled_from(ENDS)),
+            hours=draw(st.sampled_from(HOURS)),
+            requires=draw(st.sampled_from(DEMANDS)),
         )
         for number in range(1, draw(st.integers(0, 6)) + 1)
     ]
     people = st.integers(1, 5)
     return facts(
         devices=[
-            device(number, draw(people), expires_at=draw(st.sampled_from(ENDS)))
+            device(
+                number,
+                draw(people),
+                expires_at=draw(st.sampled_from(ENDS)),
+                is_approved=draw(st.booleans()),
+            )
             for number in draw(st.sets(st.integers(1, 6)))
         ],
         memberships=draw(st.sets(st.tuples(people, st.integers(1, 2)))),
         applications=applications,
         grants=grants,
+        proofs=[
+            proof(user, ago=draw(st.sampled_from(AGES)), amr=draw(st.sampled_from(HOW)))
+            for user in draw(st.sets(people))
+        ],
     )
 
 

@@ -12,6 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.compiler.compile import next_change
+from policies.compiler.conditions import (
+    ApprovedDevice,
+    MaxAge,
+    requirement_name,
+    sorted_requirements,
+)
 from policies.compiler.errors import (
     InvalidValueError,
     OverlapError,
@@ -26,10 +32,12 @@ from tests.policies.compiler.build import (
     device,
     facts,
     grant,
+    hours,
+    proof,
     snapshot,
     subject,
 )
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.examples import EVENING, MFA, SESSION, company, office
 from tests.policies.compiler.strategies import edge_packets, policies
 
 WIKI = application(1, "10.0.0.0/8 tcp 443")
@@ -159,6 +167,7 @@ def test_order_of_input_never_matters(given_facts: Facts, random: Random) -> Non
         memberships=turned(given_facts.memberships),
         applications=turned(given_facts.applications),
         grants=turned(given_facts.grants),
+        authentications=turned(given_facts.authentications),
         pools=turned(given_facts.pools),
     )
     assert snapshot(shuffled) == snapshot(given_facts)
@@ -192,3 +201,103 @@ def test_what_can_never_apply_changes_nothing() -> None:
     never = grant(1, "us_1", 1, not_before=NOW + HOUR, expires_at=NOW + HOUR)
     idle = device(5, expires_at=NOW + HOUR)
     assert next_change(facts(devices=(idle,), grants=(never,)), now=NOW) is None
+
+
+def test_a_grant_outside_its_hours_is_not_in_the_snapshot() -> None:
+    shut = grant(1, "us_1", 1, hours=hours("mon 13:00-14:00"))
+    given_facts = facts(devices=(device(1),), applications=(WIKI,), grants=(shut,))
+    assert snapshot(given_facts).grants == ()
+    assert snapshot(given_facts).peers == ()
+    assert next_change(given_facts, now=NOW) == NOW + HOUR
+
+
+def test_in_its_hours_a_grant_ends_when_they_close() -> None:
+    for ends, expected in ((NEVER, 2 * HOUR), (NOW + HOUR, HOUR)):
+        held = grant(
+            1,
+            "us_1",
+            1,
+            expires_at=ends,
+            hours=hours("mon 08:00-13:00, mon 13:00-14:00"),
+        )
+        given_facts = facts(devices=(device(1),), applications=(WIKI,), grants=(held,))
+        compiled = snapshot(given_facts)
+        assert compiled.grants[0].expires_at == NOW + expected
+        assert compiled.peers[0].expires_at == NOW + expected
+        assert next_change(given_facts, now=NOW) == NOW + expected
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "change"),
+    [
+        (NOW, NOW + 20 * HOUR, NOW + 12 * HOUR),
+        (NOW, NOW + 12 * HOUR, None),
+        (NOW + HOUR, NEVER, NOW + 12 * HOUR),
+        (NOW + 13 * HOUR, NEVER, NOW + 13 * HOUR),
+        (NOW + 37 * HOUR, NEVER, NOW + 7 * 24 * HOUR + 12 * HOUR),
+    ],
+    ids=["next opening", "over by then", "begun by then", "in the hours", "after them"],
+)
+def test_the_next_change_knows_the_next_opening(
+    begins: datetime, ends: datetime, change: datetime | None
+) -> None:
+    tuesdays = hours("tue 00:00-24:00")
+    shut = grant(1, "us_1", 1, not_before=begins, expires_at=ends, hours=tuesdays)
+    assert next_change(facts(grants=(shut,)), now=NOW) == change
+
+
+def test_a_device_that_can_use_no_grant_is_no_peer() -> None:
+    compiled = snapshot(office())
+    assert [peer.device_id for peer in compiled.peers] == [1, 2, 3, 7]
+    evening = snapshot(office(), now=EVENING)
+    assert [peer.device_id for peer in evening.peers] == [1, 2]
+    assert {peer.expires_at for peer in evening.peers} == {NEVER}
+
+
+def test_a_peer_ends_with_the_last_grant_it_can_use() -> None:
+    demanding = grant(1, "us_1", 1, requires=(MaxAge(seconds=3600),))
+    given_facts = facts(
+        devices=(device(1), device(2)),
+        applications=(WIKI,),
+        grants=(demanding, grant(2, "us_2", 1, requires=(MaxAge(seconds=60),))),
+        proofs=(proof(1, ago=timedelta(minutes=15)), proof(2, ago=HOUR)),
+    )
+    (peer,) = snapshot(given_facts).peers
+    assert (peer.device_id, peer.expires_at) == (1, NOW + timedelta(minutes=45))
+    assert next_change(given_facts, now=NOW) == peer.expires_at
+
+
+def test_holders_are_the_peers_that_hold_what_is_demanded() -> None:
+    compiled = snapshot(office())
+    held = {
+        requirement_name(part.requirement): [h.device_id for h in part.holders]
+        for part in compiled.conditions
+    }
+    assert held == {
+        "if_age_28800": [1, 2, 7],
+        "if_approved": [1, 2],
+        requirement_name(MFA): [1, 7],
+    }
+    assert next_change(office(), now=NOW) == NOW + 5 * HOUR
+
+
+def test_an_age_that_ends_is_a_change_to_come() -> None:
+    given_facts = replace(office(), authentications=(proof(1, ago=timedelta(hours=7)),))
+    assert next_change(given_facts, now=NOW) == NOW + HOUR
+
+
+@given(policies(), st.integers(0, 5))
+def test_demanding_more_never_adds_access(given_facts: Facts, index: int) -> None:
+    more = replace(
+        given_facts,
+        grants=tuple(
+            replace(g, requires=sorted_requirements((*g.requires, ApprovedDevice())))
+            if n == index
+            else g
+            for n, g in enumerate(given_facts.grants)
+        ),
+    )
+    before, after = snapshot(given_facts), snapshot(more)
+    for packet in edge_packets(before, seed=index, count=20):
+        was, is_now = (verdict(s, packet, now=NOW) for s in (before, after))
+        assert was.is_allowed or not is_now.is_allowed

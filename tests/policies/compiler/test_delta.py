@@ -84,12 +84,9 @@ def test_an_end_that_moves_replaces_the_element() -> None:
         ),
     )
     assert delta(company(), later) == [
-        f"add element {T} who_gt_11 {{ 1, 7 }}",
-        f"delete element {T} who_gt_11 {{ 1, 7 }}",
-        (
-            f"add element {T} who_gt_11 {{ 1 timeout 0d32400s0ms,"
-            " 7 timeout 0d32400s0ms }"
-        ),
+        f'add element {T} open_gt_11 {{ "wg0" }}',
+        f'delete element {T} open_gt_11 {{ "wg0" }}',
+        f'add element {T} open_gt_11 {{ "wg0" timeout 0d32400s0ms }}',
     ]
 
 
@@ -98,14 +95,14 @@ def test_what_has_ended_is_not_added() -> None:
     for left, expected in ((timedelta(milliseconds=1), True), (timedelta(0), False)):
         text = transaction(None, table, now=EVENING - left)
         assert ("timeout 0d0s1ms" in text) is expected
-        assert ("element inet peerage_wg0 who_gt_11" in text) is expected
+        assert ("element inet peerage_wg0 open_gt_11" in text) is expected
 
 
 def test_less_than_a_millisecond_is_nothing() -> None:
     text = transaction(
         None, compiled(company()), now=EVENING - timedelta(microseconds=999)
     )
-    assert "element inet peerage_wg0 who_gt_11" not in text
+    assert "element inet peerage_wg0 open_gt_11" not in text
 
 
 def test_a_listing_may_be_off_by_its_tolerance() -> None:

@@ -39,11 +39,19 @@ from tests.policies.compiler.build import (
     device,
     facts,
     grant,
+    proof,
     resolved,
     snapshot,
     subject,
 )
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.examples import (
+    EVENING,
+    MFA,
+    SESSION,
+    TODAY,
+    company,
+    office,
+)
 from tests.policies.compiler.strategies import edge_packets, policies
 
 TCP, UDP, ICMP = 6, 17, 1
@@ -420,3 +428,108 @@ def test_on_a_name_that_is_beside_the_question_nothing_depends() -> None:
     found = ask(by_name("10.0.0.0/8 any"), 1, question("10.0.1.1"))
     assert found.hosts == ()
     assert failed(found, 9) == [Condition.WRONG_DESTINATION]
+
+
+def conditions(
+    found: Explanation, grant_id: int
+) -> list[tuple[Condition, datetime | None]]:
+    (candidate,) = (c for c in found.candidates if c.grant.id == grant_id)
+    return [(failure.condition, failure.at) for failure in candidate.failures]
+
+
+DATABASE = question("10.30.0.5", port=5432)
+
+
+def test_every_demand_that_is_not_met_is_told() -> None:
+    found = ask(office(), 3, DATABASE)
+    assert conditions(found, 31) == [
+        (Condition.PROOF_TOO_OLD, None),
+        (Condition.NOT_APPROVED, None),
+        (Condition.PROOF_TOO_WEAK, None),
+    ]
+    (database,) = (c for c in found.candidates if c.grant.id == 31)
+    assert database.failures[0].requirement == TODAY
+    assert database.failures[0].proof is None
+
+
+def test_a_weak_proof_is_told_with_what_there_is_instead() -> None:
+    found = ask(office(), 2, DATABASE)
+    (failure,) = found.candidates[0].failures
+    assert failure.condition == Condition.PROOF_TOO_WEAK
+    assert failure.requirement == MFA
+    assert failure.proof == proof(2, amr="pwd")
+
+
+def test_an_old_proof_is_told_with_when_it_became_too_old() -> None:
+    late = question("10.30.0.5", port=5432, at=NOW + timedelta(hours=20))
+    assert conditions(ask(office(), 1, late, 1), 31) == [
+        (Condition.PROOF_TOO_OLD, NOW + timedelta(hours=7)),
+    ]
+
+
+def test_closed_hours_are_told_with_the_next_opening() -> None:
+    evening = question("10.20.0.5", at=NOW + timedelta(hours=6))
+    assert conditions(ask(office(), 1, evening), 30) == [
+        (Condition.OUTSIDE_HOURS, NOW + timedelta(hours=19)),
+    ]
+
+
+def test_one_of_several_devices_may_be_the_approved_one() -> None:
+    found = ask(office(), 1, DATABASE)
+    assert (found.is_allowed, found.device_ids) == (True, (1,))
+    assert conditions(ask(office(), 1, DATABASE, 7), 31) == [
+        (Condition.NOT_APPROVED, None)
+    ]
+
+
+def test_without_a_device_demands_on_it_are_not_asked() -> None:
+    nobody = replace(office(), devices=())
+    found = ask(nobody, 1, DATABASE)
+    assert conditions(found, 31) == [(Condition.NO_DEVICE, None)]
+
+
+def test_a_snapshot_tells_what_was_held() -> None:
+    then = snapshot(office())
+    policy = policy_of_snapshot(then)
+
+    def asked(device_id: int, at: datetime = NOW) -> list[Condition]:
+        holdings = holdings_in_snapshot(then, frozenset(), {device_id: None})
+        asker = Asker(
+            user_id=1, is_enabled=True, subjects=frozenset(), holdings=holdings
+        )
+        there = question("10.30.0.5", port=5432, at=at)
+        found = explain(policy, asker, there)
+        return [
+            f.condition
+            for c in found.candidates
+            for f in c.failures
+            if c.grant.id == 31
+        ]
+
+    assert asked(1) == []
+    assert asked(2) == [Condition.PROOF_TOO_WEAK]
+    assert asked(7) == [Condition.NOT_APPROVED]
+    assert Condition.PROOF_TOO_OLD in asked(1, NOW + timedelta(hours=7))
+    assert asked(9) == [Condition.DEVICE_ABSENT, Condition.NOT_MEMBER]
+
+
+def test_of_a_grant_that_was_not_in_force_no_demand_is_guessed() -> None:
+    evening = NOW + timedelta(hours=6)
+    then = snapshot(office(), now=evening)
+    missing = [g for g in office().grants if g.id == 31]
+    holdings = holdings_in_snapshot(then, frozenset(), {2: None})
+    asker = Asker(
+        user_id=2,
+        is_enabled=True,
+        subjects=frozenset({subject("gr_4")}),
+        holdings=holdings,
+    )
+    found = explain(
+        policy_of_snapshot(then, others=missing),
+        asker,
+        question("10.30.0.5", port=5432, at=evening),
+    )
+    assert [c for c, _ in conditions(found, 31)] == [
+        Condition.GRANT_ABSENT,
+        Condition.OUTSIDE_HOURS,
+    ]

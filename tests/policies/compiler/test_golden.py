@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from policies.compiler.nftables import ruleset, transaction
 from policies.compiler.readback import ruleset_from_nft
 from policies.compiler.snapshot import parse_snapshot
+from policies.compiler.types import Facts
 from policies.compiler.wireguard import with_private_key
 from tests.policies.compiler.build import NOW, key, snapshot
-from tests.policies.compiler.examples import company
+from tests.policies.compiler.examples import company, office
 from tests.policies.compiler.golden import FOLDER, GOLDEN
 from tests.policies.compiler.kernel import Kernel
 
@@ -29,9 +31,14 @@ def test_golden_files_are_what_the_compiler_writes(name: str) -> None:
     assert GOLDEN[name]() == golden(name)
 
 
-def test_the_golden_snapshot_is_read() -> None:
-    data = golden("company_snapshot.json").encode()
-    assert parse_snapshot(data) == snapshot(company())
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("company", company), ("office", office)],
+    ids=["company", "office"],
+)
+def test_the_golden_snapshot_is_read(name: str, policy: Callable[[], Facts]) -> None:
+    data = golden(f"{name}_snapshot.json").encode()
+    assert parse_snapshot(data) == snapshot(policy())
 
 
 def test_the_golden_listing_is_the_ruleset() -> None:
@@ -42,13 +49,15 @@ def test_the_golden_listing_is_the_ruleset() -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("name", ["base.nft", "company.nft", "names.nft"])
+@pytest.mark.parametrize("name", ["base.nft", "company.nft", "names.nft", "office.nft"])
 def test_nft_accepts_a_first_load(kernel: Kernel, name: str) -> None:
     kernel.check(golden(name))
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("name", ["lease.nft", "company_day.nft", "base.nft"])
+@pytest.mark.parametrize(
+    "name", ["lease.nft", "company_day.nft", "base.nft", "office.nft"]
+)
 def test_nft_accepts_a_change_of_what_is_loaded(kernel: Kernel, name: str) -> None:
     kernel.load(golden("company.nft"))
     kernel.check(golden(name))

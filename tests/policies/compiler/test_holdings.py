@@ -39,8 +39,9 @@ def test_times_are_no_part_of_holdings() -> None:
 def test_what_has_ended_is_not_expected() -> None:
     compiled = snapshot(company())
     later = holdings(compiled, "wg0", now=EVENING)
-    assert ("who_gt_11", "1") in holdings(compiled, "wg0").subjects
-    assert ("who_gt_11", "1") not in later.subjects
+    open_now = ("open_gt_11", '"@interface"')
+    assert open_now in holdings(compiled, "wg0").subjects
+    assert open_now not in later.subjects
     assert len(holdings(compiled, "wg0", now=SESSION).peers) == 3
 
 

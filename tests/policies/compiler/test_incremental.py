@@ -22,9 +22,15 @@ from tests.policies.compiler.build import (
     facts,
     grant,
     key,
+    proof,
 )
-from tests.policies.compiler.differential import random_facts
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.differential import (
+    DEMANDS,
+    WEEKS,
+    random_facts,
+    random_proof,
+)
+from tests.policies.compiler.examples import EVENING, SESSION, company, office
 from tests.policies.compiler.strategies import ENDS
 
 HOUR = timedelta(hours=1)
@@ -60,13 +66,24 @@ def edit(compilation: Compilation, random: Random) -> None:
             taken = {d.id for d in compilation.facts().devices}
             fresh = [_device(random, n, user) for n in {number} - taken]
             groups = random.sample(range(1, 4), random.randint(0, 3))
-            compilation.put_user(user, devices=[*kept, *fresh], groups=groups)
+            proven = random.choice((None, random_proof(random, user)))
+            compilation.put_user(
+                user, devices=[*kept, *fresh], groups=groups, proof=proven
+            )
         case 2 | 3:
             who, what = random.choice(("us_1", "us_2", "gr_1", "gr_2")), number % 5 + 1
             begins = random.choice((NOW - HOUR, NOW + HOUR))
             ends = random.choice(ENDS)
             compilation.put_grant(
-                grant(number, who, what, not_before=begins, expires_at=ends)
+                grant(
+                    number,
+                    who,
+                    what,
+                    not_before=begins,
+                    expires_at=ends,
+                    hours=random.choice(WEEKS),
+                    requires=random.choice(DEMANDS),
+                )
             )
         case 4:
             compilation.remove_grant(number)
@@ -81,7 +98,12 @@ def edit(compilation: Compilation, random: Random) -> None:
 
 def _device(random: Random, number: int, user: int) -> Device:
     """Return a device, at times with somebody else's key or address."""
-    made = device(number, user, expires_at=random.choice(ENDS))
+    made = device(
+        number,
+        user,
+        expires_at=random.choice(ENDS),
+        is_approved=random.random() < 0.5,
+    )
     return random.choice(
         (
             *(made,) * 8,
@@ -200,9 +222,40 @@ def test_a_device_has_one_owner(
         facts(devices=(device(1), device(1, 2))),
         facts(grants=(grant(1, "us_1", 1), grant(1, "us_2", 1))),
         facts(applications=(application(1), application(1))),
+        facts(proofs=(proof(1), proof(1, amr="mfa"))),
     ],
-    ids=["device", "grant", "application"],
+    ids=["device", "grant", "application", "proof"],
 )
 def test_facts_hold_everything_once(doubled: Facts) -> None:
     with pytest.raises(OverlapError):
         Compilation(doubled, now=NOW)
+
+
+def test_a_proof_is_of_the_person_who_is_put() -> None:
+    compilation = Compilation(company(), now=NOW)
+    with pytest.raises(InvalidValueError):
+        compilation.put_user(9, devices=(), groups=(), proof=proof(8))
+    agree(compilation)
+
+
+def test_hours_and_proofs_pass_with_time_alone() -> None:
+    compilation = Compilation(office(), now=NOW)
+    seen = set()
+    for hour in range(0, 24 * 9, 3):
+        said = agree(compilation, NOW + hour * HOUR)
+        assert isinstance(said, Snapshot)
+        seen.add((len(said.grants), sum(len(c.holders) for c in said.conditions)))
+    assert len(seen) == 4
+
+
+def test_a_new_sign_in_is_one_edit() -> None:
+    compilation = Compilation(office(), now=NOW)
+    for amr in ("mfa", "pwd", "mfa pwd"):
+        devices = [d for d in office().devices if d.user_id == 2]
+        compilation.put_user(2, devices=devices, groups=[4], proof=proof(2, amr=amr))
+        agree(compilation)
+    for number in (31, 32):
+        compilation.remove_grant(number)
+        said = agree(compilation)
+    assert isinstance(said, Snapshot)
+    assert said.conditions == ()

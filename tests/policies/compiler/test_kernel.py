@@ -156,7 +156,7 @@ def test_the_lease_ends_at_once_open_or_not(kernel: Kernel) -> None:
 def test_an_element_that_ended_meanwhile_stops_no_transaction(kernel: Kernel) -> None:
     load(kernel, None, compiled(company()))
     kernel.load("delete element inet peerage_wg0 device4 { 100.64.0.3 }\n")
-    kernel.load("delete element inet peerage_wg0 who_gt_11 { 7 }\n")
+    kernel.load('delete element inet peerage_wg0 open_gt_11 { "wg0" }\n')
     load(kernel, compiled(company()), compiled(facts()))
     assert agrees(kernel, compiled(facts()))
 

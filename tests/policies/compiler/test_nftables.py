@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from policies.compiler.conditions import requirement_name
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.nftables import (
     Ruleset,
@@ -27,7 +28,7 @@ from tests.policies.compiler.build import (
     grant,
     snapshot,
 )
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.examples import EVENING, MFA, SESSION, company, office
 
 
 def compiled(given: Facts | None = None) -> Ruleset:
@@ -118,19 +119,44 @@ def test_a_denial_that_concerns_a_person_is_always_logged() -> None:
 def test_the_rule_that_accepts_is_the_grant() -> None:
     assert rules(compiled(), "app_1_2_4") == (
         'ct mark @who_gr_4 counter log prefix "gt_10/ap_1" group 41 accept',
-        'ct mark @who_gt_11 counter log prefix "gt_11/ap_2" group 41 accept',
+        (
+            "iifname @open_gt_11 ct mark @who_us_1"
+            ' counter log prefix "gt_11/ap_2" group 41 accept'
+        ),
         'ct mark @who_us_3 counter log prefix "gt_13/ap_4" group 41 accept',
         "goto deny_no_grant",
     )
 
 
-def test_a_grant_with_an_end_has_elements_with_that_end() -> None:
-    evening = named(compiled(), "who_gt_11")
-    assert evening.flags == ("timeout",)
-    assert [(e.key, e.expires_at) for e in evening.elements] == [
-        ("1", EVENING),
-        ("7", EVENING),
-    ]
+def test_a_grant_with_an_end_is_open_until_that_end() -> None:
+    evening = named(compiled(), "open_gt_11")
+    assert (evening.key_type, evening.flags) == ("ifname", ("timeout",))
+    assert [(e.key, e.expires_at) for e in evening.elements] == [('"wg0"', EVENING)]
+    assert "iifname @open_gt_10" not in " ".join(rules(compiled(), "app_1"))
+
+
+def test_a_grant_asks_for_all_that_it_demands() -> None:
+    table = ruleset(snapshot(office()), interface="wg0")
+    strong = requirement_name(MFA)
+    assert rules(table, "app_2")[0] == (
+        "iifname @open_gt_31 ct mark @who_gr_4 ct mark @if_age_28800"
+        f" ct mark @if_approved ct mark @{strong}"
+        ' counter log prefix "gt_31/ap_2" group 41 accept'
+    )
+
+
+def test_a_requirement_has_one_set_of_the_devices_that_hold_it() -> None:
+    table = ruleset(snapshot(office()), interface="wg0")
+    young = named(table, "if_age_28800")
+    assert young.flags == ("timeout",)
+    assert {e.key: e.expires_at for e in young.elements} == {
+        "1": NOW + timedelta(hours=7),
+        "2": NOW + timedelta(hours=8),
+        "7": NOW + timedelta(hours=7),
+    }
+    assert [e.key for e in named(table, "if_approved").elements] == ["1", "2"]
+    assert named(table, "if_approved").flags == ()
+    assert [e.key for e in named(table, requirement_name(MFA)).elements] == ["1", "7"]
 
 
 def test_a_grant_without_end_asks_for_its_subject() -> None:

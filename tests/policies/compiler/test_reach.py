@@ -16,7 +16,7 @@ from tests.policies.compiler.build import (
     grant,
     snapshot,
 )
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.examples import EVENING, SESSION, company, office
 
 OWNERS = {1: 1, 7: 1, 2: 2, 3: 3}
 LATER = NOW + timedelta(hours=1)
@@ -141,3 +141,28 @@ def test_a_device_nobody_is_known_to_own_changes_nothing() -> None:
     then = snapshot(company())
     found = changes([], [then], owners={1: 1}, since=NOW, until=NOW)
     assert [change.gained for change in found] == [(1,), (1,), (1,), ()]
+
+
+def test_what_a_device_does_not_hold_it_does_not_reach() -> None:
+    then = [snapshot(office())]
+    assert [(w.device_id, w.expires_at) for w in ways_to(then, 2, at=NOW)] == [
+        (1, NOW + timedelta(hours=5))
+    ]
+    assert [way.device_id for way in ways_to(then, 3, at=NOW)] == [1, 2]
+    owners = {1: 1, 2: 2, 3: 3, 7: 1}
+    unapproved = replace(
+        office(), devices=tuple(replace(d, is_approved=False) for d in office().devices)
+    )
+    found = changes(then, [snapshot(unapproved)], owners=owners, since=NOW, until=NOW)
+    assert {c.application_id: c.lost for c in found} == {2: (1,), 3: (1, 2)}
+
+
+def test_a_proof_that_grew_too_old_reaches_nothing() -> None:
+    lasting = replace(
+        office(),
+        grants=tuple(replace(g, hours=None) for g in office().grants if g.id == 31),
+    )
+    then = [snapshot(lasting)]
+    until = NOW + timedelta(hours=7)
+    assert [way.expires_at for way in ways_to(then, 2, at=NOW)] == [until]
+    assert ways_to(then, 2, at=until) == ()

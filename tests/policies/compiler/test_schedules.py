@@ -14,16 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.compiler.conditions import Hours, Schedule, Window, sorted_windows
 from policies.compiler.errors import InvalidValueError
-from policies.compiler.schedules import (
-    Hours,
-    Schedule,
-    Window,
-    closes_at,
-    is_open,
-    opens_at,
-    sorted_windows,
-)
+from policies.compiler.schedules import closes_at, is_open, opens_at
 from policies.compiler.types import NEVER
 
 MINUTE: Final = timedelta(minutes=1)

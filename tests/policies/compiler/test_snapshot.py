@@ -21,9 +21,9 @@ from policies.compiler.snapshot import (
     snapshot_bytes,
     snapshot_members,
 )
-from policies.compiler.types import Lease
+from policies.compiler.types import Facts, Lease
 from tests.policies.compiler.build import NOW, key, snapshot
-from tests.policies.compiler.examples import company, company_with_names
+from tests.policies.compiler.examples import company, company_with_names, office
 
 Change = Callable[[MutableMapping[str, Any]], object]
 
@@ -38,8 +38,9 @@ LEASE = Lease(
 )
 
 
-def test_a_snapshot_comes_back_as_it_was_written() -> None:
-    written = snapshot(company())
+@pytest.mark.parametrize("policy", [company, office])
+def test_a_snapshot_comes_back_as_it_was_written(policy: Callable[[], Facts]) -> None:
+    written = snapshot(policy())
     assert parse_snapshot(snapshot_bytes(written)) == written
 
 
@@ -142,6 +143,37 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_a_snapshot_that_says_something_wrong_is_refused(change: Change) -> None:
     said = json.loads(snapshot_bytes(snapshot(company())))
+    change(said)
+    with pytest.raises(SnapshotFormatError):
+        parse_snapshot(canonical_json(said))
+
+
+DEMANDS: dict[str, Change] = {
+    "no requirements": lambda s: s["grants"][1].pop("requires"),
+    "an unknown requirement": lambda s: s["grants"][1]["requires"].append(["moon"]),
+    "an age of nothing": lambda s: s["grants"][1].update(requires=[["age", 0]]),
+    "an age and more": lambda s: s["grants"][1].update(requires=[["age", 60, 1]]),
+    "no requirement at all": lambda s: s["grants"][1].update(requires=[[]]),
+    "a strength of nothing": lambda s: s["grants"][1].update(
+        requires=[["strength", [], []]]
+    ),
+    "unsorted requirements": lambda s: s["grants"][1]["requires"].reverse(),
+    "a requirement nobody lists": lambda s: s["conditions"].pop(),
+    "a requirement nobody makes": lambda s: s["conditions"].append(
+        {"requires": ["age", 60], "holders": []}
+    ),
+    "unsorted conditions": lambda s: s["conditions"].reverse(),
+    "no conditions": lambda s: s.pop("conditions"),
+    "an unknown holder": lambda s: s["conditions"][0]["holders"].append([77, "never"]),
+    "a holder twice": lambda s: s["conditions"][1]["holders"].append([1, "never"]),
+    "a holder without an end": lambda s: s["conditions"][0].update(holders=[[1]]),
+    "unsorted holders": lambda s: s["conditions"][0]["holders"].reverse(),
+}
+
+
+@pytest.mark.parametrize("change", DEMANDS.values(), ids=DEMANDS.keys())
+def test_a_condition_that_is_not_understood_is_refused(change: Change) -> None:
+    said = json.loads(snapshot_bytes(snapshot(office())))
     change(said)
     with pytest.raises(SnapshotFormatError):
         parse_snapshot(canonical_json(said))

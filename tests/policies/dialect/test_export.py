@@ -108,6 +108,8 @@ def _facts(
                 application_id=application,
                 not_before=begin,
                 expires_at=end,
+                hours=None,
+                requires=(),
             )
             for number, (subject, application, begin, end) in enumerate(grants, 1)
         ),

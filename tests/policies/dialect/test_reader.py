@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from policies.compiler.schedules import Schedule, Window
+from policies.compiler.conditions import Schedule, Window
 from policies.compiler.types import NEVER, network
 from policies.dialect.document import (
     ALWAYS,

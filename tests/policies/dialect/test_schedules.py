@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from policies.compiler.schedules import Schedule, Window
+from policies.compiler.conditions import Schedule, Window
 from policies.dialect.errors import UnknownNameError
 from policies.dialect.schedules import is_within, window_text
 from tests.policies.dialect.makers import COMPANY, grant, why
