@@ -22,17 +22,18 @@ from policies.compiler.types import (
     Subject,
     SubjectKind,
 )
-from policies.facts import destination_of, grant_of
+from policies.facts import destination_of, grant_of, proof_of
 from policies.locked import live_locks, on_person
 from policies.models import Application as ApplicationRow
 from policies.models import Grant as GrantRow
+from portal.accounts.models import Authentication as ProofRow
 from portal.accounts.models import Membership
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from policies.compiler.explanation import Question
-    from policies.compiler.types import Grant
+    from policies.compiler.types import Authentication, Grant
     from policies.models import Lock
     from portal.accounts.models import User
 
@@ -47,6 +48,7 @@ class World:
     groups: frozenset[int]
     devices: Sequence[Device]
     locks: Sequence[Lock]
+    proof: Authentication | None
     with_others: bool
 
 
@@ -92,6 +94,7 @@ def read_world(
                 | Q(gateway__isnull=False)
             )
         ),
+        proof=next(map(proof_of, ProofRow.objects.filter(user=person)), None),
         with_others=with_others,
     )
 
@@ -136,6 +139,7 @@ def holding_of(row: Device, subjects: frozenset[Subject], at: datetime) -> Holdi
         addresses=tuple(ip_address(lease.address) for lease in row.leases.all()),
         subjects=subjects,
         expires_at=NEVER,
+        is_approved=row.is_approved,
         refusal=refusal,
     )
 

@@ -158,6 +158,7 @@ def _answers_now(
             holding_of(row, subjects_of(person, world), question.at)
             for row in world.devices
         ),
+        proof=world.proof,
     )
 
     reports = fresh_reports(world.serving.keys(), now=now)

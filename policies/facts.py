@@ -1,11 +1,12 @@
 """The one bridge: rows → the compiler's facts. Only file that knows both worlds.
 
-Ten queries however many gateways and devices there are. Users who are disabled and
-devices that are revoked do not cross.
+At most twelve queries however many gateways and devices there are. Users who are
+disabled and devices that are revoked do not cross.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,16 +23,22 @@ from peers.models import (
     KeyState,
 )
 from policies.compiler import types
+from policies.compiler.conditions import Hours
 from policies.compiler.locks import Lock, LockKind
 from policies.compiler.ranges import reader
+from policies.conditions import stored_conditions, time_zone
+from policies.errors import InvalidGrantError
 from policies.models import Application, ApplicationDestination, Grant
 from policies.models import Lock as LockRow
-from portal.accounts.models import Membership, User
+from policies.selectors import demanding_proof
+from portal.accounts.models import Authentication, Membership, User
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from policies.models.terms import Terms
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -47,6 +54,7 @@ class Rows:
     pools: Sequence[str]
     devices: Mapping[int, Sequence[types.Device]]
     members: Mapping[int, Sequence[int]]
+    proofs: Mapping[int, types.Authentication]
     applications: Mapping[int, Sequence[int]]
     destinations: Mapping[int, Sequence[ApplicationDestination]]
     grants: Mapping[int, Sequence[Grant]]
@@ -85,6 +93,9 @@ class Rows:
             applications=tuple(self._application(number) for number in served),
             grants=tuple(grants),
             revoked_keys=self.revoked_keys,
+            authentications=tuple(
+                self.proofs[person] for person in sorted(people & self.proofs.keys())
+            ),
         )
 
     def _application(self, number: int) -> types.Application:
@@ -109,6 +120,7 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
                 user__is_active=True, group__in=_groups(grants)
             ).values_list("group_id", "user_id")
         ),
+        proofs=_proofs(grants, people),
         applications=_grouped(
             Application.objects.filter(gateways__in=gateways)
             .order_by("pk")
@@ -149,15 +161,39 @@ def destination_of(row: ApplicationDestination) -> types.Destination:
 
 
 def grant_of(row: Grant) -> types.Grant:
-    """Return a stored grant as the compiler's value."""
+    """Return a stored grant as the compiler's value.
+
+    Hours on clocks that this machine does not know are never: such a grant ends
+    before it begins, and says so in the log of the portal.
+    """
+    found, hours = stored_conditions(row), None
+    expires_at = row.expires_at or types.NEVER
+    if found.schedule is not None:
+        try:
+            hours = Hours(
+                schedule=found.schedule, zone=time_zone(found.schedule.time_zone)
+            )
+        except InvalidGrantError:
+            logger.exception("the hours of gt_%s are never", row.pk)
+            expires_at = row.not_before
     return types.Grant(
         id=row.pk,
         subject=subject_of(row),
         application_id=row.application_id,
         not_before=row.not_before,
-        expires_at=row.expires_at or types.NEVER,
-        hours=None,
-        requires=(),
+        expires_at=expires_at,
+        hours=hours,
+        requires=found.requires,
+    )
+
+
+def proof_of(row: Authentication) -> types.Authentication:
+    """Return how somebody last proved who they are, as the compiler's value."""
+    return types.Authentication(
+        user_id=row.user_id,
+        proven_at=row.proven_at,
+        amr=tuple(row.amr),
+        acr=row.acr,
     )
 
 
@@ -202,6 +238,16 @@ def _groups(grants: QuerySet[Grant]) -> QuerySet[Grant, Any]:
     return grants.order_by().filter(group__isnull=False).values("group")
 
 
+def _proofs(
+    grants: QuerySet[Grant], people: QuerySet[User]
+) -> Mapping[int, types.Authentication]:
+    """Return the proofs of these people, unless no grant demands any."""
+    if not demanding_proof(grants).exists():
+        return {}
+    rows = Authentication.objects.filter(user__in=people)
+    return {row.user_id: proof_of(row) for row in rows}
+
+
 def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
     leases = AddressLease.objects.filter(
         released_at__isnull=True,
@@ -227,10 +273,11 @@ def _devices(people: QuerySet[User]) -> Mapping[int, Sequence[types.Device]]:
                 public_key=public_key,
                 addresses=types.sorted_addresses(tuple(addresses[device_id])),
                 expires_at=types.NEVER,
+                is_approved=approved_at is not None,
             ),
         )
-        for device_id, owner_id, public_key in keys.values_list(
-            "device_id", "device__owner_id", "public_key"
+        for device_id, owner_id, public_key, approved_at in keys.values_list(
+            "device_id", "device__owner_id", "public_key", "device__approved_at"
         )
         # Without an address it can carry nothing.
         if device_id in addresses

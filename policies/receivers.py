@@ -2,7 +2,8 @@
 
 Every enrolled gateway is compiled: who left a group cannot be found through the
 group any more, and a revoked key must be known everywhere. Where nothing changed,
-nothing is published.
+nothing is published. A new proof of who somebody is concerns only the gateways where
+a grant demands one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from django.dispatch import receiver
 from audit.actor import SYSTEM
 from peers.signals import peers_changed
 from policies import services
+from policies.selectors import gateways_demanding_proof
 from portal.accounts.signals import people_changed
 
 
@@ -24,16 +26,24 @@ def publish_for_peers(**_kwargs: object) -> None:
 
 
 @receiver(people_changed, dispatch_uid="policies.people_changed")
-def publish_for_people(*, is_proof: bool = False, **_kwargs: object) -> None:
-    """Memberships or the active flag of people changed."""
-    # No grant demands a proof of who somebody is.
+def publish_for_people(
+    *, user_ids: frozenset[int], is_proof: bool = False, **_kwargs: object
+) -> None:
+    """Memberships, the active flag, or the latest proofs of people changed.
+
+    A proof concerns only the gateways where a grant demands one of them: people sign
+    in all day, and most gateways need not hear of it.
+    """
     if not is_proof:
         _publish("people.changed")
+        return
+    concerned = gateways_demanding_proof(user_ids).values_list("pk", flat=True)
+    _publish("people.proof.changed", [*concerned])
 
 
-def _publish(cause: str) -> None:
+def _publish(cause: str, gateway_ids: list[int] | None = None) -> None:
     services.publish_on_commit(
-        gateway_ids=None,
+        gateway_ids=gateway_ids,
         cause=cause,
         actor=SYSTEM,
         now=datetime.now(UTC),  # noqa: TID251 -- a signal carries no moment

@@ -8,7 +8,7 @@ forbidden is 403.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +18,7 @@ from django.db.models import F, OuterRef, Prefetch, Q, Subquery
 from django.http import Http404
 
 from peers.models import Device, Gateway, GatewayState
+from peers.selectors import enrolled_gateways
 from policies.compiler.ranges import collapsed
 from policies.compiler.types import network
 from policies.compiler.wireguard import ClientPeer
@@ -144,6 +145,22 @@ def live_grants_of(user: User, *, now: datetime) -> QuerySet[Grant]:
         Grant.objects.filter(Q(user=user) | Q(group__in=groups))
         .filter(ended_at__isnull=True, not_before__lte=now)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+    )
+
+
+def demanding_proof(grants: QuerySet[Grant]) -> QuerySet[Grant]:
+    """Return the grants that demand a proof of who somebody is; not a gate."""
+    return grants.exclude(max_auth_age_seconds=None, amr=[], acr=[])
+
+
+def gateways_demanding_proof(user_ids: Collection[int]) -> QuerySet[Gateway]:
+    """Return the gateways whose grants judge these people by their proof."""
+    groups = Membership.objects.filter(user__in=user_ids).values("group")
+    grants = demanding_proof(Grant.objects.filter(ended_at__isnull=True)).filter(
+        Q(user__in=user_ids) | Q(group__in=groups)
+    )
+    return enrolled_gateways().filter(
+        pk__in=grants.order_by().values("application__gateways")
     )
 
 

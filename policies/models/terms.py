@@ -1,4 +1,4 @@
-"""The terms of a grant: to whom, from when, until when, why."""
+"""The terms of a grant: to whom, from when, until when, on what conditions, why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from policies.compiler.conditions import MAX_AGE, MIN_AGE
 from portal.accounts.models import Group
 
 
@@ -16,6 +17,10 @@ class Terms(models.Model):
 
     `expires_at` null means no end; `ended_at` is set when an administrator ends
     it. Such a row is never deleted: the log speaks of it.
+
+    With a `time_zone` it holds in its `windows` only, by the clocks there. `amr` are
+    the methods that the latest sign-in must have used, all of them, `acr` the classes
+    of which it must be one; empty demands nothing.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -35,6 +40,12 @@ class Terms(models.Model):
     )
     not_before = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+    windows = models.JSONField(default=list, blank=True)
+    max_auth_age_seconds = models.PositiveIntegerField(null=True, blank=True)
+    amr = models.JSONField(default=list, blank=True)
+    acr = models.JSONField(default=list, blank=True)
+    needs_approved_device = models.BooleanField(default=False)
     reason = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -54,5 +65,15 @@ class Terms(models.Model):
                 condition=Q(expires_at__isnull=True)
                 | Q(expires_at__gt=F("not_before")),
                 name="policies_%(class)s_ends_after_it_begins",
+            ),
+            models.CheckConstraint(
+                condition=Q(time_zone="", windows=[])
+                | ~Q(time_zone="") & ~Q(windows=[]),
+                name="policies_%(class)s_hours_have_a_zone",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_auth_age_seconds__isnull=True)
+                | Q(max_auth_age_seconds__range=(MIN_AGE, MAX_AGE)),
+                name="policies_%(class)s_age_of_a_minute_to_a_year",
             ),
         )

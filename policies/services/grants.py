@@ -10,6 +10,13 @@ from django.db import transaction
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.services import NOBODY, record
+from policies.conditions import (
+    UNCONDITIONAL,
+    condition_columns,
+    conditions_output,
+    parse_conditions,
+    stored_conditions,
+)
 from policies.errors import InvalidGrantError, PolicyError
 from policies.models import Grant
 from policies.names import clean_description
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
+    from policies.conditions import ConditionsInput
     from policies.models import Application, LabelGrant
     from policies.models.terms import Terms
     from portal.accounts.models import Group, User
@@ -34,6 +42,7 @@ def create_grant(
     group: Group | None = None,
     not_before: datetime | None = None,
     expires_at: datetime | None = None,
+    conditions: ConditionsInput = UNCONDITIONAL,
     reason: str = "",
     source: LabelGrant | None = None,
     actor: Actor,
@@ -46,8 +55,8 @@ def create_grant(
     given; who gives that locks the label.
 
     Raises:
-        InvalidGrantError: not exactly one subject, a disabled person, or an
-            impossible time.
+        InvalidGrantError: not exactly one subject, a disabled person, an impossible
+            time, or a condition that says nothing or names what does not exist.
         InvalidNameError: the reason is too long or not printable.
     """
     try:
@@ -61,6 +70,7 @@ def create_grant(
                 expires_at=expires_at,
                 reason=reason,
                 created_at=now,
+                **condition_columns(parse_conditions(conditions)),
             )
             if source is None:
                 check_terms(grant, now=now)
@@ -172,6 +182,7 @@ def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
             "subject": subject.id,
             "not_before": grant.not_before.isoformat(),
             "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+            "conditions": conditions_output(stored_conditions(grant)),
         },
     )
     publish_on_commit(

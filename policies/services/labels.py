@@ -17,6 +17,14 @@ from django.db.models import Q
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.services import NOBODY, record
+from policies.conditions import (
+    UNCONDITIONAL,
+    condition_columns,
+    conditions_output,
+    given_conditions,
+    parse_conditions,
+    stored_conditions,
+)
 from policies.errors import (
     InvalidNameError,
     LabelInUseError,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
+    from policies.conditions import ConditionsInput
     from portal.accounts.models import Group, User
 
 NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -129,6 +138,7 @@ def create_label_grant(
     group: Group | None = None,
     not_before: datetime | None = None,
     expires_at: datetime | None = None,
+    conditions: ConditionsInput = UNCONDITIONAL,
     reason: str = "",
     actor: Actor,
     now: datetime,
@@ -136,8 +146,8 @@ def create_label_grant(
     """Let one user or one group reach every application that bears a label.
 
     Raises:
-        InvalidGrantError: not exactly one subject, a disabled person, or an
-            impossible time.
+        InvalidGrantError: not exactly one subject, a disabled person, an impossible
+            time, or a condition that says nothing or names what does not exist.
         InvalidNameError: the reason is too long or not printable.
         UnknownLabelError: the label was removed meanwhile.
     """
@@ -153,6 +163,7 @@ def create_label_grant(
                 expires_at=expires_at,
                 reason=reason,
                 created_at=now,
+                **condition_columns(parse_conditions(conditions)),
             )
             check_terms(source, now=now)
             source.save()
@@ -221,6 +232,7 @@ def _carry_out(
         group=source.group,
         not_before=max(source.not_before, now),
         expires_at=source.expires_at,
+        conditions=given_conditions(stored_conditions(source)),
         reason=source.reason,
         source=source,
         actor=actor,
@@ -277,6 +289,7 @@ def _record(code: EventCode, grant: LabelGrant, actor: Actor, now: datetime) -> 
             "label": grant.label.ref.id,
             "not_before": grant.not_before.isoformat(),
             "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+            "conditions": conditions_output(stored_conditions(grant)),
         },
     )
 
