@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from policies.compiler.conditions import MaxAge
 from policies.compiler.explanation import NUMBERS, Condition
 from policies.compiler.types import NEVER, Protocol
+from policies.conditions import requirement_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from policies.compiler.conditions import Requirement
     from policies.compiler.explanation import Candidate, Failure, Question
     from policies.compiler.types import Destination, Grant
     from policies.explanations import Answer, GatewayAnswer
@@ -32,6 +35,10 @@ SENTENCES: Final[Mapping[Condition, str]] = {
     Condition.NOT_MEMBER: "it is for {subject}, who is somebody else",
     Condition.NOT_BEGUN: "it begins{at}",
     Condition.ENDED: "it ended{at}",
+    Condition.OUTSIDE_HOURS: "it is outside its hours; they open again{at}",
+    Condition.PROOF_TOO_OLD: "it needs a {wanted}; {proven}",
+    Condition.PROOF_TOO_WEAK: "it needs a {wanted}; {proven}",
+    Condition.NOT_APPROVED: "it needs an approved device; this one is not approved",
     Condition.APPLICATION_LOCKED: "{application} is locked",
     Condition.NOT_SERVED: "no application of this gateway: {application}",
     Condition.WRONG_DESTINATION: "{application} is elsewhere{nearest}",
@@ -56,6 +63,7 @@ def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -
         subject=names.get(subject, subject),
         application=names.get(number, number),
         **_times(failure),
+        **_demand(failure),
         host=failure.nearest.host if failure.nearest else "its name",
         nearest=(
             f"; the nearest is {destination_text(failure.nearest)}"
@@ -68,7 +76,12 @@ def failure_sentence(failure: Failure, grant: Grant, names: Mapping[str, str]) -
 def general_sentence(failure: Failure) -> str:
     """Return in words what failed whatever the grant."""
     return SENTENCES[failure.condition].format(
-        subject="", application="", host="", nearest="", **_times(failure)
+        subject="",
+        application="",
+        host="",
+        nearest="",
+        **_times(failure),
+        **_demand(failure),
     )
 
 
@@ -220,6 +233,27 @@ def _times(failure: Failure) -> dict[str, str]:
         return {"at": "", "since": "", "until": ""}
     said = f"{failure.at:%Y-%m-%d %H:%M:%S} UTC"
     return {"at": f" at {said}", "since": f" since {said}", "until": f" before {said}"}
+
+
+def _demand(failure: Failure) -> dict[str, str]:
+    """Return what is demanded, and what there is instead, as far as it is known."""
+    wanted = failure.requirement
+    if wanted is None:
+        return {"wanted": "proof", "proven": "there is none"}
+    return {"wanted": requirement_text(wanted), "proven": _proven(failure, wanted)}
+
+
+def _proven(failure: Failure, wanted: Requirement) -> str:
+    proof = failure.proof
+    if isinstance(wanted, MaxAge) and failure.at is not None:
+        return f"the last one is too old since {failure.at:%Y-%m-%d %H:%M:%S} UTC"
+    if proof is None:
+        return "none is known that would do"
+    if isinstance(wanted, MaxAge):
+        return "the identity provider does not say when the last one was"
+    methods = " and ".join(proof.amr) or "methods it does not tell"
+    of_class = f", of class {proof.acr}" if proof.acr else ""
+    return f"the last one was with {methods}{of_class}"
 
 
 def _verdict(*, is_allowed: bool) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from policies.compiler.conditions import MaxAge, Strength
 from policies.compiler.explanation import Condition, Failure, Question
 from policies.compiler.types import IPAddress, address
 from policies.wording import (
@@ -15,7 +16,7 @@ from policies.wording import (
     general_sentence,
     question_text,
 )
-from tests.policies.compiler.build import NOW, destination, grant
+from tests.policies.compiler.build import NOW, destination, grant, proof
 
 NAMES: Final = {"gr_4": "engineering", "us_7": "Alice", "ap_3": "wiki"}
 
@@ -89,3 +90,67 @@ def test_a_question_is_written_as_people_do(
 ) -> None:
     asked = Question(destination=where, protocol=protocol, port=port, at=NOW)
     assert question_text(asked) == said
+
+
+TODAY = MaxAge(seconds=28_800)
+STRONG = Strength(amr=("mfa",), acr=("gold",))
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            Failure(condition=Condition.PROOF_TOO_OLD, at=NOW, requirement=TODAY),
+            (
+                "it needs a sign-in not older than 8 hours;"
+                " the last one is too old since"
+                " 2026-11-23 12:00:00 UTC"
+            ),
+        ),
+        (
+            Failure(condition=Condition.PROOF_TOO_OLD, requirement=TODAY),
+            "it needs a sign-in not older than 8 hours; none is known that would do",
+        ),
+        (
+            Failure(
+                condition=Condition.PROOF_TOO_OLD,
+                requirement=TODAY,
+                proof=proof(7, ago=None),
+            ),
+            (
+                "it needs a sign-in not older than 8 hours;"
+                " the identity provider does not"
+                " say when the last one was"
+            ),
+        ),
+        (
+            Failure(
+                condition=Condition.PROOF_TOO_WEAK,
+                requirement=STRONG,
+                proof=proof(7, amr="pwd", acr="silver"),
+            ),
+            (
+                "it needs a strong sign-in mfa, of class gold;"
+                " the last one was with pwd,"
+                " of class silver"
+            ),
+        ),
+        (
+            Failure(
+                condition=Condition.PROOF_TOO_WEAK, requirement=STRONG, proof=proof(7)
+            ),
+            (
+                "it needs a strong sign-in mfa, of class gold; the last one was with"
+                " methods it does not tell"
+            ),
+        ),
+        (
+            Failure(condition=Condition.OUTSIDE_HOURS, at=NOW),
+            "it is outside its hours; they open again at 2026-11-23 12:00:00 UTC",
+        ),
+    ],
+)
+def test_a_demand_that_is_not_met_says_what_there_is_instead(
+    failure: Failure, said: str
+) -> None:
+    assert failure_sentence(failure, grant(1, "us_7", 3), NAMES) == said
