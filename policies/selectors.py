@@ -164,6 +164,20 @@ def gateways_demanding_proof(user_ids: Collection[int]) -> QuerySet[Gateway]:
     )
 
 
+def people_needing_approval(
+    user_ids: Collection[int], *, now: datetime
+) -> frozenset[int]:
+    """Return who of these people has a grant that needs an approved device."""
+    rows = Grant.objects.filter(
+        needs_approved_device=True, ended_at__isnull=True, not_before__lte=now
+    ).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+    named = rows.filter(user__in=user_ids).order_by().values_list("user_id")
+    members = Membership.objects.filter(
+        user__in=user_ids, group__in=rows.order_by().values("group")
+    ).values_list("user_id")
+    return frozenset(pk for (pk,) in named.union(members) if pk is not None)
+
+
 def my_access(user: User, now: datetime) -> tuple[Access, ...]:
     """Return what a person may reach now, by name of application; no lock stops it."""
     if not user.is_active or is_locked(user, at=now):

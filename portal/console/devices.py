@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -14,8 +15,15 @@ from peers import services as peers_services
 from peers.errors import PeerError
 from policies import lock_selectors
 from policies import selectors as policies_selectors
-from portal.accounts.access import person, reader_required, signed_in
+from portal.accounts.access import (
+    administrator_required,
+    person,
+    reader_required,
+    recent_authentication_required,
+    signed_in,
+)
 from portal.console import selectors
+from portal.console.effects import Done, confirmed
 from portal.console.forms import DeviceFilter, DeviceForm, NameForm, ReasonForm
 from portal.console.pages import page, paged, posted
 from portal.console.refusals import is_accepted
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 @signed_in
 def my_devices(request: PortalRequest) -> HttpResponse:
     devices = peers_selectors.list_devices_for(person(request))
-    rows = selectors.device_rows(devices)
+    rows = selectors.device_rows(devices, request.received_at)
     return page(
         request,
         "device_list.html",
@@ -57,7 +65,7 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
         request,
         "device_detail.html",
         title=found.name,
-        row=selectors.device_rows([found])[0],
+        row=selectors.device_rows([found], request.received_at)[0],
         keys=found.keys.all(),
         access=policies_selectors.my_access(found.owner, request.received_at),
         is_mine=is_mine,
@@ -107,10 +115,69 @@ def revoke_device(request: PortalRequest, device_id: int) -> HttpResponse:
         request,
         "device_confirm_revoke.html",
         title=f"Revoke {found.name}",
-        row=selectors.device_rows([found])[0],
+        row=selectors.device_rows([found], request.received_at)[0],
         access=policies_selectors.my_access(found.owner, request.received_at),
         form=form,
     )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def approve_device(request: PortalRequest, device_id: int) -> HttpResponse:
+    found = peers_selectors.get_device_to_change_for(person(request), device_id)
+    if found.is_approved or not found.is_active:
+        messages.info(request, f"{found.name} is approved or revoked already.")
+        return redirect("console:device", device_id=found.pk)
+    change = partial(
+        peers_services.approve_device,
+        device=found,
+        actor=request.actor,
+        now=request.received_at,
+    )
+    answer = confirmed(
+        request,
+        change,
+        template="device_confirm_approve.html",
+        title=f"Approve {found.name}",
+        action="Approve this device",
+        back=f"/devices/{found.pk}/",
+        device=found,
+    )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"{found.name} is approved.")
+    return redirect("console:device", device_id=found.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def withdraw_approval(request: PortalRequest, device_id: int) -> HttpResponse:
+    found = peers_selectors.get_device_to_change_for(person(request), device_id)
+    if not found.is_approved:
+        messages.info(request, f"{found.name} is not approved.")
+        return redirect("console:device", device_id=found.pk)
+    change = partial(
+        peers_services.withdraw_approval,
+        device=found,
+        reason="",
+        actor=request.actor,
+        now=request.received_at,
+    )
+    answer = confirmed(
+        request,
+        change,
+        template="device_confirm_withdraw.html",
+        title=f"Withdraw the approval of {found.name}",
+        action="Withdraw the approval",
+        back=f"/devices/{found.pk}/",
+        device=found,
+    )
+    if not isinstance(answer, Done):
+        return answer
+    messages.success(request, f"{found.name} is approved no longer.")
+    return redirect("console:device", device_id=found.pk)
 
 
 @require_safe
@@ -130,5 +197,5 @@ def manage_devices(request: PortalRequest) -> HttpResponse:
         title="Devices",
         form=form,
         pages=pages,
-        rows=selectors.device_rows(pages.object_list),
+        rows=selectors.device_rows(pages.object_list, request.received_at),
     )

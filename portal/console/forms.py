@@ -17,8 +17,6 @@ from peers.models import DeviceState, Gateway
 from policies.destinations import DestinationInput, parse_destinations
 from policies.errors import InvalidDestinationError
 from policies.models import Application, Label
-from portal.accounts.models import Group, User
-from portal.console.people import find_person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -231,53 +229,6 @@ class LabelForm(ConsoleForm):
         help_text="Small letters, digits and hyphens, for example db-prod.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-
-
-class GrantForm(ConsoleForm):
-    """A grant: one person or group, one application or label, perhaps an end."""
-
-    person = forms.CharField(
-        required=False,
-        label="Person",
-        help_text="A name, an e-mail address, or an id such as us_7.",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "people"}),
-    )
-    group = forms.ModelChoiceField(
-        Group.objects.all(), required=False, label="or group", empty_label="none"
-    )
-    application = forms.ModelChoiceField(
-        Application.objects.all(), required=False, empty_label="none"
-    )
-    label = forms.ModelChoiceField(
-        Label.objects.all(),
-        required=False,
-        label="or label",
-        empty_label="none",
-        help_text="Every application that bears it, also those that take it on later.",
-    )
-    expires_at = MomentField(
-        required=False,
-        label="Ends at (UTC)",
-        help_text="Leave empty for a grant without an end.",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-    )
-    reason = forms.CharField(max_length=255, required=False)
-
-    def clean_person(self) -> User | None:
-        """Return the one person meant."""
-        text = self.cleaned_data["person"].strip()
-        if not text:
-            return None
-        return find_person(User.objects.filter(is_active=True), text)
-
-    def clean(self) -> dict[str, Any]:
-        """Demand exactly one subject, and one thing to reach."""
-        data = super().clean() or {}
-        if "person" in data and bool(data["person"]) == bool(data.get("group")):
-            raise ValidationError("Name one person or one group.")
-        if bool(data.get("application")) == bool(data.get("label")):
-            raise ValidationError("Name one application or one label.")
-        return data
 
 
 class LogFilterForm(ConsoleForm):

@@ -20,7 +20,8 @@ from portal.accounts.access import (
 )
 from portal.console import selectors
 from portal.console.effects import Done, confirmed, is_asked_again
-from portal.console.forms import GrantFilter, GrantForm
+from portal.console.forms import GrantFilter
+from portal.console.grant_forms import GrantForm
 from portal.console.pages import page, paged, posted
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _create(data: dict[str, Any], request: PortalRequest) -> Grant | LabelGrant:
         "group": data["group"],
         "not_before": request.received_at,
         "expires_at": data["expires_at"],
+        "conditions": data["conditions"],
         "reason": data["reason"],
         "actor": request.actor,
         "now": request.received_at,

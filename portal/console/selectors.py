@@ -11,6 +11,7 @@ from audit.models import Connection
 from peers.keys import fingerprint
 from peers.models import AddressLease, Device, DeviceState
 from policies.models import Grant, LabelGrant
+from policies.selectors import people_needing_approval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +32,20 @@ class DeviceRow:
     device: Device
     addresses: tuple[str, ...]
     fingerprint: str
+    is_waiting: bool
     first_seen: datetime | None
     last_seen: datetime | None
 
 
-def device_rows(devices: Iterable[Device]) -> list[DeviceRow]:
-    """Return the rows of devices that came through peers' gates, in their order."""
+def device_rows(devices: Iterable[Device], now: datetime) -> list[DeviceRow]:
+    """Return the rows of devices that came through peers' gates, in their order.
+
+    One waits for approval that is not approved and whose owner has a grant that
+    demands it; where nothing demands it there is nothing to wait for.
+    """
     devices = list(devices)
+    owners = {device.owner_id for device in devices if device.is_active}
+    waiting = people_needing_approval(owners, now=now)
     seen = {
         row["device_id"]: (row["first"], row["last"])
         for row in Connection.objects.filter(
@@ -47,7 +55,16 @@ def device_rows(devices: Iterable[Device]) -> list[DeviceRow]:
         .values("device_id")
         .annotate(first=Min("started_at"), last=Max("started_at"))
     }
-    return [_device_row(device, seen.get(device.ref.id)) for device in devices]
+    return [
+        _device_row(
+            device,
+            seen.get(device.ref.id),
+            is_waiting=device.is_active
+            and not device.is_approved
+            and device.owner_id in waiting,
+        )
+        for device in devices
+    ]
 
 
 def search_devices(
@@ -123,7 +140,9 @@ def connections_of(person_id: str, count: int = 10) -> QuerySet[Connection]:
     return Connection.objects.filter(person_id=person_id)[:count]
 
 
-def _device_row(device: Device, seen: tuple[datetime, datetime] | None) -> DeviceRow:
+def _device_row(
+    device: Device, seen: tuple[datetime, datetime] | None, *, is_waiting: bool
+) -> DeviceRow:
     keys = device.keys.all()
     # peers.selectors reads the live leases along under this name.
     leases: list[AddressLease] = device.live_leases  # type: ignore[attr-defined]
@@ -131,6 +150,7 @@ def _device_row(device: Device, seen: tuple[datetime, datetime] | None) -> Devic
         device=device,
         addresses=tuple(lease.address for lease in leases),
         fingerprint=fingerprint(keys[0].public_key) if keys else "",
+        is_waiting=is_waiting,
         first_seen=seen[0] if seen else None,
         last_seen=seen[1] if seen else None,
     )

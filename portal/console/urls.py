@@ -70,6 +70,16 @@ REQUESTS = [
 ]
 PEOPLE = [
     path("manage/devices/", devices.manage_devices, name="manage_devices"),
+    path(
+        "manage/devices/<int:device_id>/approve/",
+        devices.approve_device,
+        name="approve_device",
+    ),
+    path(
+        "manage/devices/<int:device_id>/withdraw/",
+        devices.withdraw_approval,
+        name="withdraw_approval",
+    ),
     path("manage/users/", users.manage_users, name="manage_users"),
     path("manage/users/suggest/", users.suggest_users, name="suggest_users"),
     path("manage/users/<int:user_id>/", users.user, name="user"),

@@ -70,7 +70,7 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
         title=str(found),
         subject=found,
         groups=found.groups.all(),
-        rows=selectors.device_rows(devices),
+        rows=selectors.device_rows(devices, request.received_at),
         grants=policies_selectors.live_grants_of(
             found, now=request.received_at
         ).select_related("user", "group", "application", "source__label"),
@@ -102,7 +102,7 @@ def revoke_user(request: PortalRequest, user_id: int) -> HttpResponse:
         "user_confirm_revoke.html",
         title=f"Revoke {found}",
         subject=found,
-        rows=selectors.device_rows(devices),
+        rows=selectors.device_rows(devices, request.received_at),
         sessions=UserSession.objects.filter(user=found),
         access=policies_selectors.my_access(found, request.received_at),
         form=form,

@@ -9,7 +9,9 @@ from django import template
 from django.urls import reverse
 
 from audit.events import Outcome
+from policies.conditions import conditions_text, stored_conditions
 from policies.durations import in_words
+from policies.models.terms import Terms
 from portal.console.reasons import explained
 
 register = template.Library()
@@ -52,6 +54,12 @@ def moment(
 @register.inclusion_tag("elements/badge.html")
 def badge(text: object, colour: str = "secondary") -> dict[str, object]:
     return {"text": text, "colour": colour}
+
+
+@register.filter
+def demands(grant: Terms) -> str:
+    """Return what a grant demands beside its time, in words."""
+    return conditions_text(stored_conditions(grant))
 
 
 @register.filter

@@ -55,7 +55,7 @@ def test_the_list_costs_the_same_for_many_devices(
     for number in range(5):
         Machine().enroll(alice, name=f"machine {number}")
     browser = sign_in(alice)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         text(browser, "/devices/")
 
 
@@ -183,7 +183,7 @@ def test_the_list_of_all_devices_costs_the_same_for_many(
     for number in range(4):
         Machine().enroll(bob, name=f"machine {number}", now=NOW + timedelta(days=1))
     browser = sign_in(carol)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         text(browser, "/manage/devices/")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -149,3 +149,87 @@ def test_the_list_costs_the_same_for_many(
     browser = sign_in(carol)
     with django_assert_num_queries(6):
         browser.get("/manage/grants/")
+
+
+def conditional(wiki: Application, **changed: object) -> dict[str, Any]:
+    return granting(
+        wiki,
+        person="Alice",
+        time_zone="Europe/Berlin",
+        hours="mon-fri 08:00-18:00\nsat 09:00-12:00",
+        max_auth_age="8",
+        amr="mfa, pwd",
+        acr="gold",
+        needs_approved_device="on",
+        **changed,
+    )
+
+
+SAID = (
+    "Mondays to Fridays 08:00–18:00, Saturdays 09:00–12:00 Europe/Berlin;"
+    " sign-in not older than 8 hours; approved device;"
+    " strong sign-in mfa and pwd, of class gold"
+)
+
+
+def test_conditions_are_granted_and_said_wherever_the_grant_is(
+    alice: User, wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    confirm(sign_in(dave), ADD, conditional(wiki))
+    made = Grant.objects.get()
+    assert (made.max_auth_age_seconds, made.needs_approved_device) == (28_800, True)
+    for who, url in (
+        (dave, "/manage/grants/"),
+        (dave, f"/manage/users/{alice.pk}/"),
+        (dave, f"/manage/applications/{wiki.pk}/"),
+        (alice, "/access/"),
+    ):
+        assert SAID in sign_in(who).get(url).content.decode()
+
+
+def test_the_end_is_on_the_clocks_of_the_zone(
+    alice: User, wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    year = datetime.now(UTC).year + 1  # noqa: TID251 -- a test's edge
+    data = granting(
+        wiki,
+        person=alice.ref.id,
+        time_zone="Europe/Berlin",
+        expires_at=f"{year}-07-01T12:00",
+    )
+    confirm(sign_in(dave), ADD, data)
+    made = Grant.objects.get()
+    assert made.expires_at == datetime(year, 7, 1, 10, tzinfo=UTC)
+    assert made.time_zone == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"hours": "mon-fri 8-18", "time_zone": "UTC"}, "is not a time of day"),
+        ({"hours": "mon 08:00-18:00\nmoon 1"}, "Line 2: &#x27;moon 1&#x27; is not"),
+        ({"hours": "mon 18:00-08:00", "time_zone": "UTC"}, "are empty"),
+        ({"hours": "mon 08:00-18:00"}, "hours need a time zone"),
+        ({"hours": "mon 08:00-18:00", "time_zone": "Mars/Base"}, "is not the name"),
+        (
+            {"expires_at": "2027-03-28T02:30", "time_zone": "Europe/Berlin"},
+            "02:30 on 2027-03-28 never comes in Europe/Berlin",
+        ),
+        ({"expires_at": "2027-03-28T12:00", "time_zone": "Mars/Base"}, "is not the"),
+        ({"max_auth_age": "0"}, "0 seconds are no age"),
+        ({"max_auth_age": "9999"}, "are no age from 60"),
+        ({"max_auth_age": "nan"}, "Enter a number"),
+        ({"amr": "m" * 65}, "is not a method or class"),
+    ],
+)
+def test_a_condition_that_is_wrong_comes_back_with_a_reason(
+    changed: dict[str, str],
+    says: str,
+    alice: User,
+    wiki: Application,
+    dave: User,
+    sign_in: SignIn,
+) -> None:
+    data = granting(wiki, person=alice.ref.id, **changed)
+    assert says in sign_in(dave).post(ADD, data).content.decode()
+    assert not Grant.objects.exists()

@@ -74,6 +74,8 @@ READ: Final = (
 ASKS: Final = ("explain_suppose",)
 """Pages that readers send something to, and that change nothing."""
 ACTS: Final = (
+    "approve_device",
+    "withdraw_approval",
     "revoke_user",
     "reactivate_user",
     "add_application",
