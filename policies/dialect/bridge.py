@@ -1,6 +1,6 @@
 """Between definitions (names) and the compiler's facts (ids).
 
-What the compiler cannot enforce yet is refused here, never left out: a grant without
+What the compiler cannot enforce is refused here, never left out: a grant without
 its condition would allow more than the file says.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Final
 
+from policies.compiler.conditions import Hours
 from policies.compiler.types import Application, Grant, Subject, SubjectKind
 from policies.dialect.definitions import (
     EVERY_APPLICATION,
@@ -30,13 +32,14 @@ class Names:
 
     `groups` also hold what else names a set of people: `autogroup:member`, roles,
     `tag:ci` (a group of service devices). `grants` are the names of grants whose name
-    is not their machine id.
+    is not their machine id. `zones` are the clocks that schedules may name.
     """
 
     users: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
     applications: Mapping[str, int] = field(default_factory=dict)
     grants: Mapping[str, int] = field(default_factory=dict)
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,8 @@ def from_facts(
                         application=applications(grant.application_id),
                         not_before=grant.not_before,
                         expires_at=grant.expires_at,
+                        schedule=grant.hours.schedule if grant.hours else None,
+                        requires=grant.requires,
                     )
                     for grant in facts.grants
                 ),
@@ -163,8 +168,6 @@ def _grant_id(name: str, names: Names) -> int | None:
 def _fact(grant: GrantDefinition, application: str, name: str, names: Names) -> Grant:
     """Return one grant as the compiler takes it."""
     conditions = {
-        "a schedule": grant.schedule is not None,
-        "requireApproval": grant.requires_approval,
         "srcPosture": bool(grant.postures),
         "via": bool(grant.sites),
     }
@@ -178,9 +181,20 @@ def _fact(grant: GrantDefinition, application: str, name: str, names: Names) -> 
         application_id=names.applications[application],
         not_before=grant.not_before,
         expires_at=grant.expires_at,
-        hours=None,
-        requires=(),
+        hours=_hours(grant, names),
+        requires=grant.requires,
     )
+
+
+def _hours(grant: GrantDefinition, names: Names) -> Hours | None:
+    """Return the hours of a grant, with the clocks they go by."""
+    if grant.schedule is None:
+        return None
+    zone = names.zones.get(grant.schedule.time_zone)
+    if zone is None:
+        msg = f"{grant.name}: unknown time zone {grant.schedule.time_zone!r}"
+        raise UnknownNameError(msg)
+    return Hours(schedule=grant.schedule, zone=zone)
 
 
 def _inverse(prefix: str, names: Mapping[str, int]) -> Callable[[int], str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from policies.compiler.conditions import Schedule
+from policies.compiler.conditions import Requirements, Schedule
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
 from policies.compiler.types import (
     NEVER,
@@ -82,7 +82,7 @@ class GrantDefinition:
     not_before: datetime = ALWAYS
     expires_at: datetime = NEVER
     schedule: Schedule | None = None
-    requires_approval: bool = False
+    requires: Requirements = ()
     postures: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     comment: str = ""
@@ -308,7 +308,7 @@ def _grants(
                 not_before=rule.not_before,
                 expires_at=rule.expires,
                 schedule=rule.schedule,
-                requires_approval=rule.requires_approval,
+                requires=rule.requires,
                 postures=rule.postures or document.default_postures,
                 sites=rule.via,
                 comment=rule.comment,

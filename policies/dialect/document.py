@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, TypeAlias
 
-from policies.compiler.conditions import Schedule
+from policies.compiler.conditions import Requirements, Schedule
 from policies.compiler.ranges import Range
 from policies.compiler.types import MAX_PORT, NEVER, IPNetwork
 from policies.dialect.errors import Position, Problem
@@ -91,7 +91,7 @@ class Rule:
     not_before: datetime = ALWAYS
     expires: datetime = NEVER
     schedule: Schedule | None = None
-    requires_approval: bool = False
+    requires: Requirements = ()
     is_acl: bool = field(default=False, compare=False)
     apps: tuple[str, ...] = ()
     position: Position = field(default=START, compare=False)

@@ -29,6 +29,7 @@ from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.dialect.naming import is_part, part_names, service_text
 from policies.dialect.postures import assertion_text
+from policies.dialect.requirements import requirement_fields
 from policies.dialect.schedules import window_text
 
 Section: TypeAlias = "Mapping[str, object] | Sequence[object]"
@@ -185,9 +186,7 @@ def _extras(grant: GrantDefinition) -> dict[str, object]:
         found["expires"] = _time_text(grant.expires_at)
     if grant.schedule is not None:
         found["schedule"] = _schedule_text(grant.schedule)
-    if grant.requires_approval:
-        found["requireApproval"] = True
-    return found
+    return {**found, **requirement_fields(grant.requires)}
 
 
 def _time_text(moment: datetime) -> str:

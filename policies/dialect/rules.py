@@ -11,6 +11,7 @@ from policies.compiler.types import NEVER
 from policies.dialect import selectors
 from policies.dialect.document import ALWAYS, Rule, Selector, Service, Target
 from policies.dialect.errors import DialectError, PolicyError, problem
+from policies.dialect.requirements import read_requirements
 from policies.dialect.schedules import read_schedule
 from policies.dialect.tree import Node
 
@@ -21,6 +22,9 @@ EXTENSIONS: Final = (
     "expires",
     "schedule",
     "requireApproval",
+    "maxAuthAge",
+    "amr",
+    "acr",
 )
 """Our additions; other readers of the dialect refuse them."""
 
@@ -150,7 +154,6 @@ def _rule(
     if begin >= end:
         late = fields.get("expires") or fields["notBefore"]
         late.refuse("the rule would end before it begins")
-    approval = fields.get("requireApproval")
     return Rule(
         name=identifier or place,
         id=identifier,
@@ -163,7 +166,7 @@ def _rule(
         not_before=begin,
         expires=end,
         schedule=read_schedule(fields["schedule"]) if "schedule" in fields else None,
-        requires_approval=approval is not None and approval.boolean,
+        requires=read_requirements(fields),
         is_acl=is_acl,
         position=node.position,
     )

@@ -257,7 +257,7 @@ def _terms(rule: Rule) -> tuple[object, ...]:
         rule.not_before,
         rule.expires,
         rule.schedule,
-        rule.requires_approval,
+        rule.requires,
     )
 
 

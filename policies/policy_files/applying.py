@@ -25,6 +25,7 @@ from peers.models import Gateway
 from policies import services
 from policies.compiler.errors import CompilerError
 from policies.compiler.types import NEVER, SubjectKind
+from policies.conditions import given_conditions
 from policies.dialect.document import ALWAYS
 from policies.dialect.errors import DialectError
 from policies.errors import PolicyError
@@ -229,6 +230,7 @@ def _terms(wanted: Wanted, comment: str, actor: Actor, now: datetime) -> dict[st
         "group": None if is_user else Group.objects.get(pk=number),
         "not_before": None if wanted.not_before == ALWAYS else wanted.not_before,
         "expires_at": None if wanted.expires_at == NEVER else wanted.expires_at,
+        "conditions": given_conditions(wanted.conditions),
         "reason": comment,
         "actor": actor,
         "now": now,

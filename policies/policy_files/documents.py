@@ -134,6 +134,8 @@ def _labelled(state: State) -> Iterator[GrantDefinition]:
             application=grant.label,
             not_before=grant.not_before,
             expires_at=grant.expires_at,
+            schedule=grant.conditions.schedule,
+            requires=grant.conditions.requires,
             comment=grant.reason,
         )
 

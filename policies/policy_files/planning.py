@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from policies.compiler import types
 from policies.compiler.compile import compile_snapshot
+from policies.compiler.conditions import Hours
 from policies.compiler.locks import without_locked
+from policies.conditions import (
+    Conditions,
+    conditions_text,
+    given_conditions,
+    parse_conditions,
+    time_zone,
+)
 from policies.destinations import DestinationInput, parse_destinations
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.definitions import EVERY_APPLICATION
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from policies.policy_files.state import Labelled, Served, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One subject → one application or label (`tag:NAME`), as a file wants it.
 
@@ -46,6 +54,13 @@ class Wanted:
     subject: types.Subject
     not_before: datetime
     expires_at: datetime
+    conditions: Conditions
+
+    @property
+    def sort_key(self) -> tuple[str, types.Subject, datetime, datetime, str]:
+        """A total order: what, who, when, and on what conditions."""
+        said = conditions_text(self.conditions)
+        return (self.application, self.subject, self.not_before, self.expires_at, said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +180,7 @@ def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
     names = {number: name for name, number in state.applications.items()}
     there = {_key(grant, names[grant.application_id], now) for grant in _managed(state)}
     there |= {_key(grant, grant.label, now) for grant in state.label_grants}
-    missing = sorted(wanted.keys() - there)
+    missing = sorted(wanted.keys() - there, key=lambda key: key.sort_key)
     stored = {a.id: a.destinations for a in state.policy.applications}
     return _Changes(
         created=tuple(
@@ -236,12 +251,14 @@ def _unable(
 ) -> Iterator[str]:
     """Yield why a grant cannot be made as it is written."""
     conditions = {
-        "a schedule": grant.schedule is not None,
-        "requireApproval": grant.requires_approval,
         "srcPosture": bool(grant.postures),
         "via": bool(grant.sites),
     }
     yield from (f"{what} is not enforced" for what, has in conditions.items() if has)
+    try:
+        parse_conditions(given_conditions(_conditions(grant)))
+    except PolicyError as exc:
+        yield str(exc)
     is_group = grant.kind is types.SubjectKind.GROUP
     if is_group and grant.subject not in local and grant.subject not in state.groups:
         yield f"{grant.subject} is no group of the portal"
@@ -281,6 +298,7 @@ def _wanted(
                     subject=subject,
                     not_before=ALWAYS if grant.not_before <= now else grant.not_before,
                     expires_at=grant.expires_at,
+                    conditions=_conditions(grant),
                 )
                 yield key, grant.comment
 
@@ -326,7 +344,31 @@ def _key(grant: types.Grant | Labelled, application: str, now: datetime) -> Want
         subject=grant.subject,
         not_before=ALWAYS if grant.not_before <= now else grant.not_before,
         expires_at=grant.expires_at,
+        conditions=(
+            _conditions_of(grant)
+            if isinstance(grant, types.Grant)
+            else grant.conditions
+        ),
     )
+
+
+def _conditions(grant: GrantDefinition) -> Conditions:
+    """Return what a grant of a file demands beside its time."""
+    return Conditions(schedule=grant.schedule, requires=grant.requires)
+
+
+def _conditions_of(grant: types.Grant) -> Conditions:
+    """Return what a grant of the portal demands beside its time."""
+    schedule = grant.hours.schedule if grant.hours else None
+    return Conditions(schedule=schedule, requires=grant.requires)
+
+
+def _hours(conditions: Conditions) -> Hours | None:
+    """Return hours with the clocks they go by."""
+    if conditions.schedule is None:
+        return None
+    zone = time_zone(conditions.schedule.time_zone)
+    return Hours(schedule=conditions.schedule, zone=zone)
 
 
 def _is_able(wanted: Wanted, state: State) -> bool:
@@ -395,8 +437,8 @@ def _after(
                     application_id=number,
                     not_before=max(wanted.not_before, now),
                     expires_at=wanted.expires_at,
-                    hours=None,
-                    requires=(),
+                    hours=_hours(wanted.conditions),
+                    requires=wanted.conditions.requires,
                 )
                 for index, (wanted, number) in enumerate(
                     (wanted, number)
@@ -446,6 +488,7 @@ def _compiled(
     facts = replace(
         gateway.facts,
         devices=state.devices,
+        authentications=state.proofs,
         memberships=state.memberships,
         applications=tuple(a for a in policy.applications if a.id in served),
         grants=tuple(g for g in policy.grants if g.application_id in served),

@@ -29,15 +29,23 @@ from peers.models import (
 )
 from policies.compiler import types
 from policies.compiler.locks import Lock
+from policies.conditions import Conditions, stored_conditions
 from policies.dialect.bridge import FactsPolicy
 from policies.dialect.directory import Directory, Machine, Person, Site
 from policies.dialect.document import SelectorKind
 from policies.dialect.errors import DialectError
 from policies.dialect.naming import base_name
 from policies.dialect.selectors import selector
-from policies.facts import Rows, destination_of, grant_of, load_rows, subject_of
+from policies.facts import (
+    Rows,
+    destination_of,
+    grant_of,
+    load_rows,
+    proof_of,
+    subject_of,
+)
 from policies.models import Application, Grant, Label, LabelGrant
-from portal.accounts.models import Group, Membership, Role, User
+from portal.accounts.models import Authentication, Group, Membership, Role, User
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,6 +76,7 @@ class Labelled:
     subject: types.Subject
     not_before: datetime
     expires_at: datetime
+    conditions: Conditions
     reason: str
 
 
@@ -96,6 +105,7 @@ class State:
     reasons: Mapping[int, str]
     gateways: tuple[Served, ...]
     devices: tuple[types.Device, ...]
+    proofs: tuple[types.Authentication, ...]
     memberships: tuple[tuple[int, int], ...]
     locks: tuple[Lock, ...]
     directory: Directory
@@ -154,6 +164,7 @@ def read_state(*, now: datetime) -> State:
         reasons={row.pk: row.reason for row in grants},
         gateways=_served(applications, rows, gateways),
         devices=devices,
+        proofs=tuple(map(proof_of, Authentication.objects.all())),
         memberships=memberships,
         locks=rows.locks,
         directory=Directory(
@@ -193,6 +204,7 @@ def _label_grants(now: datetime) -> tuple[Labelled, ...]:
             subject=subject_of(row),
             not_before=row.not_before,
             expires_at=row.expires_at or types.NEVER,
+            conditions=stored_conditions(row),
             reason=row.reason,
         )
         for row in rows.order_by("pk")
@@ -218,9 +230,10 @@ def _devices() -> tuple[types.Device, ...]:
             public_key=public_key,
             addresses=tuple(addresses[device]),
             expires_at=types.NEVER,
+            is_approved=approved_at is not None,
         )
-        for device, owner, public_key in keys.values_list(
-            "device_id", "device__owner_id", "public_key"
+        for device, owner, public_key, approved_at in keys.values_list(
+            "device_id", "device__owner_id", "public_key", "device__approved_at"
         )
         if device in addresses
     )

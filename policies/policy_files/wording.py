@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from policies.compiler.types import NEVER, Subject, SubjectKind
+from policies.conditions import conditions_text
 from policies.destinations import label
 from policies.dialect.document import ALWAYS
 from policies.effect_output import cut_output
@@ -61,6 +62,7 @@ def plan_output(
                     "subject": who[wanted.subject],
                     "not_before": _time(wanted.not_before),
                     "expires_at": _time(wanted.expires_at),
+                    "conditions": conditions_text(wanted.conditions),
                 }
                 for wanted, _ in plan.granted
             ],
@@ -114,7 +116,9 @@ def plan_lines(output: Mapping[str, Any], *, is_done: bool = False) -> Iterator[
     for made in output["grants"]["created"]:
         begins = f" from {made['not_before']}" if made["not_before"] else ""
         ends = f" until {made['expires_at']}" if made["expires_at"] else ""
-        yield f"+ grant {made['subject']} → {made['application']}{begins}{ends}"
+        demands = f" ({made['conditions']})" if made["conditions"] else ""
+        where = f"{made['subject']} → {made['application']}"
+        yield f"+ grant {where}{begins}{ends}{demands}"
     for ended in output["grants"]["ended"]:
         where = f"{ended['subject']} → {ended['application']}"
         yield f"- grant {ended['id']} {where}"

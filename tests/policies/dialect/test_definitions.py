@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policies.compiler.conditions import ApprovedDevice
 from policies.compiler.types import (
     Destination,
     PortRange,
@@ -140,7 +141,7 @@ def test_conditions_come_along() -> None:
     found = defined(entry, postures=linux, defaultSrcPosture=["posture:linux"])
     (made,) = found.grants
     assert made.sites == ("tag:gw",)
-    assert (made.requires_approval, made.comment) == (True, "c")
+    assert (made.requires, made.comment) == ((ApprovedDevice(),), "c")
     assert made.postures == ("posture:linux",)
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.compiler.conditions import (
+    ApprovedDevice,
+    Hours,
+    MaxAge,
+    Requirements,
+    Strength,
+    sorted_requirements,
+)
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -38,13 +47,17 @@ from policies.dialect.errors import DialectError, UnknownNameError
 from policies.dialect.export import export
 from policies.dialect.formatting import fmt
 from policies.dialect.reader import Options, read_policy
+from policies.dialect.requirements import age_text
+from tests.policies.compiler.build import hours
 from tests.policies.dialect.makers import COMPANY, grant, policy
 
+BERLIN: Final = ZoneInfo("Europe/Berlin")
 NAMES: Final = Names(
     users={"ana@example.com": 1, "bob@example.com": 2},
     groups={"group:eng": 1, "autogroup:member": 2, "group:idp": 3},
     applications={"gitlab": 1, "ap_2": 2, "the-lab.v2": 3},
     grants={"eng": 1},
+    zones={"Europe/Berlin": BERLIN},
 )
 OPTIONS: Final = Options(groups={"group:idp", "group:eng"})
 TIMES: Final = (
@@ -86,12 +99,27 @@ bodies = st.tuples(
     st.integers(1, 3),
     st.sampled_from([ALWAYS, TIMES[0]]),
     st.sampled_from([NEVER, TIMES[1]]),
+    st.sampled_from([None, hours("mon-fri 08:00-18:00, sat 22:00-24:00", BERLIN)]),
+    st.sampled_from(
+        [
+            (),
+            (MaxAge(seconds=90),),
+            sorted_requirements(
+                (
+                    ApprovedDevice(),
+                    MaxAge(seconds=28_800),
+                    Strength(amr=("mfa", "pwd"), acr=("gold",)),
+                )
+            ),
+            (Strength(amr=(), acr=("gold",)),),
+        ]
+    ),
 )
 
 
 def _facts(
     served: list[list[Destination]],
-    grants: list[tuple[Subject, int, datetime, datetime]],
+    grants: list[tuple[Subject, int, datetime, datetime, Hours | None, Requirements]],
 ) -> FactsPolicy:
     return FactsPolicy(
         applications=tuple(
@@ -108,10 +136,11 @@ def _facts(
                 application_id=application,
                 not_before=begin,
                 expires_at=end,
-                hours=None,
-                requires=(),
+                hours=week,
+                requires=requires,
             )
-            for number, (subject, application, begin, end) in enumerate(grants, 1)
+            for number, terms in enumerate(grants, 1)
+            for subject, application, begin, end, week, requires in (terms,)
         ),
     )
 
@@ -150,6 +179,7 @@ def test_import_export_import_compiles_to_the_same() -> None:
             grant(["group:eng", "tag:ci"], ["gitlab", "tag:gw"], "tcp:443", id="a"),
             grant("*", "10.0.0.0/8", "udp:53", schedule=HOURS, comment='say "hi"'),
             grant("*", "six", requireApproval=True, expires="2027-01-01T00:00:00Z"),
+            grant("*", "six", "tcp:9", maxAuthAge="90m", amr=["pwd", "mfa"], acr=["b"]),
             grant("bob@example.com", "*", via=["tag:gw"], srcPosture=["posture:x"]),
         ],
         postures={"posture:x": ["node:os IN ['linux', 'macos']"]},
@@ -163,6 +193,9 @@ def test_a_limit_is_never_lost_in_the_plain_dialect() -> None:
         grant("*", "gitlab", expires="2027-01-01T00:00:00Z", id="ends"),
         grant("*", "gitlab", schedule=HOURS, id="hours"),
         grant("*", "gitlab", requireApproval=True, id="asks"),
+        grant("*", "gitlab", maxAuthAge="8h", id="fresh"),
+        grant("*", "gitlab", amr=["mfa"], id="strong"),
+        grant("*", "gitlab", acr=["gold"], id="gold"),
         grant("*", "gitlab", notBefore="2027-01-01T00:00:00Z", id="later"),
     )
     kept = grant("group:eng", "lab", comment="kept", id="kept")
@@ -170,7 +203,7 @@ def test_a_limit_is_never_lost_in_the_plain_dialect() -> None:
     text = export(found, tailscale=True)
     assert [line for line in text.splitlines() if line.startswith("//")] == [
         f"// Left out, this dialect cannot say its limits: {name}"
-        for name in ("asks", "ends", "hours", "later")
+        for name in ("asks", "ends", "fresh", "gold", "hours", "later", "strong")
     ]
     (rule, *unused) = [
         r for r in read_policy(text, Options(extensions=False)).rules if r.sources
@@ -221,8 +254,6 @@ def granted(**more: object) -> PolicyDefinition:
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"schedule": HOURS}, "a schedule"),
-        ({"requireApproval": True}, "requireApproval"),
         ({"srcPosture": ["posture:x"]}, "srcPosture"),
         ({"via": ["tag:gw"]}, "via"),
     ],
@@ -232,6 +263,30 @@ def test_a_condition_the_compiler_does_not_know_is_refused(
 ) -> None:
     with pytest.raises(DialectError, match=f"eng: {what} cannot be compiled"):
         to_facts(granted(**more), NAMES)
+
+
+def test_conditions_reach_the_compiler() -> None:
+    entry = {"schedule": HOURS, "maxAuthAge": "8h", "amr": ["mfa"]}
+    (fact,) = to_facts(granted(**entry, requireApproval=True), NAMES).grants
+    assert fact.hours
+    assert fact.hours.zone == BERLIN
+    assert fact.requires == sorted_requirements(
+        (MaxAge(seconds=28_800), Strength(amr=("mfa",), acr=()), ApprovedDevice())
+    )
+
+
+def test_hours_on_unknown_clocks_are_refused() -> None:
+    elsewhere = {**HOURS, "timeZone": "Mars/Base"}
+    with pytest.raises(UnknownNameError, match="eng: unknown time zone 'Mars/Base'"):
+        to_facts(granted(schedule=elsewhere), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(60, "1m"), (90, "90s"), (5400, "90m"), (28_800, "8h"), (86_400, "1d")],
+)
+def test_an_age_is_said_in_its_largest_unit(seconds: int, text: str) -> None:
+    assert age_text(seconds) == text
 
 
 def test_names_without_an_id_are_listed() -> None:

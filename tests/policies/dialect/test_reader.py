@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from policies.compiler.conditions import Schedule, Window
+from policies.compiler.conditions import ApprovedDevice, Schedule, Window
 from policies.compiler.types import NEVER, network
 from policies.dialect.document import (
     ALWAYS,
@@ -88,11 +88,15 @@ def test_extensions_are_read() -> None:
     assert rule.expires == datetime(2026, 12, 31, 23, 59, 59, 500000, tzinfo=UTC)
     window = Window(days=(0, 4), begin=time(8), end=None)
     assert rule.schedule == Schedule(time_zone="Europe/Berlin", windows=(window,))
-    assert rule.requires_approval
+    assert rule.requires == (ApprovedDevice(),)
 
 
 @pytest.mark.parametrize(
-    "key", ["id", "comment", "notBefore", "expires", "schedule", "requireApproval"]
+    "key",
+    [
+        *("id", "comment", "notBefore", "expires", "schedule", "requireApproval"),
+        *("maxAuthAge", "amr", "acr"),
+    ],
 )
 def test_extensions_are_unknown_to_the_plain_dialect(key: str) -> None:
     entry = grant("*", "gitlab", **{key: "x"})
@@ -277,6 +281,15 @@ HOSTS = DEFINITIONS["hosts"]
             "the rule would end before it begins",
         ),
         ({"grants": [grant("*", "*", requireApproval=1)]}, "expected true or false"),
+        ({"grants": [grant("*", "*", maxAuthAge="8")]}, "'8' is not an age like 8h"),
+        ({"grants": [grant("*", "*", maxAuthAge="0h")]}, "'0h' is not an age like 8h"),
+        ({"grants": [grant("*", "*", maxAuthAge="59s")]}, "59 seconds are no age"),
+        ({"grants": [grant("*", "*", maxAuthAge="367d")]}, "31708800 seconds are no"),
+        ({"grants": [grant("*", "*", maxAuthAge=8)]}, "expected"),
+        ({"grants": [grant("*", "*", amr=[])]}, "amr is empty and would demand noth"),
+        ({"grants": [grant("*", "*", acr=[])]}, "acr is empty and would demand noth"),
+        ({"grants": [grant("*", "*", amr=["m" * 65])]}, "'mmm"),
+        ({"grants": [grant("*", "*", amr="mfa")]}, "expected"),
     ],
 )
 def test_what_is_not_a_policy_is_refused(

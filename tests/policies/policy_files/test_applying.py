@@ -12,6 +12,8 @@ from audit.actor import SYSTEM
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
+from peers.services import approve_device
+from policies.conditions import conditions_text, stored_conditions
 from policies.dialect.errors import PolicyError as MalformedError
 from policies.errors import PolicyError
 from policies.models import Application, Grant
@@ -20,9 +22,10 @@ from policies.policy_files.documents import export_policy
 from policies.policy_files.errors import BrakeError, FailedTestsError, PlanError
 from policies.policy_files.state import read_state
 from portal.accounts.models import Group, User
+from portal.accounts.services import keep_authentication
 from tests.peers.makers import Machine
-from tests.policies.makers import NOW, content, make_grant
-from tests.policies.policy_files.makers import grant, source
+from tests.policies.makers import NOW, content, make_grant, publish
+from tests.policies.policy_files.makers import conditional, grant, source
 from tests.policies.requests import approve, ask, open_for_requests
 
 pytestmark = pytest.mark.django_db
@@ -173,3 +176,32 @@ def test_a_refusal_is_an_event_that_says_why() -> None:
     event = AuditEvent.objects.latest("pk")
     assert (event.code, event.outcome) == (EventCode.POLICY_APPLY, Outcome.REFUSED)
     assert "would lose something" in event.reason
+
+
+@pytest.mark.usefixtures("laptop")
+def test_conditions_are_enforced_kept_and_come_back(
+    gw1: Gateway, alice: User, commit: Commit
+) -> None:
+    text = source(conditional("group:engineering", "git"))
+    with commit():
+        apply(text)
+    made = Grant.objects.get()
+    assert conditions_text(stored_conditions(made)) == (
+        "Mondays 08:00–18:00 Europe/Berlin; sign-in not older than 8 hours;"
+        " approved device; strong sign-in mfa"
+    )
+    assert content(gw1).peers == ()
+    keep_authentication(
+        user=alice, claims={"auth_time": int(NOW.timestamp()), "amr": ["mfa"]}, now=NOW
+    )
+    approve_device(device=Device.objects.get(), actor=SYSTEM, now=NOW)
+    with commit():
+        publish()
+    assert len(content(gw1).peers) == 1
+    exported = export_policy(read_state(now=NOW), now=NOW)
+    for told in ('"maxAuthAge":', '"requireApproval":', '"amr":', '"timeZone":'):
+        assert told in exported
+    assert apply(exported).plan.is_empty
+    assert apply(text).plan.is_empty
+    loosened = apply(source(grant("group:engineering", "git")), is_confirmed=True)
+    assert (len(loosened.plan.granted), len(loosened.plan.ended)) == (1, 1)

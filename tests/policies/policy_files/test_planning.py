@@ -8,6 +8,7 @@ import pytest
 
 from audit.actor import SYSTEM
 from peers.models import Device, Gateway
+from policies.conditions import conditions_text
 from policies.models import Application, Grant
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.errors import PlanError
@@ -17,7 +18,7 @@ from policies.services.locks import create_lock
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine
 from tests.policies.makers import NOW, make_grant
-from tests.policies.policy_files.makers import grant, source
+from tests.policies.policy_files.makers import WINDOW, conditional, grant, source
 from tests.policies.requests import approve, ask, open_for_requests
 
 pytestmark = pytest.mark.django_db
@@ -114,10 +115,28 @@ def test_the_disabled_are_skipped_aloud(alice: User) -> None:
     assert (found.granted, found.skipped) == ((), (f"{ALICE} is disabled: no git",))
 
 
+@pytest.mark.usefixtures("gw1", "alice")
+def test_another_condition_is_another_grant() -> None:
+    strict = plan(source(conditional(ALICE, "git"), grant(ALICE, "git")))
+    said = [conditions_text(wanted.conditions) for wanted, _ in strict.granted]
+    assert said == [
+        "",
+        (
+            "Mondays 08:00–18:00 Europe/Berlin; sign-in not older than 8 hours;"
+            " approved device; strong sign-in mfa"
+        ),
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (grant(ALICE, "git", requireApproval=True), "requireApproval is not enforced"),
+        (
+            grant(
+                ALICE, "git", schedule={"timeZone": "Mars/Base", "windows": [WINDOW]}
+            ),
+            "'Mars/Base' is not the name of a time zone",
+        ),
         (grant(ALICE, "git", via=["tag:x"]), "via is not enforced"),
         (grant("*", "git"), "autogroup:member is no group of the portal"),
         (grant("tag:x", "git"), "tag:x is no group of the portal"),
