@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from policies.compiler.conditions import Requirements
 from policies.compiler.ranges import Family, Range, network_family
 from policies.compiler.regions import Axis, destination_ranges, destination_services
 from policies.compiler.types import Destination, Snapshot, Subject
@@ -135,15 +136,22 @@ def _size(row: EffectRow) -> tuple[int, int, str, int, tuple[str, ...]]:
 
 
 def _held(snapshots: Iterable[Snapshot], owners: Mapping[int, int]) -> _Held:
-    """Return the applications that each person reaches."""
+    """Return the applications that each person reaches from any of their devices."""
     found: dict[int, set[int]] = {}
     for snapshot in snapshots:
-        granted: dict[Subject, set[int]] = {}
+        holders = {
+            part.requirement: frozenset(holder.device_id for holder in part.holders)
+            for part in snapshot.conditions
+        }
+        granted: dict[tuple[Subject, Requirements], set[int]] = {}
         for grant in snapshot.grants:
-            granted.setdefault(grant.subject, set()).add(grant.application_id)
-        for members in snapshot.subjects:
-            numbers = granted.get(members.subject, set())
-            for person in {owners[device] for device in members.device_ids}:
+            terms = (grant.subject, grant.requires)
+            granted.setdefault(terms, set()).add(grant.application_id)
+        members = {m.subject: frozenset(m.device_ids) for m in snapshot.subjects}
+        for (subject, requires), numbers in granted.items():
+            # What is demanded is held by devices, not by people.
+            able = members[subject].intersection(*(holders[r] for r in requires))
+            for person in {owners[device] for device in able}:
                 found.setdefault(person, set()).update(numbers)
     return {person: frozenset(numbers) for person, numbers in found.items() if numbers}
 

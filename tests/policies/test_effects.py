@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 
 from policies.compiler import types
+from policies.compiler.conditions import ApprovedDevice
 from policies.compiler.types import PortRange, Protocol, Subject, SubjectKind
 from policies.effects import Effect, effect
 
@@ -141,3 +143,27 @@ def test_the_brake_is_on_above_its_share(percent: int, *, exceeds: bool) -> None
 def test_no_loss_never_brakes() -> None:
     gained = effect([], snapshot({1: (1,)}, WIKI), owners=OWNERS)
     assert not gained.exceeds(0)
+
+
+def test_what_no_device_of_somebody_holds_is_not_reached() -> None:
+    approved = ApprovedDevice()
+
+    def demanding(*held: int) -> list[types.Snapshot]:
+        (plain,) = snapshot({1: (1, 2), 2: (1, 2)}, WIKI)
+        holders = tuple(types.Holder(device_id=n, expires_at=types.NEVER) for n in held)
+        return [
+            replace(
+                plain,
+                grants=(
+                    plain.grants[0],
+                    replace(plain.grants[1], requires=(approved,)),
+                ),
+                conditions=(types.Holders(requirement=approved, holders=holders),),
+            )
+        ]
+
+    # Devices 1 and 2 are of people 1 and 2; both are granted application 1 as well.
+    owners = {1: 1, 2: 2}
+    lost = effect(demanding(1, 2), demanding(1), owners=owners)
+    assert [(row.application_id, row.people) for row in lost.rows] == [(2, (2,))]
+    assert lost.losers == {2}
