@@ -213,6 +213,7 @@ def _failure_output(failure: Failure) -> dict[str, Any]:
         "condition": failure.condition.value,
         "at": failure.at and _moment(failure.at),
         "nearest": failure.nearest and destination_text(failure.nearest),
+        "requires": failure.requirement and requirement_text(failure.requirement),
     }
 
 

@@ -89,6 +89,7 @@ def device_output(device: Device) -> dict[str, Any]:
         "name": device.name,
         "platform": device.platform,
         "state": device.state,
+        "is_approved": device.is_approved,
         "addresses": [lease.address for lease in _live_leases(device)],
         "fingerprint": fingerprint(active[0].public_key) if active else None,
         "created_at": device.created_at.isoformat(),
