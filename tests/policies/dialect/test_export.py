@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler.conditions import (
@@ -152,6 +152,7 @@ facts_policies = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(facts_policies)
 def test_import_of_an_export_is_the_same_policy(facts: FactsPolicy) -> None:
     exported = from_facts(facts, NAMES)
@@ -160,6 +161,7 @@ def test_import_of_an_export_is_the_same_policy(facts: FactsPolicy) -> None:
     assert to_facts(read, NAMES) == facts
 
 
+@settings(deadline=None)
 @given(facts_policies)
 def test_an_export_is_in_canonical_style(facts: FactsPolicy) -> None:
     text = export(from_facts(facts, NAMES))
