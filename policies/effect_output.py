@@ -44,6 +44,7 @@ def outlook_output(found: Outlook) -> dict[str, Json]:
             for row in found.effect.rows
         ],
         "devices_losing": [f"dv_{device}" for device in sorted(found.devices)],
+        "devices_gaining": [f"dv_{device}" for device in sorted(found.gaining)],
         "connections": cut_output(found.cut),
         "gateways_unknown": dict(found.broken),
         "brake": {

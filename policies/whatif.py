@@ -59,14 +59,15 @@ Snapshots: TypeAlias = "Mapping[int, Snapshot]"
 class Outlook:
     """What a change would do: to people, and to the connections they have open.
 
-    `devices` are those that lose something at a gateway, by id: their owners may keep
-    it on another, or by another gateway. `applications` are the names by id, also of
-    what the change would make. `broken` are the gateways whose policy does not
-    compile, with the reason.
+    `devices` are those that lose something at a gateway, and `gaining` those that gain,
+    by id: their owners may have it on another, or by another gateway. `applications`
+    are the names by id, also of what the change would make. `broken` are the gateways
+    whose policy does not compile, with the reason.
     """
 
     effect: Effect
     devices: frozenset[int]
+    gaining: frozenset[int]
     cut: tuple[Connection, ...]
     applications: Mapping[int, str]
     broken: tuple[tuple[str, str], ...]
@@ -87,7 +88,8 @@ class Outlook:
             ]
             for row in self.effect.rows
         ]
-        said = [sorted(rows), sorted(self.devices), [*self.broken], self.is_braked]
+        devices = [sorted(self.devices), sorted(self.gaining)]
+        said = [sorted(rows), devices, [*self.broken], self.is_braked]
         text = json.dumps(said, separators=SEPARATORS)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -241,6 +243,7 @@ def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
             owners=_owners(before.rows) | _owners(after.rows),
         ),
         devices=devices,
+        gaining=_gaining(had, have),
         cut=cut,
         applications={**before.applications, **after.applications},
         broken=tuple(sorted(broken.items())),
@@ -264,11 +267,21 @@ def _owners(rows: Rows) -> dict[int, int]:
     return {device.id: user for user, owned in rows.devices.items() for device in owned}
 
 
+def _gaining(had: Snapshots, have: Snapshots) -> frozenset[int]:
+    """Return the devices that reach more through a gateway."""
+    return frozenset[int]().union(
+        *(
+            _losing(after, had.get(number))
+            for number, after in have.items()
+            if after != had.get(number)
+        )
+    )
+
+
 def _losing(before: Snapshot, after: Snapshot | None) -> frozenset[int]:
     """Return the devices that reach less through one gateway."""
-    owners = {peer.device_id: peer.device_id for peer in before.peers}
-    if after is not None:
-        owners.update((peer.device_id, peer.device_id) for peer in after.peers)
+    sides = [before, *([after] if after else [])]
+    owners = {peer.device_id: peer.device_id for s in sides for peer in s.peers}
     return effect([before], [after] if after else [], owners=owners).losers
 
 

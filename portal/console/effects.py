@@ -75,6 +75,8 @@ class Shown:
     holders: int
     devices: Sequence[Device]
     more_devices: int
+    gaining: Sequence[Device]
+    more_gaining: int
     brakes: bool
     percent: int
     broken: Sequence[tuple[str, str]]
@@ -197,6 +199,8 @@ def _shown(
         holders=len(found.effect.holders),
         devices=_devices(found.devices),
         more_devices=max(len(found.devices) - NAMED, 0),
+        gaining=_devices(found.gaining),
+        more_gaining=max(len(found.gaining) - NAMED, 0),
         brakes=found.is_braked,
         percent=settings.PEERAGE_POLICY_BRAKE_PERCENT,
         broken=found.broken,

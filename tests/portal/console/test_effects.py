@@ -84,7 +84,7 @@ def test_an_effect_that_changed_meanwhile_is_shown_instead(
 def test_a_large_share_is_confirmed_twice(end: str, browser: Client) -> None:
     page = browser.get(end).content.decode()
     assert BRAKED in page
-    assert "from 1 of 1 people with access, more than 20 %" in page
+    assert "from 1 of 1 people with access, more than 20&nbsp;%" in page
     answer = confirm(browser, end)
     assert "Tick the box" in answer.content.decode()
     assert Grant.objects.get().ended_at is None

@@ -296,7 +296,7 @@ def test_a_second_device_is_told_though_its_owner_keeps_access(
     Machine().enroll(laptop.owner, name="phone")
     page = sign_in(dave).get(f"{CHOOSE}device/{laptop.pk}/").content.decode()
     assert "Devices that lose something: laptop of Alice." in page
-    assert "changes nothing for anybody" in page
+    assert "No person gains or loses an application now" in page
 
 
 def test_lifting_one_of_two_locks_gives_nothing_back(
@@ -306,3 +306,12 @@ def test_lifting_one_of_two_locks_gives_nothing_back(
     make_lock(targets["device"], clock)
     page = sign_in(dave).get(f"/manage/locks/{lock.pk}/lift/").content.decode()
     assert "changes nothing for anybody" in page
+
+
+def test_lifting_names_the_device_that_has_access_again(
+    laptop: Device, alices_grant: Grant, clock: datetime, dave: User, sign_in: SignIn
+) -> None:
+    Machine().enroll(laptop.owner, name="phone")
+    lock = make_lock(laptop, clock)
+    page = sign_in(dave).get(f"/manage/locks/{lock.pk}/lift/").content.decode()
+    assert "Devices that gain something: laptop of Alice." in page
