@@ -40,7 +40,7 @@ from policies.policy_files.versions import (
     is_newest,
     keep_version,
 )
-from policies.services.publishing import hold_gateways
+from policies.services.publishing import hold_gateways, hold_users
 from portal.accounts.models import Group, User
 
 if TYPE_CHECKING:
@@ -204,6 +204,13 @@ def _check_brake(plan: Plan) -> None:
 
 def _change(plan: Plan, actor: Actor, now: datetime) -> None:
     """Do what a plan says."""
+    hold_users(
+        {
+            wanted.subject.id
+            for wanted, _ in plan.granted
+            if wanted.subject.kind is SubjectKind.USER
+        }
+    )
     hold_gateways(None)
     rows = Application.objects.in_bulk()
     applications = {name: rows[pk] for name, pk in plan.state.applications.items()}

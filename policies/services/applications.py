@@ -13,7 +13,7 @@ from policies.destinations import DestinationInput, label, parse_destinations
 from policies.errors import ApplicationInUseError, InvalidNameError, PolicyError
 from policies.models import Application, ApplicationDestination
 from policies.names import clean_description, clean_name
-from policies.services.labels import hold_labels, label_application
+from policies.services.labels import hold_bearing, label_application
 from policies.services.publishing import publish_on_commit
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _held(application: Application, labels: Iterable[Label] | None) -> Applicati
     key does not change: grants that name the application can be made meanwhile.
     """
     if labels is not None:
-        hold_labels([*labels, *application.labels.all()])
+        hold_bearing([*labels, *application.labels.all()])
     rows = Application.objects.select_for_update(no_key=True)
     return rows.get(pk=application.pk)
 

@@ -33,7 +33,7 @@ from policies.errors import (
 )
 from policies.models import Application, Label, LabelGrant
 from policies.services.grants import check_terms, create_grant, end_derived_grant
-from policies.services.publishing import hold_gateways
+from policies.services.publishing import hold_gateways, hold_users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,7 +110,7 @@ def label_application(
     """
     wanted = {label.pk: label for label in labels}
     had = {label.pk: label for label in application.labels.all()}
-    hold_labels([*wanted.values(), *had.values()])
+    hold_bearing([*wanted.values(), *had.values()])
     had = {label.pk: label for label in application.labels.all()}
     come = [wanted[number] for number in sorted(wanted.keys() - had.keys())]
     gone = [had[number] for number in sorted(had.keys() - wanted.keys())]
@@ -214,6 +214,23 @@ def hold_labels(labels: Iterable[Label]) -> None:
     if gone := sorted(str(wanted[number]) for number in wanted.keys() - held):
         msg = f"{', '.join(gone)} was removed meanwhile"
         raise UnknownLabelError(msg)
+
+
+def hold_bearing(labels: Iterable[Label]) -> None:
+    """Lock labels, then the people that applications which take them on are granted to.
+
+    People before what is published for gateways, as a revocation does: it must never
+    wait for a change of labels that waits for it.
+
+    Raises:
+        UnknownLabelError: one of them was removed meanwhile.
+    """
+    held = [*labels]
+    hold_labels(held)
+    granted = LabelGrant.objects.filter(
+        label__in=held, ended_at__isnull=True, user__isnull=False
+    )
+    hold_users(granted.order_by().values("user"))
 
 
 def _hold_gateways_of(label: Label) -> None:

@@ -36,9 +36,12 @@ from policies.errors import SnapshotError
 from policies.facts import Rows, load_rows
 from policies.models import Publication, RevocationTarget, Snapshot
 from policies.reduction import reduced_snapshot
+from portal.accounts.models import User
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from audit.actor import Actor
     from policies.compiler.types import Facts
@@ -100,6 +103,16 @@ def publish_snapshots(
         ids = [snapshot.gateway_id for snapshot in published]
         transaction.on_commit(partial(notifier.notify, ids), robust=True)
     return published
+
+
+def hold_users(user_ids: Iterable[int] | QuerySet[Any, Any]) -> None:
+    """Lock people, in order, until the transaction ends; before `hold_gateways`.
+
+    A row that names a person locks them, too. A revocation locks the person first and
+    publishes then: whoever does it the other way round could stop it.
+    """
+    rows = User.objects.select_for_update(no_key=True).filter(pk__in=user_ids)
+    [*rows.order_by("pk").values_list("pk")]
 
 
 def hold_gateways(gateway_ids: Iterable[int] | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -14,7 +16,9 @@ from peers.models import Gateway
 from policies import services
 from policies.errors import LabelInUseError, PolicyError, UnknownLabelError
 from policies.models import Application, Grant, Label, LabelGrant
-from policies.services import grants, labels
+from policies.policy_files import applying
+from policies.services import grants, labels, publishing
+from portal import revocation
 from portal.accounts.models import User
 from tests.conftest import MakeUser
 from tests.policies.makers import NOW, content, make_application, publish, web
@@ -136,6 +140,72 @@ def test_label_is_made_once(make_user: MakeUser) -> None:
     assert len(raised) == THREADS - 1
     assert all(isinstance(error, PolicyError) for error in raised)
     assert Label.objects.count() == 1
+
+
+def revoke(user: User) -> None:
+    """Revoke somebody everywhere."""
+    revocation.revoke_user(
+        user=user, reason="left", actor=SYSTEM, requested_at=LATER, now=LATER
+    )
+
+
+def test_no_revocation_is_stopped_by_who_takes_a_label_on(
+    tag: Label,
+    several: list[Application],
+    alice: User,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for person in (bob, alice):
+        grant(tag, person)
+    give, is_begun = grants.create_grant, threading.Event()
+
+    def create_grant(**given: Any) -> Grant:  # noqa: ANN401 -- handed on as it is
+        made = give(**given)
+        is_begun.set()
+        time.sleep(0.3)
+        return made
+
+    monkeypatch.setattr(labels, "create_grant", create_grant)
+
+    def work(number: int) -> None:
+        if number:
+            assert is_begun.wait(10)
+            revoke(alice)
+        else:
+            bear(several[1], tag)
+
+    assert at_once(work, threads=2) == []
+    assert not User.objects.get(pk=alice.pk).is_active
+    assert Grant.objects.count() == 2
+
+
+def test_no_revocation_is_stopped_by_a_policy_file(
+    several: list[Application], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, is_held = publishing.hold_gateways, threading.Event()
+
+    def hold_gateways(numbers: Iterable[int] | None) -> None:
+        hold(numbers)
+        is_held.set()
+        time.sleep(0.3)
+
+    monkeypatch.setattr(applying, "hold_gateways", hold_gateways)
+    host = str(several[1].destinations.get().prefix)
+    file = {
+        "hosts": {"a1": host},
+        "grants": [{"src": [alice.email], "dst": ["a1"], "ip": ["tcp:443"]}],
+    }
+
+    def work(number: int) -> None:
+        if number:
+            assert is_held.wait(10)
+            revoke(alice)
+        else:
+            applying.apply_policy(json.dumps(file), actor=SYSTEM, now=NOW)
+
+    assert at_once(work, threads=2) == []
+    assert not User.objects.get(pk=alice.pk).is_active
 
 
 def change(application: Application, wanted: Label) -> Callable[[], object]:

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 4
 
 
-def at_once(work: Callable[[int], object]) -> list[BaseException]:
+def at_once(
+    work: Callable[[int], object], *, threads: int = THREADS
+) -> list[BaseException]:
     """Run `work` in several threads that start together; return what they raised."""
-    barrier = threading.Barrier(THREADS)
+    barrier = threading.Barrier(threads)
     raised: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -32,10 +34,10 @@ def at_once(work: Callable[[int], object]) -> list[BaseException]:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(THREADS)]
-    for thread in threads:
+    started = [threading.Thread(target=run, args=(n,)) for n in range(threads)]
+    for thread in started:
         thread.start()
-    for thread in threads:
+    for thread in started:
         thread.join()
     return raised
 
