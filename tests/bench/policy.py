@@ -26,12 +26,12 @@ from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.compiler.types import Facts, Snapshot
 from tests.bench.measures.company import company, copied
+from tests.bench.measures.flows import costs
+from tests.bench.measures.gateway import LINEAR, OURS
 from tests.bench.measures.stages import NAME_WIDTH, Stages
 from tests.policies.compiler.build import NOW
 
 CHANGES = 200
-BARE, OURS = "bare conntrack", "destination first"
-LINEAR = "one rule for each policy"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,7 +117,7 @@ def _changes(given: Facts) -> list[float]:
 
 
 def _kernel(rounds: int, switches: str) -> None:
-    inside = ("-m", "tests.bench.measures.kernel", str(rounds), switches)
+    inside = ("-m", "tests.bench.measures.kernel")
     command = ["unshare", "--net", "--mount", sys.executable, *inside]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
@@ -133,25 +133,26 @@ def _kernel(rounds: int, switches: str) -> None:
     directly, by_text = found["move_directly"], found["move_by_libnftables"]
     _row("one device to another group, by the agent", directly * 1e3, "ms", 1)
     _row("the same through libnftables", by_text * 1e3, "ms")
-    _flows(found["flows"])
-    bare, ours = (found["listened"][name] for name in (BARE, OURS))
-    _row("with the agent listening, bare conntrack", bare, "µs")
-    _row("with the agent listening, destination first", ours, "µs")
-    _row("the same, against bare conntrack", ours / bare, "×")
+    _flows(costs(rounds, switches))
 
 
-def _flows(by_mix: Mapping[str, Mapping[str, float]]) -> None:
-    titles = "".join(f"{f'{mix}, µs':>14}{'× bare':>9}" for mix in by_mix)
-    print(f"\n{'a new flow':36}{titles}")
+def _flows(by_mix: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Print medians, and between which ratios the middle half of the rounds lies."""
+    titles = "".join(f"{f'{mix}, µs':>14}{'× bare':>8}{'':12}" for mix in by_mix)
+    print(f"\n{'a new flow':42}{titles}")
     for name in by_mix["random"]:
-        values = ((flows[name], flows[name] / flows[BARE]) for flows in by_mix.values())
-        print(f"{name:36}" + "".join(f"{v:14.2f}{r:9.2f}" for v, r in values))
+        print(f"{name:42}" + "".join(_cell(flows[name]) for flows in by_mix.values()))
     for mix, flows in by_mix.items():
-        times = flows[OURS] / flows[BARE]
+        times = flows[OURS]["ratio"]
         _row(f"{mix} flows, against bare conntrack", times, "×", 1.3)
     flows = by_mix["random"]
-    times = flows[LINEAR] / flows[OURS]
+    times = flows[LINEAR]["ratio"] / flows[OURS]["ratio"]
     _row("cheaper than one rule for each policy", times, "×", 30, least=True)
+
+
+def _cell(found: Mapping[str, float]) -> str:
+    middle_half = f"({found['low']:.2f}–{found['high']:.2f})"
+    return f"{found['cost']:14.2f}{found['ratio']:8.2f}{middle_half:>12}"
 
 
 def _row(
