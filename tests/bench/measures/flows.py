@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
@@ -24,22 +24,29 @@ Gateway: TypeAlias = "subprocess.Popen[str]"
 Figures: TypeAlias = Mapping[str, float]
 
 
-def costs(rounds: int, switches: str) -> Mapping[str, Mapping[str, Figures]]:
-    """Return by mix and shape the median microseconds, and the median ratio."""
+def costs(
+    rounds: int,
+    switches: str,
+    *,
+    names: Iterable[str] = NAMES,
+    mixes: Sequence[str] = MIXES,
+    to: str = BARE,
+) -> Mapping[str, Mapping[str, Figures]]:
+    """Return by mix and shape medians: microseconds, and against the shape `to`."""
     taken: dict[str, dict[str, list[tuple[float, float]]]] = {
-        mix: defaultdict(list) for mix in MIXES
+        mix: defaultdict(list) for mix in mixes
     }
     with ExitStack() as stack:
-        gateways = {n: stack.enter_context(_gateway(n, switches)) for n in NAMES}
+        gateways = {n: stack.enter_context(_gateway(n, switches)) for n in names}
         for turn in range(rounds):
-            for mix in MIXES:
+            for mix in mixes:
                 found = {
                     name: _ask(gateway, mix)
                     for name, gateway in gateways.items()
                     if name != LINEAR or turn % LINEAR_EVERY == 0
                 }
                 for name, value in found.items():
-                    taken[mix][name].append((value, value / found[BARE]))
+                    taken[mix][name].append((value, value / found[to]))
     return {
         mix: {name: _summary(values) for name, values in by_name.items()}
         for mix, by_name in taken.items()

@@ -2,6 +2,7 @@
 
 `python -m tests.bench.measures.gateway SHAPE SWITCHES`: says `ready`; then for every
 line on standard input, which names a mix, sends new flows and answers what one cost.
+SHAPE may be a step as well: one rule, repeated where it is all in the caches.
 """
 
 from __future__ import annotations
@@ -56,6 +57,24 @@ _SHAPES: Final[Mapping[str, _Make]] = {
     ),
     LINEAR: lambda _, policy: (shapes.rule_for_each_policy(policy),),
 }
+STEPS: Final[Mapping[str, str]] = {
+    "nothing": "",
+    "compare an interface's name": 'iifname "other" drop',
+    "ask for the lease": "iifname != @live drop",
+    "ask for the device": "ip saddr != @device4 drop",
+    "give the flow its device as mark": "ct mark set ip saddr map @device4",
+    "skip a rule of the other IP family": "ip6 saddr != @device6 drop",
+    "compare the state": "ct state invalid drop",
+    "check TCP's flags": "tcp flags & (fin|syn|rst|ack) != syn drop",
+    "look the destination up": "ip daddr . th dport @tcp4 continue",
+    "the same with the protocol": "ip daddr . meta l4proto . th dport @dst4 continue",
+    "ask for a member": "ct mark @who_gr_4 continue",
+    "count": "counter",
+    "log, nobody listening": 'log prefix "gt_2345/ap_1234" group 41',
+}
+"""Rules that go on, to be walked TIMES times; the least is what stands around them."""
+
+TIMES: Final = 10
 NAMES: Final = (*_SHAPES, BARE + LISTENED, OURS + LISTENED)
 
 
@@ -87,7 +106,13 @@ def _prepared(shape: str, switches: str) -> Mapping[str, Volley]:
         )
     )
     nft = Nftables()
-    for part in _SHAPES[shape](ruleset(policy, interface="wg0"), policy):
+    table = ruleset(policy, interface="wg0")
+    made = (
+        shapes.script(shapes.repeated(table, STEPS[shape], TIMES))
+        if shape in STEPS
+        else _SHAPES[shape](table, policy)
+    )
+    for part in made:
         nft.run(part)
     subprocess.run(["sh", "-ec", QUIET], check=True)
     if switches == "gateway":

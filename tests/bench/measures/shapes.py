@@ -85,6 +85,13 @@ def lookups_alone(table: Ruleset) -> Ruleset:
     return _with_chains(unlogged(table), {"forward": forward, "begin4": begin})
 
 
+def repeated(table: Ruleset, rule: str, times: int) -> Ruleset:
+    """Return the gates of a new flow, then one rule over and over, then acceptance."""
+    begin = (*((rule,) * times if rule else ()), "accept")
+    both = replace(table, sets=(*table.sets, _set(_one_map(table), "dst4")))
+    return _with_chains(both, {"begin4": begin})
+
+
 def looked_up_twice(table: Ruleset) -> Ruleset:
     """Return the order before ADR-0012: every packet past the gate, then the mark."""
     forward = (
