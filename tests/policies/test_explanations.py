@@ -309,7 +309,7 @@ def test_an_answer_costs_the_same_for_many(
         Machine().enroll(alice, name=f"d{number}")
     [snapshot] = publish()
     acknowledge(snapshot, seconds=0)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(23):
         ask(alice)
 
 

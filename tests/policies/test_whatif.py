@@ -26,7 +26,7 @@ from tests.policies.makers import NOW, make_grant, open_connection, web
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
-QUERIES = 43
+QUERIES = 45
 
 
 @pytest.fixture

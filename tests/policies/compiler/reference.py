@@ -11,16 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
 
+from policies.compiler import types
 from policies.compiler.conditions import MaxAge, Strength
 from policies.compiler.evaluate import Packet
-from policies.compiler.types import (
-    Application,
-    Destination,
-    Device,
-    Facts,
-    Grant,
-    Resolved,
-)
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 NUMBERS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6}
@@ -41,7 +34,7 @@ class Answer:
 
 
 def answer(
-    facts: Facts, packet: Packet, *, now: datetime, resolved: Resolved
+    facts: types.Facts, packet: Packet, *, now: datetime, resolved: types.Resolved
 ) -> Answer:
     """Return the only right answer."""
     if any(packet.destination in pool for pool in facts.pools):
@@ -52,10 +45,12 @@ def answer(
     if packet.protocol == (ICMPV6 if packet.source.version == 4 else ICMP):
         return Answer("invalid")
     allowing = []
+    served = {application.id: application for application in facts.applications}
     grants = sorted(_grants_of(facts, device, now), key=lambda grant: grant.id)
     for by_name in (True, False):
         for grant in grants:
-            reached = _covers(_application(facts, grant), packet, resolved, by_name)
+            there = served[grant.application_id]
+            reached = _covers(there, packet, resolved, by_name)
             if reached and grant not in allowing:
                 allowing.append(grant)
     if not allowing:
@@ -65,7 +60,7 @@ def answer(
     return Answer(said, tuple(grant.id for grant in allowing))
 
 
-def _device(facts: Facts, packet: Packet, now: datetime) -> Device | None:
+def _device(facts: types.Facts, packet: Packet, now: datetime) -> types.Device | None:
     """Return the device that may speak for the source: live, and of use to someone."""
     for device in facts.devices:
         if (
@@ -78,7 +73,9 @@ def _device(facts: Facts, packet: Packet, now: datetime) -> Device | None:
     return None
 
 
-def _grants_of(facts: Facts, device: Device, now: datetime) -> Iterator[Grant]:
+def _grants_of(
+    facts: types.Facts, device: types.Device, now: datetime
+) -> Iterator[types.Grant]:
     """Yield the grants a device may use now, its owner's and those of their groups."""
     user = device.user_id
     for grant in facts.grants:
@@ -88,15 +85,12 @@ def _grants_of(facts: Facts, device: Device, now: datetime) -> Iterator[Grant]:
             else (user, grant.subject.id) in facts.memberships
         )
         is_now = grant.not_before <= now < grant.expires_at and _is_open(grant, now)
-        if (
-            is_mine
-            and is_now
-            and all(_holds(facts, device, r, now) for r in grant.requires)
-        ):
+        is_met = all(_holds(facts, device, r, now) for r in grant.requires)
+        if is_mine and is_now and is_met:
             yield grant
 
 
-def _is_open(grant: Grant, now: datetime) -> bool:
+def _is_open(grant: types.Grant, now: datetime) -> bool:
     """Return whether the clock on the wall shows one of the grant's hours."""
     if grant.hours is None:
         return True
@@ -109,7 +103,9 @@ def _is_open(grant: Grant, now: datetime) -> bool:
     )
 
 
-def _holds(facts: Facts, device: Device, wanted: object, now: datetime) -> bool:
+def _holds(
+    facts: types.Facts, device: types.Device, wanted: object, now: datetime
+) -> bool:
     """Return whether a device and its owner's last proof are as a grant demands."""
     proofs = [p for p in facts.authentications if p.user_id == device.user_id]
     match wanted:
@@ -123,14 +119,11 @@ def _holds(facts: Facts, device: Device, wanted: object, now: datetime) -> bool:
             return device.is_approved
 
 
-def _application(facts: Facts, grant: Grant) -> Application:
-    """Return what is granted."""
-    (found,) = (a for a in facts.applications if a.id == grant.application_id)
-    return found
-
-
 def _covers(
-    application: Application, packet: Packet, resolved: Resolved, by_name: bool
+    application: types.Application,
+    packet: Packet,
+    resolved: types.Resolved,
+    by_name: bool,
 ) -> bool:
     """Return whether an application is what the packet asks for, by name or not."""
     if any(packet.destination in network for network in NOBODYS):
@@ -143,7 +136,7 @@ def _covers(
     )
 
 
-def _reaches(destination: Destination, packet: Packet) -> bool:
+def _reaches(destination: types.Destination, packet: Packet) -> bool:
     """Return whether address, protocol and port are a destination's."""
     if packet.destination not in destination.prefix:
         return False

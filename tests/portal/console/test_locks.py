@@ -21,7 +21,7 @@ from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 CHOOSE = "/manage/locks/add/"
-QUERIES = 44
+QUERIES = 46
 KINDS = ("user", "device", "group", "application", "gateway")
 
 
