@@ -16,7 +16,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TypeAlias
 
-from policies.compiler.conditions import Requirements, sorted_requirements
+from policies.compiler.conditions import (
+    Requirement,
+    Requirements,
+    sorted_requirements,
+)
 from policies.compiler.errors import UnknownReferenceError
 from policies.compiler.requirements import UNHELD, Terms, held_until, usable_until
 from policies.compiler.schedules import closes_at, is_open, opens_at
@@ -48,12 +52,12 @@ _Held: TypeAlias = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Placed:
-    """Who becomes a peer: devices with their peers, in order of their ids."""
+    """Who becomes a peer, and until when: devices in order of their ids."""
 
     granted: Sequence[Subject]
     held: _Held
     devices: Sequence[Device]
-    peers: tuple[Peer, ...]
+    ends: Sequence[datetime]
     conditions: tuple[Holders, ...]
 
 
@@ -80,7 +84,7 @@ def compile_snapshot(
         issued=now,
         listen_port=facts.listen_port,
         pools=sorted_networks(facts.pools),
-        peers=placed.peers,
+        peers=tuple(map(peer_of, placed.devices, placed.ends)),
         subjects=_members(placed),
         applications=tuple(
             application_of(applications, identifier)
@@ -210,7 +214,7 @@ def _placed(facts: Facts, grants: Iterable[SnapshotGrant], *, now: datetime) -> 
     proofs = {proof.user_id: proof for proof in facts.authentications}
     last = _ends(held, [terms[subject] for subject in granted], proofs)
     found = [
-        (device, peer_of(device, end))
+        (device, end)
         for device in _candidates(facts, held)
         if now < device.expires_at and now < (end := last(device))
     ]
@@ -219,18 +223,9 @@ def _placed(facts: Facts, grants: Iterable[SnapshotGrant], *, now: datetime) -> 
         granted=granted,
         held=held,
         devices=devices,
-        peers=tuple(peer for _, peer in found),
+        ends=[end for _, end in found],
         conditions=tuple(
-            Holders(
-                requirement=wanted,
-                holders=tuple(
-                    Holder(device_id=device.id, expires_at=until)
-                    for device in devices
-                    if now
-                    < (until := held_until(wanted, device, proofs.get(device.user_id)))
-                ),
-            )
-            for wanted in demanded(listed)
+            _holders(wanted, devices, proofs, now=now) for wanted in demanded(listed)
         ),
     )
 
@@ -248,11 +243,38 @@ def _ends(
 
     def end(device: Device) -> datetime:
         """Return the end for one device."""
+        latest = last[device.user_id]
+        if latest == NEVER:
+            return latest
         own = [special[n] for n in held[device.user_id] if special[n]]
         proof = proofs.get(device.user_id)
-        return max(last[device.user_id], usable_until(own, device, proof))
+        return max(latest, usable_until(own, device, proof))
 
     return end
+
+
+def _holders(
+    wanted: Requirement,
+    devices: Iterable[Device],
+    proofs: Mapping[int, Authentication],
+    *,
+    now: datetime,
+) -> Holders:
+    """Return the devices that hold a requirement, and until when."""
+    ends = (
+        (device.id, held_until(wanted, device, proofs.get(device.user_id)))
+        for device in devices
+    )
+    return Holders(
+        requirement=wanted,
+        holders=tuple(
+            [
+                Holder(device_id=number, expires_at=end)
+                for number, end in ends
+                if now < end
+            ]
+        ),
+    )
 
 
 def _held(facts: Facts, granted: Sequence[Subject]) -> _Held:
