@@ -25,7 +25,7 @@ from policies.compiler.incremental import Compilation
 from policies.compiler.nftables import Ruleset, ruleset, transaction
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
 from policies.compiler.types import Facts, Snapshot
-from tests.bench.measures.company import company, copied
+from tests.bench.measures.company import company, copied, demanding
 from tests.bench.measures.flows import costs
 from tests.bench.measures.gateway import LINEAR, OURS
 from tests.bench.measures.stages import NAME_WIDTH, Stages
@@ -61,6 +61,7 @@ def _compiler(rounds: int) -> None:
     stages.measure("copy: one tuple for each value", lambda: copied(given))
     stages.measure("snapshot and ruleset from facts", lambda: _both(given), target=3)
     _row("memory at most, facts included", _memory(), "GiB", 1)
+    _demanding(stages, demanding(given))
     compiled = stages.measure("  snapshot (portal)", lambda: _snapshot(given))
     table = stages.measure(
         "  ruleset (gateway)", lambda: ruleset(compiled, interface="wg0")
@@ -81,6 +82,11 @@ def _compiler(rounds: int) -> None:
     taken = _changes(given)
     _row("one changed user, median", statistics.median(taken) * 1e3, "ms", 10)
     _row("one changed user, worst of 200", max(taken) * 1e3, "ms")
+
+
+def _demanding(stages: Stages, given: Facts) -> None:
+    stages.measure("the same, one grant in five on conditions", lambda: _both(given))
+    stages.measure("their next change", lambda: next_change(given, now=NOW))
 
 
 def _both(given: Facts) -> Ruleset:

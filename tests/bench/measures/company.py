@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from typing import Final
 
-from policies.compiler.types import NEVER, Device, Facts, network
-from tests.policies.compiler.build import application, facts, grant, key
+from policies.compiler.conditions import (
+    ApprovedDevice,
+    MaxAge,
+    Strength,
+    sorted_requirements,
+)
+from policies.compiler.types import NEVER, Authentication, Device, Facts, network
+from tests.policies.compiler.build import NOW, application, facts, grant, key
 
 FIRST4: Final = int(IPv4Address("100.64.0.0"))
 FIRST6: Final = int(IPv6Address("fd5e:e4a6:e000::"))
@@ -44,6 +52,38 @@ def company(
             )
             for number in range(1, grants + 1)
         ],
+    )
+
+
+def demanding(given: Facts) -> Facts:
+    """Return the facts with one grant in five on conditions.
+
+    An age of the sign-in of eight hours or a day, a second factor, an approved
+    device, or two of these. Half the devices are approved, everybody proved
+    something.
+    """
+    random = Random(3)  # noqa: S311 - reproducible, not secret
+    hours, day = MaxAge(seconds=8 * 3600), MaxAge(seconds=24 * 3600)
+    strong, approved = Strength(amr=("hwk",), acr=()), ApprovedDevice()
+    demands = ((hours,), (day,), (strong,), (approved,), (approved, hours))
+    return replace(
+        given,
+        devices=tuple(replace(d, is_approved=d.id % 2 == 0) for d in given.devices),
+        grants=tuple(
+            replace(g, requires=sorted_requirements(random.choice(demands)))
+            if g.id % 5 == 0
+            else g
+            for g in given.grants
+        ),
+        authentications=tuple(
+            Authentication(
+                user_id=user,
+                proven_at=NOW - timedelta(seconds=random.randrange(48 * 3600)),
+                amr=("hwk", "pwd") if user % 3 else ("pwd",),
+                acr="",
+            )
+            for user in sorted({device.user_id for device in given.devices})
+        ),
     )
 
 
