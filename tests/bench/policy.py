@@ -79,9 +79,10 @@ def _compiler(rounds: int) -> None:
         lambda: transaction(None, table, now=NOW),
     )
     _row("memory at most, everything kept", _memory(), "GiB")
-    taken = _changes(given)
-    _row("one changed user, median", statistics.median(taken) * 1e3, "ms", 10)
-    _row("one changed user, worst of 200", max(taken) * 1e3, "ms")
+    wall, processor = zip(*_changes(given), strict=True)
+    _row("one changed user, median", statistics.median(wall) * 1e3, "ms", 10)
+    _row("  of a processor", statistics.median(processor) * 1e3, "ms")
+    _row("one changed user, worst of 200", max(wall) * 1e3, "ms")
 
 
 def _demanding(stages: Stages, given: Facts) -> None:
@@ -105,8 +106,11 @@ def _memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def _changes(given: Facts) -> list[float]:
-    """Return what each change of one person's groups and devices takes."""
+def _changes(given: Facts) -> list[tuple[float, float]]:
+    """Return what each change of one person's groups and devices takes.
+
+    By the clock, and of a processor.
+    """
     random = Random(2)  # noqa: S311 - reproducible, not secret
     compilation = Compilation(given, now=NOW)
     compilation.snapshot(epoch=1, generation=1, now=NOW)
@@ -115,10 +119,11 @@ def _changes(given: Facts) -> list[float]:
         device = random.choice(given.devices)
         groups = random.sample(range(1, 501), 3)
         devices = (device,) if number % 3 else ()
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         compilation.put_user(device.user_id, devices=devices, groups=groups)
         compilation.snapshot(epoch=1, generation=1, now=NOW)
-        taken.append(time.perf_counter() - begun)
+        used = time.process_time() - used
+        taken.append((time.perf_counter() - begun, used))
     return taken
 
 
