@@ -7,21 +7,23 @@ person reaches both times, by whichever application, is neither gained nor lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice, takewhile
 from typing import TypeAlias
 
 from policies.compiler.conditions import Requirements
 from policies.compiler.ranges import Family, Range, network_family
 from policies.compiler.regions import Axis, destination_ranges, destination_services
-from policies.compiler.types import Destination, Snapshot, Subject
+from policies.compiler.types import Destination, IPNetwork, Snapshot, Subject
 from policies.destinations import label
 
 _Box: TypeAlias = tuple[Range, Range]
 _Plane: TypeAlias = tuple[Family, Axis]
 _Held: TypeAlias = Mapping[int, frozenset[int]]
-_Found: TypeAlias = Mapping[int, frozenset[Destination]]
+_Places: TypeAlias = Mapping[int, tuple[Destination, ...]]
 
 
 class EffectKind(StrEnum):
@@ -72,23 +74,25 @@ def effect(
     owners: Mapping[int, int],
 ) -> Effect:
     """Return who gains and who loses what; `owners` says whose a device is."""
-    had, have = _held(before, owners), _held(after, owners)
-    was, is_now = _destinations(before), _destinations(after)
-    moved = {n for n in {*was, *is_now} if was.get(n) != is_now.get(n)}
+    units = _units(before), _units(after)
+    was, is_now = _places(before), _places(after)
+    moved = frozenset(n for n in {*was, *is_now} if was.get(n) != is_now.get(n))
+    # Nearly everybody is as before, and nearly everybody is a set of their own.
+    concerned = {owners[device] for device in _concerned(*units, moved)}
+    had, have = (_held(side, owners, concerned) for side in units)
+    lost, won = _Compared(was, is_now, moved), _Compared(is_now, was, moved)
     groups: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
     nothing: frozenset[int] = frozenset()
-    for person in sorted({*had, *have}):
+    for person in sorted(concerned):
         key = (had.get(person, nothing), have.get(person, nothing))
-        # Nearly everybody is as before, and nearly everybody is a set of their own.
-        if key[0] != key[1] or not moved.isdisjoint(key[0]):
-            groups.setdefault(key, []).append(person)
+        groups.setdefault(key, []).append(person)
     found: dict[tuple[EffectKind, int, tuple[str, ...]], list[int]] = {}
     for (old, new), people in groups.items():
-        for kind, mine, theirs in (
-            (EffectKind.LOSES, (old, was), (new, is_now)),
-            (EffectKind.GAINS, (new, is_now), (old, was)),
+        for kind, differences in (
+            (EffectKind.LOSES, lost.differences(old, new)),
+            (EffectKind.GAINS, won.differences(new, old)),
         ):
-            for application, texts in _difference(mine, theirs):
+            for application, texts in differences:
                 found.setdefault((kind, application, texts), []).extend(people)
     rows = [
         EffectRow(
@@ -99,11 +103,12 @@ def effect(
         )
         for (kind, application, texts), people in found.items()
     ]
-    lost = (row.people for row in rows if row.kind is EffectKind.LOSES)
+    losers = (row.people for row in rows if row.kind is EffectKind.LOSES)
+    able = frozenset[int]().union(*(unit.devices for unit in units[0].values()))
     return Effect(
         rows=tuple(sorted(rows, key=_size)),
-        holders=frozenset(had),
-        losers=frozenset[int]().union(*lost),
+        holders=frozenset(owners[device] for device in able),
+        losers=frozenset[int]().union(*losers),
     )
 
 
@@ -135,50 +140,118 @@ def _size(row: EffectRow) -> tuple[int, int, str, int, tuple[str, ...]]:
     return (-touched, -len(row.people), order, row.application_id, row.destinations)
 
 
-def _held(snapshots: Iterable[Snapshot], owners: Mapping[int, int]) -> _Held:
-    """Return the applications that each person reaches from any of their devices."""
-    found: dict[int, set[int]] = {}
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Some applications that some devices reach by the same terms at one gateway."""
+
+    devices: frozenset[int]
+    applications: frozenset[int]
+
+
+_Units: TypeAlias = Mapping[tuple[str, Subject, Requirements], _Unit]
+
+
+def _units(snapshots: Iterable[Snapshot]) -> _Units:
+    """Return who reaches what at each gateway, by whom it is granted to and how."""
+    found: dict[tuple[str, Subject, Requirements], _Unit] = {}
     for snapshot in snapshots:
         holders = {
             part.requirement: frozenset(holder.device_id for holder in part.holders)
             for part in snapshot.conditions
         }
+        members = {m.subject: frozenset(m.device_ids) for m in snapshot.subjects}
         granted: dict[tuple[Subject, Requirements], set[int]] = {}
         for grant in snapshot.grants:
             terms = (grant.subject, grant.requires)
             granted.setdefault(terms, set()).add(grant.application_id)
-        members = {m.subject: frozenset(m.device_ids) for m in snapshot.subjects}
         for (subject, requires), numbers in granted.items():
             # What is demanded is held by devices, not by people.
             able = members[subject].intersection(*(holders[r] for r in requires))
-            for person in {owners[device] for device in able}:
-                found.setdefault(person, set()).update(numbers)
-    return {person: frozenset(numbers) for person, numbers in found.items() if numbers}
+            key = (snapshot.audience, subject, requires)
+            found[key] = _Unit(able, frozenset(numbers))
+    return found
 
 
-def _destinations(snapshots: Iterable[Snapshot]) -> _Found:
+def _concerned(was: _Units, is_now: _Units, moved: frozenset[int]) -> Iterable[int]:
+    """Yield the devices that may reach something else than before."""
+    nothing = _Unit(frozenset(), frozenset())
+    for key in was.keys() | is_now.keys():
+        old, new = was.get(key, nothing), is_now.get(key, nothing)
+        if old.applications != new.applications or moved & old.applications:
+            yield from old.devices | new.devices
+        else:
+            yield from old.devices ^ new.devices
+
+
+def _held(units: _Units, owners: Mapping[int, int], among: Collection[int]) -> _Held:
+    """Return the applications that some people reach from any of their devices."""
+    found: dict[int, set[int]] = {}
+    for unit in units.values():
+        for person in {owners[device] for device in unit.devices}.intersection(among):
+            found.setdefault(person, set()).update(unit.applications)
+    return {person: frozenset(numbers) for person, numbers in found.items()}
+
+
+def _places(snapshots: Iterable[Snapshot]) -> _Places:
     """Return where each application is."""
     return {
-        application.id: frozenset(application.destinations)
+        application.id: application.destinations
         for snapshot in snapshots
         for application in snapshot.applications
     }
 
 
-def _difference(
-    mine: tuple[frozenset[int], _Found], theirs: tuple[frozenset[int], _Found]
-) -> Iterable[tuple[int, tuple[str, ...]]]:
-    """Yield what the one side reaches and the other does not, by application."""
-    numbers, places = mine
-    others = frozenset[Destination]().union(*(theirs[1][n] for n in theirs[0]))
-    for number in sorted(numbers):
-        texts = tuple(
-            text
-            for destination in sorted(places[number], key=lambda d: d.sort_key)
-            if (text := missing(destination, others))
+class _Compared:
+    """Where one side is that the other is not; each question is answered once."""
+
+    def __init__(self, mine: _Places, theirs: _Places, moved: frozenset[int]) -> None:
+        """Index the other side by prefix: of two prefixes one holds the other."""
+        self._mine, self._theirs, self._moved = mine, theirs, moved
+        self._at: dict[IPNetwork, set[int]] = {}
+        for number, places in theirs.items():
+            for place in places:
+                self._at.setdefault(place.prefix, set()).add(number)
+        self._sorted = sorted(self._at, key=_by_address)
+        self._near: dict[Destination, frozenset[int]] = {}
+        self._said: dict[tuple[Destination, frozenset[int]], str] = {}
+
+    def differences(
+        self, numbers: frozenset[int], others: frozenset[int]
+    ) -> Iterable[tuple[int, tuple[str, ...]]]:
+        """Yield what applications reach and others do not, by application."""
+        for number in sorted(numbers - (others - self._moved)):
+            texts = tuple(
+                text
+                for destination in self._mine[number]
+                if (text := self._missing(destination, others))
+            )
+            if texts:
+                yield number, texts
+
+    def _missing(self, destination: Destination, others: frozenset[int]) -> str:
+        """Return what others do not cover of a destination, in words, or nothing."""
+        if destination not in self._near:
+            self._near[destination] = self._around(destination.prefix)
+        near = self._near[destination] & others
+        if (destination, near) not in self._said:
+            places = (place for number in near for place in self._theirs[number])
+            self._said[destination, near] = missing(destination, frozenset(places))
+        return self._said[destination, near]
+
+    def _around(self, prefix: IPNetwork) -> frozenset[int]:
+        """Return the other side's applications that share an address with a prefix."""
+        wider = (prefix.supernet(new_prefix=n) for n in range(prefix.prefixlen))
+        first = bisect_left(self._sorted, _by_address(prefix), key=_by_address)
+        inside = takewhile(
+            lambda found: found.version == prefix.version and found.subnet_of(prefix),  # type: ignore[arg-type]
+            islice(self._sorted, first, None),
         )
-        if texts:
-            yield number, texts
+        return frozenset[int]().union(*(self._at.get(n, ()) for n in (*wider, *inside)))
+
+
+def _by_address(prefix: IPNetwork) -> tuple[int, int, int]:
+    """Order prefixes so that what one holds follows it at once."""
+    return (prefix.version, int(prefix.network_address), prefix.prefixlen)
 
 
 def _boxes(destination: Destination) -> Mapping[_Plane, Sequence[_Box]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
+from random import Random
 from typing import Final
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from policies.compiler import types
 from policies.compiler.conditions import ApprovedDevice
 from policies.compiler.types import PortRange, Protocol, Subject, SubjectKind
-from policies.effects import Effect, effect
+from policies.effects import Effect, effect, missing
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OWNERS: Final = {device: device + 100 for device in range(1, 11)}
@@ -167,3 +169,49 @@ def test_what_no_device_of_somebody_holds_is_not_reached() -> None:
     lost = effect(demanding(1, 2), demanding(1), owners=owners)
     assert [(row.application_id, row.people) for row in lost.rows] == [(2, (2,))]
     assert lost.losers == {2}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_is_looked_up_is_what_a_full_comparison_says(seed: int) -> None:
+    random = Random(seed)  # noqa: S311 -- examples, not secrets
+
+    def places() -> dict[int, tuple[types.Destination, ...]]:
+        return {number: tuple(sorted(some(), key=by_order)) for number in range(1, 6)}
+
+    def some() -> set[types.Destination]:
+        return {somewhere(random) for _ in range(random.randint(1, 4))}
+
+    was, is_now = places(), places()
+    is_now = {n: was[n] if random.random() < 0.5 else is_now[n] for n in is_now}
+    old, new = (random.sample(range(1, 6), 3) for _ in range(2))
+    before = snapshot(dict.fromkeys(old, (1,)), was)
+    after = snapshot(dict.fromkeys(new, (1,)), is_now)
+    reached = frozenset(place for n in new for place in is_now[n])
+    expected = {
+        n: texts
+        for n in old
+        if (texts := tuple(t for place in was[n] if (t := missing(place, reached))))
+    }
+    rows = effect(before, after, owners=OWNERS).rows
+    lost = {r.application_id: r.destinations for r in rows if r.kind.value == "loses"}
+    assert lost == expected
+
+
+def by_order(place: types.Destination) -> tuple[object, ...]:
+    return place.sort_key
+
+
+def somewhere(random: Random) -> types.Destination:
+    """Return one of few places, so that they often overlap."""
+    if random.random() < 0.2:
+        length = random.choice([64, 96, 128])
+        text = f"fd00::{random.randrange(4)}"
+    else:
+        length = random.choice([8, 24, 30, 32])
+        text = f"10.{random.randrange(2)}.0.{random.randrange(4)}"
+    prefix = ip_network(f"{text}/{length}", strict=False)
+    if random.random() < 0.3:
+        return types.Destination(prefix=prefix, protocol=Protocol.ANY, ports=None)
+    first = random.randint(1, 6)
+    ports = PortRange(first=first, last=first + random.randint(0, 3))
+    return types.Destination(prefix=prefix, protocol=Protocol.TCP, ports=ports)
