@@ -1,4 +1,4 @@
-"""Which other grants would have let a flow pass that one grant is named for.
+"""Which other grants would have let a flow pass that one is named for (ADR-0018).
 
 The kernel's log names one grant, the lowest id of those that allow. The rest is not
 stored: it follows from the snapshot whose generation the gateway named, judged at the

@@ -75,18 +75,23 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Rows by name; `notes` says which gateway's answer is to be read with care."""
+    """Rows by name; `notes` says which gateway's answer is to be read with care.
+
+    `sources` names the generations that answered; none did where the tables did.
+    """
 
     rows: tuple[ReachRow, ...]
     notes: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Rows by application and name; `notes` as in `Reach`."""
+    """Rows by application and name; `notes` and `sources` as in `Reach`."""
 
     rows: tuple[ChangeRow, ...]
     notes: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 def who_reaches(application: Application, at: datetime, *, now: datetime) -> Reach:
@@ -94,7 +99,11 @@ def who_reaches(application: Application, at: datetime, *, now: datetime) -> Rea
     if at < now:
         standings = standings_at(at)
         ways = reach.ways_to(contents(standings), application.pk, at=at)
-        return Reach(rows=_rows_of_ways(ways, at), notes=_notes(standings))
+        return Reach(
+            rows=_rows_of_ways(ways, at),
+            notes=_notes(standings),
+            sources=_sources(standings),
+        )
     return Reach(rows=_rows_of_grants(application, at), notes=())
 
 
@@ -104,7 +113,11 @@ def what_reaches(person: User, at: datetime, *, now: datetime) -> Reach:
         standings = standings_at(at)
         devices = set(Device.objects.filter(owner=person).values_list("pk", flat=True))
         ways = reach.ways_of(contents(standings), devices, at=at)
-        return Reach(rows=_rows_of_ways(ways, at), notes=_notes(standings))
+        return Reach(
+            rows=_rows_of_ways(ways, at),
+            notes=_notes(standings),
+            sources=_sources(standings),
+        )
     names = tuple(
         _open_devices(at)
         .filter(owner=person)
@@ -149,7 +162,11 @@ def what_changed(since: datetime, until: datetime) -> Changes:
         for row in _change_rows(part, applications[part.application_id], people)
     ]
     notes = dict.fromkeys((*_notes(before), *_notes(after)))
-    return Changes(rows=tuple(rows), notes=tuple(notes))
+    return Changes(
+        rows=tuple(rows),
+        notes=tuple(notes),
+        sources=tuple(dict.fromkeys((*_sources(before), *_sources(after)))),
+    )
 
 
 def _rows_of_ways(ways: Iterable[Way], at: datetime) -> tuple[ReachRow, ...]:
@@ -290,6 +307,17 @@ def _notes(standings: Iterable[Standing]) -> tuple[str, ...]:
                 " not yet acknowledged."
             )
     return tuple(notes)
+
+
+def _sources(standings: Iterable[Standing]) -> tuple[str, ...]:
+    """Return which generation of which gateway answered, there since when."""
+    return tuple(
+        f"{found.gateway} {found.position.epoch}.{found.position.generation},"
+        f" {'in force' if found.is_acknowledged else 'published'} since"
+        f" {found.position.since:%Y-%m-%d %H:%M:%S} UTC"
+        for found in standings
+        if found.content is not None
+    )
 
 
 def _named(names: Mapping[int, str], numbers: Iterable[int]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import ValidationError as FormError
 from django.http import Http404
@@ -31,6 +31,8 @@ from policies.explanations import answer
 from policies.policy_files.supposing import answer_supposing
 from policies.reachability import (
     ChangeRow,
+    Changes,
+    Reach,
     ReachRow,
     what_changed,
     what_reaches,
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from audit.actor import Ref
     from audit.http import PortalRequest
     from peers.models import Device
-
-Row = TypeVar("Row", ReachRow, ChangeRow)
 
 
 class QuestionView(APIView):
@@ -235,7 +235,7 @@ class WhoReachesView(QuestionView):
         at = _checked(AtForm(request.query_params, now=self.now))["at"]
         self.record("who", {"at": f"{at:%FT%TZ}"}, application=application.ref)
         found = who_reaches(application, at, now=self.now)
-        return Response({"at": at, "notes": found.notes, "rows": _rows(found.rows)})
+        return Response({"at": at, **_reach_output(found)})
 
 
 class WhatReachesView(QuestionView):
@@ -247,7 +247,7 @@ class WhatReachesView(QuestionView):
         at = _checked(AtForm(request.query_params, now=self.now))["at"]
         self.record("what", {"at": f"{at:%FT%TZ}"}, person=person.ref)
         found = what_reaches(person, at, now=self.now)
-        return Response({"at": at, "notes": found.notes, "rows": _rows(found.rows)})
+        return Response({"at": at, **_reach_output(found)})
 
 
 class ReachChangesView(QuestionView):
@@ -265,8 +265,7 @@ class ReachChangesView(QuestionView):
             {
                 "since": since,
                 "until": until,
-                "notes": found.notes,
-                "rows": _rows(found.rows),
+                **_reach_output(found),
             }
         )
 
@@ -279,7 +278,16 @@ def _checked(form: forms.Form) -> dict[str, Any]:
     return form.cleaned_data
 
 
-def _rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def _reach_output(found: Reach | Changes) -> dict[str, Any]:
+    """Return rows, by which generations, and what is to be read with care."""
+    return {
+        "notes": found.notes,
+        "sources": found.sources,
+        "rows": _rows(found.rows),
+    }
+
+
+def _rows(rows: Iterable[ReachRow | ChangeRow]) -> list[dict[str, Any]]:
     """Return rows with machine ids beside the names."""
     return [
         {

@@ -140,6 +140,7 @@ def _told(
         pages=Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
         count=len(rows),
         notes=found.notes,
+        sources=found.sources,
         csv_query=query.urlencode(),
     )
 

@@ -202,3 +202,21 @@ def test_the_answers_cost_the_same_for_many(
         who_reaches(wiki, NOW + 5 * SECOND, now=TOMORROW)
     with django_assert_num_queries(12):
         what_changed(NOW - SECOND, NOW + 5 * SECOND)
+
+
+def test_the_past_names_the_generations_that_answered(
+    wiki: Application, alices_grant: Grant, laptop: Device, alice: User
+) -> None:
+    [snapshot] = publish()
+    published = "gw1 1.1, published since 2026-11-23 12:00:00 UTC"
+    later = NOW + timedelta(minutes=1)
+    assert who_reaches(wiki, NOW, now=later).sources == (published,)
+    acknowledge(snapshot, seconds=1)
+    in_force = "gw1 1.1, in force since 2026-11-23 12:00:01 UTC"
+    at = NOW + 2 * SECOND
+    assert who_reaches(wiki, at, now=later).sources == (in_force,)
+    assert what_reaches(alice, at, now=later).sources == (in_force,)
+    assert what_changed(NOW, at).sources == (published, in_force)
+    assert who_reaches(wiki, later, now=later).sources == ()
+    Snapshot.objects.update(digest="0" * 64)
+    assert who_reaches(wiki, at, now=later).sources == ()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from policies.compiler.evaluate import Packet, Reason, Verdict, verdict
+from policies.compiler.evaluate import Packet, Reason, Verdict, device_part, verdict
+from policies.compiler.types import Facts
 from tests.policies.compiler.build import NOW, snapshot
 from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.strategies import edge_packets, policies
 
 TCP, UDP, ICMP, ESP = 6, 17, 1, 50
 
@@ -83,3 +87,20 @@ def test_a_grant_ends_without_a_new_snapshot() -> None:
 def test_a_session_ends_without_a_new_snapshot() -> None:
     judged = judge("100.64.0.3", "10.20.1.1", ICMP, now=SESSION)
     assert judged.reason is Reason.NO_DEVICE
+
+
+@given(facts=policies(), seed=st.integers(0, 1000), hours=st.integers(0, 3))
+def test_a_devices_part_judges_it_as_the_whole_does(
+    facts: Facts, seed: int, hours: int
+) -> None:
+    whole, now = snapshot(facts), NOW + timedelta(hours=hours)
+    held = {address: p.device_id for p in whole.peers for address in p.addresses}
+    for packet in edge_packets(whole, seed=seed, count=20):
+        if packet.source in held:
+            part = device_part(whole, held[packet.source])
+            assert verdict(part, packet, now=now) == verdict(whole, packet, now=now)
+
+
+def test_of_a_stranger_there_is_no_part() -> None:
+    part = device_part(snapshot(company()), 99)
+    assert (part.peers, part.subjects, part.grants) == ((), (), ())

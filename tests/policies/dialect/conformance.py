@@ -6,9 +6,10 @@ Each capture is a policy, the service's answer, and the packet filter it deliver
 every node. In the subset, the meaning of our filter must equal the delivered one; out
 of it, the policy must be refused with a reason; what the service rejects, we reject,
 in its words. Our gateways are the nodes that route subnets; the other nodes are
-compared too, and counted apart. One of them differs: the policy names the IPv6 address
-that the capture gives a node, and nothing was delivered there; probably the addresses
-of that capture were rewritten, not the policy's.
+compared too, and counted apart. Where one of those differs the report names it, and
+says so when the capture contradicts itself: the policy's own tests, which the service
+ran and passed, say that somebody reaches something, and no node was delivered any
+filter. Then the addresses of the capture were rewritten, and not those of its policy.
 
 Where the policy fits the portal (sources are people, destinations are applications), it
 is also compiled to a snapshot, and that is compared for people's devices.
@@ -54,6 +55,7 @@ class Outcome:
     reason: str = ""
     same_words: bool = True
     parts: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    unequal: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
@@ -104,6 +106,8 @@ def _compared(capture: Capture, document: PolicyDocument) -> Outcome:
         wanted = delivered(capture.filters.get(name))
         same = meaning(for_site(resolved, place)) == wanted
         found.parts["gateway" if is_gateway else "other node", same] += 1
+        if not same:
+            found.unequal.append(f"{name}: {_why_unequal(capture, document)}")
         if not same and is_gateway:
             found.result = Result.FAILED
     for same in _snapshots(capture, document):
@@ -111,6 +115,17 @@ def _compared(capture: Capture, document: PolicyDocument) -> Outcome:
         if not same:
             found.result = Result.FAILED
     return found
+
+
+def _why_unequal(capture: Capture, document: PolicyDocument) -> str:
+    """Return why a node's filter differs, where the capture itself tells."""
+    is_claimed = any(test.accept for test in document.tests)
+    if is_claimed and not any(capture.filters.values()):
+        return (
+            "the service passed a test that something is reached, and delivered no"
+            " filter to any node; the capture's addresses are not its policy's"
+        )
+    return "the meanings differ"
 
 
 def _snapshots(capture: Capture, document: PolicyDocument) -> Iterator[bool]:
@@ -155,6 +170,7 @@ def report() -> tuple[str, bool]:
             continue
         lines.append(f"{result:30}{reasons.total():5}")
         lines += (f"  {n:5}  {reason}" for reason, n in reasons.most_common())
+    lines += (f"unequal: {o.capture.name} {text}" for o in found for text in o.unequal)
     words = sum(o.same_words for o in found if o.result is Result.REJECTED)
     lines.append(f"rejections in the service's words {words}")
     lines += (

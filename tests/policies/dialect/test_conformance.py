@@ -37,6 +37,15 @@ def test_every_gateway_filter_is_equal(found: list[Outcome]) -> None:
     assert parts["gateway", True] > 400
 
 
+def test_a_filter_of_another_node_differs_only_where_a_capture_contradicts_itself(
+    found: list[Outcome],
+) -> None:
+    told = [text for outcome in found for text in outcome.unequal]
+    parts: Counter[tuple[str, bool]] = sum((o.parts for o in found), Counter())
+    assert len(told) == parts["other node", False]
+    assert [text for text in told if "addresses are not its policy's" not in text] == []
+
+
 def test_every_compiled_snapshot_means_what_was_delivered(
     found: list[Outcome],
 ) -> None:

@@ -68,6 +68,16 @@ def test_refused_ports(ports: str, reason: str) -> None:
     assert why({"grants": [grant("*", "gitlab", ports)]}) == text
 
 
+@pytest.mark.parametrize("ports", ["22,ssh", "80,0", "22,", ",22", "80,,443", "22,80-"])
+def test_every_part_of_a_list_of_ports_is_checked(ports: str) -> None:
+    assert "port range" in why({"acls": [acl("*", f"gitlab:{ports}")]})
+
+
+def test_a_group_without_members_is_fine_and_allows_nobody() -> None:
+    (rule,) = policy(grants=[grant("group:none", "gitlab")]).rules
+    assert [source.text for source in rule.sources] == ["group:none"]
+
+
 @pytest.mark.parametrize("protocol", ["icmp", "tcp", "gre"])
 def test_a_bare_protocol_is_refused(protocol: str) -> None:
     reason = why({"grants": [grant("*", "gitlab", protocol)]})

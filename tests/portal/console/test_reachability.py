@@ -67,6 +67,7 @@ def test_the_past_is_answered_from_snapshots(
         page = browser.get(f"{url}&at={ago(hours=1)}").content.decode()
         assert ">wiki</a>" in page
         assert "had acknowledged nothing" in page
+        assert "By the snapshot of gw1 1.1, published since" in page
 
 
 @pytest.mark.usefixtures("morning")
