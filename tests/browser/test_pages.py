@@ -102,6 +102,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     target = "destination=10.20.1.8&port=443"
     questions = (
         "/manage/explain/",
+        "/manage/explain/policy/",
         f"/manage/explain/?person={alice.ref.id}&{target}",
         f"/manage/explain/?person={alice.ref.id}&{target}&protocol=udp",
         "/manage/reach/applications/",

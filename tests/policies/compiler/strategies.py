@@ -59,6 +59,7 @@ SERVICES: Final = (
     "icmpv6",
 )
 HOSTS: Final = ("", "", "", "db.example.com@", "wiki.example.com@")
+BEGINNINGS: Final = (NOW, NOW, NOW + timedelta(minutes=30))
 ENDS: Final = (NEVER, NEVER, NOW + timedelta(hours=1), NOW + timedelta(hours=2))
 
 HOURS: Final = (None, None, WORKDAY, hours("mon 10:00-12:00"))
@@ -95,6 +96,7 @@ def policies(draw: st.DrawFn) -> Facts:
             number,
             draw(st.sampled_from(("us_1", "us_2", "us_3", "gr_1", "gr_2"))),
             draw(st.integers(1, 4)),
+            not_before=draw(st.sampled_from(BEGINNINGS)),
             expires_at=draw(st.sampled_from(ENDS)),
             hours=draw(st.sampled_from(HOURS)),
             requires=draw(st.sampled_from(DEMANDS)),

@@ -342,31 +342,32 @@ def test_an_application_reaches_the_addresses_of_its_prefixes() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(policies(), st.integers(0, 1000))
+@given(policies(), st.integers(0, 1000), st.integers(0, 3))
 def test_the_verdict_is_that_of_the_compiled_snapshot(
-    given_facts: Facts, seed: int
+    given_facts: Facts, seed: int, hours: int
 ) -> None:
-    compiled = snapshot(given_facts)
-    owners = {d.id: d.user_id for d in given_facts.devices}
-    holders = {a: p.device_id for p in compiled.peers for a in p.addresses}
-    for packet in edge_packets(compiled, seed=seed, count=20):
-        number = holders.get(packet.source)
-        if number is None or packet.protocol == 0 or packet.port == 0:
+    """By facts as by the snapshot compiled from them at any later moment, too."""
+    at = NOW + timedelta(hours=hours)
+    old, new = snapshot(given_facts), snapshot(given_facts, now=at)
+    devices = {a: d for d in given_facts.devices for a in d.addresses}
+    for packet in edge_packets(old, seed=seed, count=20):
+        holder = devices.get(packet.source)
+        if holder is None or packet.protocol == 0 or packet.port == 0:
             continue
-        judged = verdict(compiled, packet, now=NOW)
-        allowed = [g.id for g in judged.grants]
-        user, asked = owners[number], _asked(packet)
-        now = ask(given_facts, user, asked, device_id=number)
-        assert [g.id for g in now.grants] == allowed
+        user, asked = holder.user_id, _asked(packet, at)
+        now = ask(given_facts, user, asked, device_id=holder.id)
         who = Asker(
             user_id=user,
             is_enabled=True,
             subjects=frozenset(),
-            holdings=holdings_in_snapshot(compiled, frozenset(), {number: None}),
+            holdings=holdings_in_snapshot(old, frozenset(), {holder.id: None}),
         )
-        then = explain(policy_of_snapshot(compiled), who, asked)
-        assert [g.id for g in then.grants] == allowed
-        assert all(c.failures for c in (*now.candidates, *then.candidates))
+        then = explain(policy_of_snapshot(old), who, asked)
+        for told, compiled in ((now, new), (then, old)):
+            judged = verdict(compiled, packet, now=at)
+            assert [g.id for g in told.grants] == [g.id for g in judged.grants]
+            assert told.is_allowed == judged.is_allowed
+            assert all(c.failures for c in told.candidates)
 
 
 @given(policies(), st.randoms())
@@ -379,12 +380,12 @@ def test_the_order_of_grants_never_matters(given_facts: Facts, chance: Random) -
     assert explain(other, who, asked) == explain(policy, who, asked)
 
 
-def _asked(packet: Packet) -> Question:
+def _asked(packet: Packet, at: datetime) -> Question:
     return Question(
         destination=packet.destination,
         protocol=packet.protocol,
         port=packet.port,
-        at=NOW,
+        at=at,
     )
 
 
