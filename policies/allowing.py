@@ -1,6 +1,7 @@
 """Which other grants would have let a flow pass that one is named for (ADR-0018).
 
-The kernel's log names one grant, the lowest id of those that allow. The rest is not
+The kernel's log names one grant, the lowest id of those that allow; what allows by a
+host name comes after what allows whatever names stand for (ADR-0009). The rest is not
 stored: it follows from the snapshot whose generation the gateway named, judged at the
 moment the flow began. Where that snapshot is not here, or does not say what the
 gateway did, the answer says so and claims nothing more; so it does of a grant that
@@ -19,8 +20,8 @@ from audit.actor import Ref
 from audit.exports import Derived
 from audit.models import Verdict
 from policies.attribution import SKEW
-from policies.compiler.evaluate import Packet, device_part, verdict
-from policies.compiler.narrow import whatever_names_stand_for
+from policies.compiler.evaluate import Packet, verdict
+from policies.compiler.narrow import of_device, whatever_names_stand_for
 from policies.compiler.regions import TCP, UDP
 from policies.history import content_of, names_at
 from policies.models import Snapshot
@@ -156,7 +157,7 @@ class _Read:
         if whole is None:
             return Allowing(others=None, doubt=problem, generation=self._number)
         if device not in self._parts:
-            part = device_part(whole, device)
+            part = of_device(whole, device)
             self._parts[device] = (part, whatever_names_stand_for(part))
         packet, now = _packet(connection), connection.started_at
         certain, possible = (
@@ -186,7 +187,7 @@ def _doubts(
     """Say where the snapshot and the gateway do not agree, and what it leaves open."""
     if grant not in possible:
         yield f"by the snapshot gt_{grant} did not allow it"
-    elif certain and certain[0] < grant:
+    elif certain and certain[0] != grant:
         yield f"by the snapshot gt_{certain[0]} should have been named"
     if named := [n for n in possible if n not in {*certain, grant}]:
         refs = ", ".join(f"gt_{number}" for number in named)

@@ -1,10 +1,21 @@
-"""What a snapshot may let pass where nobody knows what a name stood for. Pure."""
+"""Parts and readings of a snapshot for judging many old flows by it. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from policies.compiler.evaluate import device_part
 from policies.compiler.types import Snapshot
+
+
+def of_device(snapshot: Snapshot, device_id: int) -> Snapshot:
+    """Return what decides about one device, without what it was never granted."""
+    part = device_part(snapshot, device_id)
+    granted = {grant.application_id for grant in part.grants}
+    return replace(
+        part,
+        applications=tuple(a for a in part.applications if a.id in granted),
+    )
 
 
 def whatever_names_stand_for(snapshot: Snapshot) -> Snapshot:

@@ -179,8 +179,15 @@ def test_where_gateway_and_snapshot_disagree_it_is_said(
 @pytest.mark.parametrize(
     ("named", "others", "words"),
     [
-        # The grant of the record allowed it by a name; the rest is certain.
-        ({"wiki"}, (2,), "gt_{3} may have allowed it by a host name"),
+        # What allows by a name is named only where nothing else allows.
+        (
+            {"wiki"},
+            (2,),
+            (
+                "by the snapshot gt_{2} should have been named;"
+                " gt_{3} may have allowed it by a host name"
+            ),
+        ),
         ({"wide"}, (3,), "gt_{2} may have allowed it by a host name"),
         ({"wiki", "wide"}, (), "gt_{2}, gt_{3} may have allowed it by a host name"),
     ],

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from ipaddress import ip_address
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from policies.compiler.evaluate import Packet, verdict
-from policies.compiler.narrow import whatever_names_stand_for
+from policies.compiler.narrow import of_device, whatever_names_stand_for
+from policies.compiler.types import Facts
 from tests.policies.compiler.build import (
     NOW,
     application,
@@ -14,6 +19,28 @@ from tests.policies.compiler.build import (
     grant,
     snapshot,
 )
+from tests.policies.compiler.examples import company
+from tests.policies.compiler.strategies import edge_packets, policies
+
+
+@given(facts=policies(), seed=st.integers(0, 1000), hours=st.integers(0, 3))
+def test_a_devices_part_judges_it_as_the_whole_does(
+    facts: Facts, seed: int, hours: int
+) -> None:
+    whole, now = snapshot(facts), NOW + timedelta(hours=hours)
+    held = {address: p.device_id for p in whole.peers for address in p.addresses}
+    for packet in edge_packets(whole, seed=seed, count=20):
+        if packet.source in held:
+            part = of_device(whole, held[packet.source])
+            assert verdict(part, packet, now=now) == verdict(whole, packet, now=now)
+
+
+def test_a_devices_part_has_what_it_was_granted_and_nothing_else() -> None:
+    part = of_device(snapshot(company()), 7)
+    assert {a.id for a in part.applications} == {g.application_id for g in part.grants}
+    assert [peer.device_id for peer in part.peers] == [7]
+    nobody = of_device(snapshot(company()), 99)
+    assert (nobody.peers, nobody.grants, nobody.applications) == ((), (), ())
 
 
 def test_names_may_stand_for_all_that_they_may() -> None:
