@@ -14,6 +14,7 @@ import pytest
 
 from policies.compiler.evaluate import Packet
 from policies.compiler.nftables import ruleset
+from policies.compiler.ranges import Family
 from policies.compiler.regions import FORBIDDEN
 from policies.compiler.tables import Element
 from policies.compiler.types import Facts, IPAddress
@@ -135,9 +136,14 @@ def test_the_last_address_there_is_loads_and_is_granted_to_nobody(
     assert passed(wired, given, near) == (set(near) if whole else set())
     mapped = wired.ruleset()
     assert ruleset(snapshot(given), interface="wg0").sets == mapped.sets
-    held = {named.name: named.elements for named in mapped.sets}
-    assert not _touches(held["dst4"], FORBIDDEN[4])
-    assert not _touches(held["dst6"], FORBIDDEN[6])
+    maps = [named for named in mapped.sets if named.data_type == "verdict"]
+    assert {named.key_type.split(" . ")[0] for named in maps} >= {
+        "ipv4_addr",
+        "ipv6_addr",
+    }
+    for named in maps:
+        family: Family = 6 if named.key_type.startswith("ipv6") else 4
+        assert not _touches(named.elements, FORBIDDEN[family])
 
 
 def _touches(elements: Sequence[Element], holes: Sequence[tuple[int, int]]) -> bool:
