@@ -174,6 +174,7 @@ class Naming:
             self._store.write_names(self._latest)
         except StoreError as exc:
             log.warning("names: %s", exc)
+        # What failed is tried again when an end moves on: within minutes.
         self._kept, self._kept_at = self._latest, ticks
 
 

@@ -37,6 +37,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     """Return who looks at what."""
     alice, berlin = world.people["alice"], world.gateways["berlin"]
     laptop, wiki = world.devices["laptop"], world.applications["wiki"]
+    database = world.applications["database"]
     revocation = Revocation.objects.create(
         user=alice, requested_at=now, committed_at=now, reason="x", actor_label="Dave"
     )
@@ -76,6 +77,8 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/manage/applications/{wiki.pk}/",
         f"/manage/applications/{wiki.pk}/edit/",
         f"/manage/applications/{wiki.pk}/delete/",
+        f"/manage/applications/{database.pk}/",
+        f"/manage/applications/{database.pk}/edit/",
         "/manage/grants/",
         "/manage/grants/add/",
         f"/manage/grants/{world.grants['wiki'].pk}/end/",

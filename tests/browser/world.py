@@ -37,6 +37,7 @@ from tests.idp.cast import CAST, Person
 from tests.peers.makers import Agent, Machine, make_pools
 from tests.policies.makers import agent, report
 
+DATABASE: Final = "orders.database.shop.example.com"
 ROLES: Final = {"carol": Role.AUDITOR, "dave": Role.ADMINISTRATOR}
 
 
@@ -77,6 +78,12 @@ def make_world(now: datetime) -> World:
         gateway_ids=None, cause="test", actor=SYSTEM, now=began
     )
     _acknowledge(gateways["berlin"], now)
+    policies_services.record_resolution(
+        gateway=gateways["lisbon"],
+        names={DATABASE: ["fd00:20::5", "fd00:20::6"]},
+        actor=agent(gateways["lisbon"]),
+        now=now,
+    )
     world = World(
         people=people,
         gateways=gateways,
@@ -171,13 +178,18 @@ def _applications(
     gateways: dict[str, Gateway], now: datetime
 ) -> dict[str, Application]:
     described = (
-        ("payroll", "Salaries and pay slips", "berlin", ("10.20.0.5/32", "tcp", 443)),
-        ("wiki", "What everybody knows", "berlin", ("10.20.1.0/24", "tcp", 443)),
+        (
+            "payroll",
+            "Salaries and pay slips",
+            "berlin",
+            ("", "10.20.0.5/32", "tcp", 443),
+        ),
+        ("wiki", "What everybody knows", "berlin", ("", "10.20.1.0/24", "tcp", 443)),
         (
             "database",
             "PostgreSQL of the shop",
             "lisbon",
-            ("fd00:20::5/128", "tcp", 5432),
+            (DATABASE, "fd00:20::/64", "tcp", 5432),
         ),
     )
     return {
@@ -185,13 +197,15 @@ def _applications(
             name=name.capitalize(),
             description=description,
             destinations=[
-                DestinationInput(prefix=prefix, protocol=protocol, port_first=port)
+                DestinationInput(
+                    host=host, prefix=prefix, protocol=protocol, port_first=port
+                )
             ],
             gateways=[gateways[where]],
             actor=SYSTEM,
             now=now,
         )
-        for name, description, where, (prefix, protocol, port) in described
+        for name, description, where, (host, prefix, protocol, port) in described
     }
 
 

@@ -13,7 +13,13 @@ import pytest
 
 from gateway.errors import ResolverError, StoreError
 from gateway.names import Answer, Bounds, Query
-from gateway.naming import LONGEST_PAUSE, RETELL_SECONDS, Naming, Told
+from gateway.naming import (
+    KEEP_SECONDS,
+    LONGEST_PAUSE,
+    RETELL_SECONDS,
+    Naming,
+    Told,
+)
 from gateway.store import Store
 from policies.compiler.types import Resolved, network
 from tests.gateway.fakes import FakeClock, FakeResolver
@@ -162,6 +168,37 @@ def test_ends_that_move_on_are_written_down_now_and_then(bench: Bench) -> None:
     bench.naming.step()
     second = bench.store.read_names()
     assert second[DB][ip_address("10.0.0.1")] == NOW + timedelta(seconds=91)
+
+
+def test_an_orderly_end_forgets_nothing(bench: Bench) -> None:
+    bench.resolver.addresses[DB] = ["10.0.0.1"]
+    bench.resolver.ttl = 30
+    bench.naming.step()
+    bench.clock.advance(16)
+    bench.naming.step()
+    bench.naming.end()
+    bench.naming.end()
+    ends = bench.store.read_names()[DB]
+    assert ends == {ip_address("10.0.0.1"): NOW + timedelta(seconds=46)}
+
+
+def test_ends_that_move_on_wait_a_moment_before_they_are_written(bench: Bench) -> None:
+    bench.resolver.addresses[DB] = ["10.0.0.1"]
+    bench.naming.step()
+    bench.clock.advance(30)
+    bench.naming.step()
+    bench.clock.advance(2)
+    # Another bound: asked again at once.
+    bench.engine.expected = {DB: (network("10.0.0.0/9"),)}
+    bench.naming.step()
+    assert bench.store.read_names()[DB] == {
+        ip_address("10.0.0.1"): NOW + timedelta(seconds=90)
+    }
+    assert bench.naming.pause() <= KEEP_SECONDS
+    bench.naming.end()
+    assert bench.store.read_names()[DB] == {
+        ip_address("10.0.0.1"): NOW + timedelta(seconds=92)
+    }
 
 
 def test_the_fake_resolver_fails_as_a_real_one_does() -> None:

@@ -215,3 +215,33 @@ def somewhere(random: Random) -> types.Destination:
     first = random.randint(1, 6)
     ports = PortRange(first=first, last=first + random.randint(0, 3))
     return types.Destination(prefix=prefix, protocol=Protocol.TCP, ports=ports)
+
+
+def named(host: str, prefix: str = "10.1.0.0/24") -> types.Destination:
+    return replace(tcp(prefix, 443), host=host)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (named("a.example.com"), tcp("10.1.0.0/24", 443), ("10.1.0.0/24 tcp/443",)),
+        (tcp("10.1.0.0/24", 443), named("a.example.com"), ()),
+        (
+            named("a.example.com"),
+            named("b.example.com"),
+            ("b.example.com in 10.1.0.0/24 tcp/443",),
+        ),
+        (named("a.example.com"), named("a.example.com", "10.1.0.0/25"), ()),
+    ],
+    ids=["the prefix is more", "a name is less", "another name", "a narrower bound"],
+)
+def test_a_name_covers_itself_and_no_prefix(
+    before: types.Destination, after: types.Destination, expected: tuple[str, ...]
+) -> None:
+    found = effect(
+        snapshot({1: (1,)}, {1: (before,)}),
+        snapshot({1: (1,)}, {1: (after,)}),
+        owners=OWNERS,
+    )
+    gained = [row for row in found.rows if row.kind.value == "gains"]
+    assert tuple(text for row in gained for text in row.destinations) == expected
