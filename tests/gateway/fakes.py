@@ -64,6 +64,7 @@ class FakePortal:
         self.lease_seconds = 900.0
         self.acknowledgements: list[Mapping[str, object]] = []
         self.records: list[dict[str, object]] = []
+        self.takes_names = True
         self.told: list[Mapping[str, tuple[str, ...]]] = []
         self.is_reachable = True
         self.receipts_back = 0
@@ -113,7 +114,7 @@ class FakePortal:
 
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Keep what names stand for."""
-        if not self.is_reachable:
+        if not self.takes_names:
             raise PortalUnreachableError("nobody answers")
         self.told.append({host: tuple(found) for host, found in names.items()})
 

@@ -20,6 +20,7 @@ from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import Entry, Logged, Overrun
 from policies.compiler.nftables import base_text
+from policies.compiler.types import Facts
 from tests.gateway.fakes import (
     LEASE,
     FakeEvents,
@@ -30,6 +31,7 @@ from tests.gateway.fakes import (
     logged,
 )
 from tests.gateway.world import ALICE, facts, signer, snapshot, without
+from tests.policies.compiler.build import application
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -142,6 +144,34 @@ def test_a_revocation_reaches_the_kernel_and_its_flow_is_told_as_revoked(
     closed = [r for r in bench.portal.records if r["kind"] == "close"][-1]
     assert closed["reason"] == "revoked"
     assert bench.portal.acknowledgements[-1]["flows_cut"] == 1
+
+
+def named_world() -> Facts:
+    """Return the world with application 3 by name."""
+    by_name = application(3, "db.example.com@10.50.0.0/24 tcp 8080")
+    return replace(facts(), applications=(by_name, facts().applications[1]))
+
+
+def test_a_name_reaches_the_kernel_and_is_told_to_the_portal(bench: Bench) -> None:
+    bench.resolver.addresses["db.example.com"] = ["10.50.0.10", "192.0.2.1"]
+    bench.agent.start()
+    bench.portal.publish(snapshot(of=named_world(), now=bench.clock.now()))
+    until(lambda: any("10.50.0.10 timeout" in str(t) for _, t in bench.kernel.done))
+    until(lambda: bench.portal.told)
+    assert bench.portal.told[0] == {"db.example.com": ("10.50.0.10",)}
+    assert not any("192.0.2.1" in str(text) for _, text in bench.kernel.done)
+
+
+def test_a_portal_that_takes_no_names_is_asked_again(bench: Bench) -> None:
+    bench.resolver.addresses["db.example.com"] = ["10.50.0.10"]
+    bench.portal.takes_names = False
+    bench.agent.start()
+    bench.portal.publish(snapshot(of=named_world(), now=bench.clock.now()))
+    until(lambda: bench.resolver.asked)
+    time.sleep(1.2)
+    bench.portal.takes_names = True
+    until(lambda: bench.portal.told)
+    assert bench.engine.generation == 1
 
 
 LIES: dict[str, tuple[dict[str, object], str]] = {

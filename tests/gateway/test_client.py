@@ -111,6 +111,11 @@ def test_acknowledgements_and_evidence_are_taken(bench: Bench) -> None:
     assert bench.server.portal.records == [{"seq": 1}, {"seq": 2}]
 
 
+def test_what_names_stand_for_is_taken(bench: Bench) -> None:
+    bench.client.tell_names({"db.example.com": ("10.0.0.1", "fd00::1")})
+    assert bench.server.portal.told == [{"db.example.com": ("10.0.0.1", "fd00::1")}]
+
+
 def test_a_channel_keeps_its_connection(bench: Bench) -> None:
     before = bench.server.connections
     for _ in range(5):
