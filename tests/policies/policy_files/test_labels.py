@@ -9,6 +9,7 @@ import pytest
 from audit.actor import SYSTEM
 from peers.models import Device, Gateway
 from policies import services
+from policies.conditions import ConditionsInput
 from policies.dialect.errors import DialectError
 from policies.models import Application, Grant, Label, LabelGrant
 from policies.policy_files.applying import apply_policy
@@ -94,6 +95,22 @@ def test_the_exported_policy_plans_nothing(tag: Label, bob: User) -> None:
     assert '["tag:db"]' in text
     assert '"comment": "on call"' in text
     assert planned(text).is_empty
+
+
+def test_what_the_grant_of_a_label_demands_holds_for_all_it_gives(
+    wiki: Application, gw1: Gateway, engineering: Group
+) -> None:
+    tag = services.create_label(name="db", actor=SYSTEM, now=NOW)
+    services.create_label_grant(
+        label=tag,
+        group=engineering,
+        conditions=ConditionsInput(needs_approved_device=True),
+        actor=SYSTEM,
+        now=NOW,
+    )
+    services.label_application(application=wiki, labels=[tag], actor=SYSTEM, now=NOW)
+    assert Grant.objects.get().needs_approved_device
+    assert planned(export_policy(read_state(now=NOW), now=NOW)).is_empty
 
 
 def test_the_other_dialect_is_told_the_applications_one_by_one(
