@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import heappop, heappush
@@ -36,9 +36,10 @@ from policies.compiler.compile import (
     terms_of_subjects,
 )
 from policies.compiler.conditions import Requirement
-from policies.compiler.errors import InvalidValueError, OverlapError
+from policies.compiler.errors import OverlapError
+from policies.compiler.people import People
 from policies.compiler.requirements import UNHELD, held_until, usable_until
-from policies.compiler.roster import Attested, Roster
+from policies.compiler.roster import NOTHING, Attested, Placed, Roster
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -58,22 +59,11 @@ from policies.compiler.validate import check_frame
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """What a person has in the snapshot: peers, and the granted subjects it is."""
-
-    peers: Mapping[int, Peer]
-    subjects: frozenset[Subject]
-
-
-@dataclass(frozen=True, slots=True)
 class _Policy:
     """The part of a snapshot that no person changes."""
 
     applications: tuple[Application, ...]
     grants: tuple[SnapshotGrant, ...]
-
-
-_NOTHING = _Placed({}, frozenset())
 
 
 class Compilation:
@@ -99,12 +89,12 @@ class Compilation:
         self._applications = {a.id: a for a in facts.applications}
         self._ordered: dict[int, Application] = {}
         self._grants = {grant.id: grant for grant in facts.grants}
-        self._devices: dict[int, tuple[Device, ...]] = {}
-        self._groups: dict[int, frozenset[int]] = {}
-        self._proofs = {proof.user_id: proof for proof in facts.authentications}
-        self._members: defaultdict[int, set[int]] = defaultdict(set)
-        self._owner: dict[int, int] = {}
-        self._index(facts)
+        self._people = People(facts)
+        if len(self._grants) != len(facts.grants) or len(self._applications) != len(
+            facts.applications
+        ):
+            msg = "a grant or an application stands twice"
+            raise OverlapError(msg)
         self._parts: _Policy | None = None
         self._now = now
         self._compile()
@@ -123,27 +113,8 @@ class Compilation:
             InvalidValueError: a device or the proof names another person.
             OverlapError: a device is another person's already, or stands twice.
         """
-        owned, joined = tuple(devices), frozenset(groups)
-        ids = [device.id for device in owned]
-        taken = any(self._owner.get(number, user_id) != user_id for number in ids)
-        if any(device.user_id != user_id for device in owned):
-            msg = f"a device is not us_{user_id}'s"
-            raise InvalidValueError(msg)
-        if proof is not None and proof.user_id != user_id:
-            msg = f"the proof is not us_{user_id}'s"
-            raise InvalidValueError(msg)
-        if taken or len(set(ids)) != len(ids):
-            msg = f"a device of us_{user_id} stands twice"
-            raise OverlapError(msg)
-        for device in self._devices.pop(user_id, ()):
-            del self._owner[device.id]
-        for group in self._groups.pop(user_id, frozenset()):
-            self._members[group].discard(user_id)
-        self._proofs.pop(user_id, None)
-        if proof is not None:
-            self._proofs[user_id] = proof
-        self._keep_user(user_id, owned, joined)
-        for device in owned:
+        self._people.put(user_id, devices, groups, proof)
+        for device in self._people.devices(user_id):
             self._watch(device.expires_at, device.id)
         self._place(user_id)
 
@@ -174,22 +145,15 @@ class Compilation:
         self._revoked.add(key)
         insort(self._revoked_keys, key)
         self._roster.refuse(key)
-        for device_id in self._roster.holders(key):
-            self._place(self._owner[device_id])
+        for user in self._people.owners_of(self._roster.holders(key)):
+            self._place(user)
 
     def facts(self) -> Facts:
         """Return the facts as they stand, in an order that means nothing."""
         return replace(
-            self._frame,
-            devices=tuple(d for owned in self._devices.values() for d in owned),
-            memberships=tuple(
-                (user, group)
-                for user, groups in self._groups.items()
-                for group in groups
-            ),
+            self._people.told_in(self._frame),
             applications=tuple(self._applications.values()),
             grants=tuple(self._grants.values()),
-            authentications=tuple(self._proofs.values()),
             revoked_keys=tuple(self._revoked_keys),
         )
 
@@ -222,11 +186,7 @@ class Compilation:
         )
         if parts is self._parts:
             # What a policy holds was checked when it was made.
-            check_frame(
-                replace(
-                    snapshot, subjects=(), applications=(), grants=(), conditions=()
-                )
-            )
+            check_frame(replace(snapshot, subjects=(), applications=(), grants=()))
         else:
             check_frame(snapshot)
             self._parts = parts
@@ -249,38 +209,6 @@ class Compilation:
         self._ordered.pop(application_id, None)
         self._parts = None
 
-    def _index(self, facts: Facts) -> None:
-        """Sort devices and memberships by person."""
-        owned: defaultdict[int, list[Device]] = defaultdict(list)
-        joined: defaultdict[int, set[int]] = defaultdict(set)
-        for device in facts.devices:
-            owned[device.user_id].append(device)
-        for user, group in facts.memberships:
-            joined[user].add(group)
-        for user in owned.keys() | joined.keys():
-            self._keep_user(user, tuple(owned[user]), frozenset(joined[user]))
-        if (
-            len(self._owner) != len(facts.devices)
-            or len(self._grants) != len(facts.grants)
-            or len(self._applications) != len(facts.applications)
-            or len(self._proofs) != len(facts.authentications)
-        ):
-            msg = "a device, a grant, an application or a proof stands twice"
-            raise OverlapError(msg)
-
-    def _keep_user(
-        self, user: int, owned: tuple[Device, ...], joined: frozenset[int]
-    ) -> None:
-        """Remember a person's devices and groups."""
-        if owned:
-            self._devices[user] = owned
-        if joined:
-            self._groups[user] = joined
-        for device in owned:
-            self._owner[device.id] = user
-        for group in joined:
-            self._members[group].add(user)
-
     def _compile(self) -> None:
         """Compute everything from the facts at the present time."""
         self._moments: list[tuple[datetime, bool, int]] = []
@@ -301,21 +229,21 @@ class Compilation:
         self._roster = Roster(self._pools, self._revoked)
         self._held: dict[Subject, list[int]] = {s: [] for s in self._sorted}
         self._tuples: dict[Subject, SubjectMembers] = {}
-        self._placed: dict[int, _Placed] = {}
+        self._placed: dict[int, Placed] = {}
         self._attested = Attested()
         self._place_all()
         for wanted in demanded(self._live.values()):
             self._demand(wanted)
         for number in self._grants:
             self._await(number)
-        for held in self._devices.values():
-            for device in held:
+        for user in self._people.owners:
+            for device in self._people.devices(user):
                 self._watch(device.expires_at, device.id)
 
     def _place_all(self) -> None:
         """Give everybody what they are due: `_place` for all, but sorted once."""
         peers: list[Peer] = []
-        for user in self._devices:
+        for user in self._people.owners:
             due = self._due(user)
             if due.peers:
                 self._placed[user] = due
@@ -348,8 +276,8 @@ class Compilation:
             moment, is_grant, number = heappop(self._moments)
             if is_grant and self._next.get(number) == moment:
                 self._judge(number)
-            elif not is_grant and number in self._owner:
-                self._place(self._owner[number])
+            for user in () if is_grant else self._people.owners_of((number,)):
+                self._place(user)
 
     def _judge(self, number: int) -> None:
         """Let a grant count or not, as it stands now; nothing happens twice."""
@@ -383,22 +311,22 @@ class Compilation:
         if before is None:
             insort(self._sorted, subject)
             self._held[subject] = []
-        for user in self._people(subject):
+        for user in self._who_is(subject):
             self._place(user)
         if terms is None:
             self._sorted.remove(subject)
             del self._held[subject]
         self._tuples.pop(subject, None)
 
-    def _people(self, subject: Subject) -> Collection[int]:
+    def _who_is(self, subject: Subject) -> Collection[int]:
         """Return the people that a subject is."""
         if subject.kind is SubjectKind.USER:
             return (subject.id,)
-        return self._members[subject.id]
+        return self._people.members(subject.id)
 
     def _place(self, user: int) -> None:
         """Give a person the peers and memberships it is due, and no others."""
-        old, new = self._placed.get(user, _NOTHING), self._due(user)
+        old, new = self._placed.get(user, NOTHING), self._due(user)
         if new.peers:
             self._placed[user] = new
         else:
@@ -428,32 +356,32 @@ class Compilation:
 
     def _attest(self, wanted: Requirement, user: int, peers: Collection[int]) -> None:
         """Note until when a person's peers hold a requirement, if they do."""
-        proof = self._proofs.get(user)
-        for device in self._devices.get(user, ()):
+        proof = self._people.proof(user)
+        for device in self._people.devices(user):
             if device.id in peers:
                 until = held_until(wanted, device, proof)
                 held = until if self._now < until else UNHELD
                 if self._attested.put(wanted, device.id, held):
                     self._watch(until, device.id)
 
-    def _due(self, user: int) -> _Placed:
+    def _due(self, user: int) -> Placed:
         """Return what a person is due now."""
         subjects = {Subject(kind=SubjectKind.USER, id=user)}
-        for group in self._groups.get(user, ()):
+        for group in self._people.groups(user):
             subjects.add(Subject(kind=SubjectKind.GROUP, id=group))
         granted = frozenset(subjects & self._terms.keys())
         if not granted:
-            return _NOTHING
+            return NOTHING
         terms = [self._terms[subject] for subject in granted]
-        proof = self._proofs.get(user)
+        proof = self._people.proof(user)
         peers = {
             device.id: peer_of(device, last)
-            for device in self._devices.get(user, ())
+            for device in self._people.devices(user)
             if device.public_key not in self._revoked
             and self._now < device.expires_at
             and self._now < (last := usable_until(terms, device, proof))
         }
-        return _Placed(peers, granted)
+        return Placed(peers, granted)
 
     def _hold(self, subject: Subject, *, gone: set[int], come: set[int]) -> None:
         """Take devices out of a subject and put others in."""

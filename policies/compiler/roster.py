@@ -8,15 +8,35 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import Final
 
 from policies.compiler.conditions import Requirement, sorted_requirements
 from policies.compiler.errors import CompilerError
 from policies.compiler.requirements import UNHELD
-from policies.compiler.types import Holder, Holders, IPAddress, IPNetwork, Peer
+from policies.compiler.types import (
+    Holder,
+    Holders,
+    IPAddress,
+    IPNetwork,
+    Peer,
+    Subject,
+)
 from policies.compiler.validate import check_key, check_peer
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a person has in the snapshot: peers, and the granted subjects it is."""
+
+    peers: Mapping[int, Peer]
+    subjects: frozenset[Subject]
+
+
+NOTHING: Final = Placed({}, frozenset())
 
 
 class Roster:

@@ -62,15 +62,10 @@ def answer(
 
 def _device(facts: types.Facts, packet: Packet, now: datetime) -> types.Device | None:
     """Return the device that may speak for the source: live, and of use to someone."""
-    for device in facts.devices:
-        if (
-            packet.source in device.addresses
-            and device.public_key not in facts.revoked_keys
-            and now < device.expires_at
-            and any(_grants_of(facts, device, now))
-        ):
-            return device
-    return None
+    live = (d for d in facts.devices if now < d.expires_at)
+    known = (d for d in live if d.public_key not in facts.revoked_keys)
+    own = (d for d in known if packet.source in d.addresses)
+    return next((d for d in own if any(_grants_of(facts, d, now))), None)
 
 
 def _grants_of(
@@ -79,11 +74,9 @@ def _grants_of(
     """Yield the grants a device may use now, its owner's and those of their groups."""
     user = device.user_id
     for grant in facts.grants:
-        is_mine = (
-            grant.subject.id == user
-            if grant.subject.kind == "us"
-            else (user, grant.subject.id) in facts.memberships
-        )
+        pair = (user, grant.subject.id)
+        is_group = grant.subject.kind == "gr"
+        is_mine = pair in facts.memberships if is_group else pair[0] == pair[1]
         is_now = grant.not_before <= now < grant.expires_at and _is_open(grant, now)
         is_met = all(_holds(facts, device, r, now) for r in grant.requires)
         if is_mine and is_now and is_met:
