@@ -1,7 +1,7 @@
 """Which other grants would have let a flow pass that one is named for (ADR-0018).
 
 The kernel's log names one grant, the lowest id of those that allow; what allows by a
-host name comes after what allows whatever names stand for (ADR-0009). The rest is not
+host name comes before what allows whatever names stand for (ADR-0009). The rest is not
 stored: it follows from the snapshot whose generation the gateway named, judged at the
 moment the flow began. Where that snapshot is not here, or does not say what the
 gateway did, the answer says so and claims nothing more; so it does of a grant that
@@ -11,7 +11,7 @@ allowed it only if a host name stood for that address, which is not stored.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -146,7 +146,7 @@ class _Read:
     def __init__(self, row: Snapshot) -> None:
         self._pk = row.pk
         self._number = f"{row.epoch}.{row.generation}"
-        self._parts: dict[int, tuple[Content, Content]] = {}
+        self._parts: dict[int, tuple[Content, Content, Content]] = {}
 
     @cached_property
     def _content(self) -> tuple[Content | None, str]:
@@ -158,17 +158,37 @@ class _Read:
             return Allowing(others=None, doubt=problem, generation=self._number)
         if device not in self._parts:
             part = of_device(whole, device)
-            self._parts[device] = (part, whatever_names_stand_for(part))
+            self._parts[device] = (
+                part,
+                whatever_names_stand_for(part),
+                whatever_names_stand_for(_by_name(part)),
+            )
         packet, now = _packet(connection), connection.started_at
-        certain, possible = (
+        certain, possible, by_name = (
             tuple(found.id for found in verdict(part, packet, now=now).grants)
             for part in self._parts[device]
         )
+        # The kernel asks names first: what one let pass, no prefix was asked about.
+        due = () if grant in by_name else certain
         return Allowing(
             others=tuple(number for number in certain if number != grant),
-            doubt="; ".join(_doubts(certain, possible, grant)),
+            doubt="; ".join(_doubts(certain, possible, grant, due=due)),
             generation=self._number,
         )
+
+
+def _by_name(part: Content) -> Content:
+    """Return a part of a snapshot with nothing but its host names."""
+    return replace(
+        part,
+        applications=tuple(
+            replace(
+                application,
+                destinations=tuple(d for d in application.destinations if d.host),
+            )
+            for application in part.applications
+        ),
+    )
 
 
 def _packet(connection: Connection) -> Packet:
@@ -182,13 +202,20 @@ def _packet(connection: Connection) -> Packet:
 
 
 def _doubts(
-    certain: tuple[int, ...], possible: tuple[int, ...], grant: int
+    certain: tuple[int, ...],
+    possible: tuple[int, ...],
+    grant: int,
+    *,
+    due: tuple[int, ...],
 ) -> Iterator[str]:
-    """Say where the snapshot and the gateway do not agree, and what it leaves open."""
+    """Say where the snapshot and the gateway do not agree, and what it leaves open.
+
+    Of those that are `due` the gateway names the first.
+    """
     if grant not in possible:
         yield f"by the snapshot gt_{grant} did not allow it"
-    elif certain and certain[0] != grant:
-        yield f"by the snapshot gt_{certain[0]} should have been named"
+    elif due and due[0] != grant:
+        yield f"by the snapshot gt_{due[0]} should have been named"
     if named := [n for n in possible if n not in {*certain, grant}]:
         refs = ", ".join(f"gt_{number}" for number in named)
         yield f"{refs} may have allowed it by a host name"

@@ -179,15 +179,8 @@ def test_where_gateway_and_snapshot_disagree_it_is_said(
 @pytest.mark.parametrize(
     ("named", "others", "words"),
     [
-        # What allows by a name is named only where nothing else allows.
-        (
-            {"wiki"},
-            (2,),
-            (
-                "by the snapshot gt_{2} should have been named;"
-                " gt_{3} may have allowed it by a host name"
-            ),
-        ),
+        # The grant of the record allowed it by a name; the rest is certain.
+        ({"wiki"}, (2,), "gt_{3} may have allowed it by a host name"),
         ({"wide"}, (3,), "gt_{2} may have allowed it by a host name"),
         ({"wiki", "wide"}, (), "gt_{2}, gt_{3} may have allowed it by a host name"),
     ],
@@ -205,6 +198,16 @@ def test_what_a_host_name_may_have_allowed_is_said_to_be_unsure(
     told = AllowingReader().of(connect(gw1, laptop, grants[0]))
     assert told.others == tuple(grants[number].pk for number in others)
     assert told.doubt == words.format(*(grant.pk for grant in grants))
+
+
+def test_a_grant_by_name_is_named_before_a_lower_one_by_prefix(
+    gw1: Gateway, laptop: Device, grants: list[Grant]
+) -> None:
+    publish()
+    give_names(gw1, {pk for pk, name in applications().items() if name == "wide"})
+    told = AllowingReader().of(connect(gw1, laptop, grants[2]))
+    assert told.others == (grants[0].pk, grants[3].pk)
+    assert not told.doubt
 
 
 def applications() -> dict[int, str]:
