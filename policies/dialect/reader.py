@@ -23,6 +23,7 @@ from policies.dialect.document import (
     SetStep,
 )
 from policies.dialect.errors import PolicyError, Position, Problem, problem
+from policies.dialect.extent import check_extent
 from policies.dialect.hujson import Kind, parse
 from policies.dialect.postures import Assertion, Scalar, parse_assertion
 from policies.dialect.rules import (
@@ -101,6 +102,7 @@ def read_policy(source: bytes | str, options: Options = STANDARD) -> PolicyDocum
     own = OWN_SECTIONS if options.extensions else ()
     sections = root.fields((*SECTIONS, *own, *IGNORED))
     document = _document(sections, EXTENSIONS if options.extensions else ())
+    check_extent(document)
     if problems := check(document, groups=options.groups):
         raise PolicyError(problems)
     check_supported(document, egress=options.egress)

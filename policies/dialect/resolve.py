@@ -77,17 +77,7 @@ def resolve(
     Raises:
         UnknownNameError: a schedule names a time zone that the directory lacks.
     """
-    resolver = _Resolver(document, directory)
-    resolved = (
-        ResolvedRule(
-            rule=rule,
-            sources=resolver.sources(rule, supposed),
-            reaches=resolver.reaches(rule),
-        )
-        for rule in document.rules
-        if _is_live(rule, directory, at)
-    )
-    return tuple(found for found in resolved if found.sources and found.reaches)
+    return Resolver(document, directory).rules(at=at, supposed=supposed)
 
 
 def for_site(resolved: Iterable[ResolvedRule], site: Site) -> tuple[ResolvedRule, ...]:
@@ -110,18 +100,11 @@ def for_site(resolved: Iterable[ResolvedRule], site: Site) -> tuple[ResolvedRule
     return tuple(found for found in kept if found.reaches)
 
 
-def addresses_of(
-    document: PolicyDocument, directory: Directory, selector: Selector
-) -> AddressSet:
-    """Return the addresses a name in `src` stands for."""
-    return _Resolver(document, directory).source(selector)
-
-
 def destinations_of(
     document: PolicyDocument, directory: Directory, selector: Selector
 ) -> AddressSet:
     """Return the addresses a name in `dst` stands for."""
-    return _Resolver(document, directory).destination(selector)
+    return Resolver(document, directory).destination(selector)
 
 
 def unknown_people(document: PolicyDocument, directory: Directory) -> tuple[str, ...]:
@@ -151,7 +134,7 @@ def _is_live(rule: Rule, directory: Directory, at: datetime) -> bool:
     return rule.schedule is None or is_within(rule.schedule, at, directory.zones)
 
 
-class _Resolver:
+class Resolver:
     """Answers what names stand for; keeps what was asked before."""
 
     def __init__(self, document: PolicyDocument, directory: Directory) -> None:
@@ -166,6 +149,25 @@ class _Resolver:
                 self.owned.setdefault(machine.owner, []).append(machine)
             for tag in machine.tags:
                 self.tagged.setdefault(tag, []).append(machine)
+
+    def rules(
+        self, *, at: datetime, supposed: Mapping[str, Scalar] | None = None
+    ) -> tuple[ResolvedRule, ...]:
+        """Return what each rule lets through at a moment, in the order of the file.
+
+        Raises:
+            UnknownNameError: a schedule names a time zone that the directory lacks.
+        """
+        resolved = (
+            ResolvedRule(
+                rule=rule,
+                sources=self.sources(rule, supposed),
+                reaches=self.reaches(rule),
+            )
+            for rule in self.document.rules
+            if _is_live(rule, self.directory, at)
+        )
+        return tuple(found for found in resolved if found.sources and found.reaches)
 
     def sources(self, rule: Rule, supposed: Mapping[str, Scalar] | None) -> AddressSet:
         """Return the addresses a rule lets through, postures considered."""

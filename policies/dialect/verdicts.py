@@ -9,11 +9,11 @@ does not exist fails it: a claim about nobody proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from policies.compiler.ranges import FAMILIES, Family, Range, address_of, merged
 from policies.compiler.ranges import without as minus
@@ -29,13 +29,11 @@ from policies.dialect.document import (
     SelectorKind,
 )
 from policies.dialect.errors import DialectError, Problem, problem
-from policies.dialect.resolve import (
-    Reach,
-    ResolvedRule,
-    addresses_of,
-    destinations_of,
-    resolve,
-)
+from policies.dialect.extent import check_trials
+from policies.dialect.resolve import Reach, ResolvedRule, Resolver
+
+_Supposed: TypeAlias = tuple[datetime, str]
+"""A moment, and in words the attributes that every device is supposed to have."""
 
 FAILED: Final = "test(s) failed"
 """What the reference service answers, whatever failed."""
@@ -89,33 +87,62 @@ def run_tests(
     """Return a report on each test of a policy, in the order of the file.
 
     Raises:
+        SyntaxRefusedError: there are too many for its rules.
         UnknownNameError: a schedule names a time zone that the directory lacks.
     """
+    check_trials(document, document.tests)
+    trial = _Trial(document, directory)
     return tuple(
-        TestReport(test=test, problems=tuple(_problems(document, directory, test, now)))
+        TestReport(test=test, problems=tuple(_problems(trial, test, now)))
         for test in document.tests
     )
 
 
-def _problems(
-    document: PolicyDocument, directory: Directory, test: PolicyTest, now: datetime
-) -> Iterator[Problem]:
+class _Trial:
+    """What all tests of a policy are tried on; worked out once, not for each."""
+
+    def __init__(self, document: PolicyDocument, directory: Directory) -> None:
+        """Index the policy."""
+        self.document = document
+        self.resolver = Resolver(document, directory)
+        self.known: Mapping[SelectorKind, Collection[str]] = {
+            SelectorKind.USER: {person.login for person in directory.people},
+            SelectorKind.GROUP: {*document.groups, *directory.groups},
+            SelectorKind.TAG: document.tag_owners,
+            SelectorKind.HOST: document.hosts,
+            SelectorKind.IPSET: document.ipsets,
+            SelectorKind.ROLE: selectors.ROLES | {selectors.TAGGED},
+        }
+        self._rules: dict[_Supposed, tuple[ResolvedRule, ...]] = {}
+
+    def rules(self, test: PolicyTest, now: datetime) -> tuple[ResolvedRule, ...]:
+        """Return what each rule lets through at the moment of a test."""
+        at = test.at or now
+        # As text: 1 and true are equal, and not the same.
+        key = (at, repr(sorted(test.attributes.items())))
+        if key not in self._rules:
+            # Tests of one moment mostly stand together; more is not held.
+            self._rules = {
+                key: self.resolver.rules(at=at, supposed=dict(test.attributes))
+            }
+        return self._rules[key]
+
+
+def _problems(trial: _Trial, test: PolicyTest, now: datetime) -> Iterator[Problem]:
     """Yield what fails in one test."""
     if not test.accept and not test.deny:
         yield problem(test.position, "a test needs accept or deny")
     try:
-        source = _source(document, directory, test.source)
+        source = _source(trial, test.source)
         protocols = _protocols(test.protocol)
     except DialectError as exc:
         yield problem(test.position, str(exc))
         return
-    rules = resolve(
-        document, directory, at=test.at or now, supposed=dict(test.attributes)
-    )
+    rules = trial.rules(test, now)
     for claims, is_accept in ((test.accept, True), (test.deny, False)):
         for claim in claims:
             try:
-                door = _door(document, directory, claim, protocols)
+                door = _door(trial, claim, protocols)
             except DialectError as exc:
                 yield problem(claim.position, str(exc))
                 continue
@@ -124,7 +151,7 @@ def _problems(
                 yield problem(claim.position, text)
 
 
-def _source(document: PolicyDocument, directory: Directory, text: str) -> AddressSet:
+def _source(trial: _Trial, text: str) -> AddressSet:
     """Return the addresses of a test's source."""
     if not text:
         msg = "a test needs a src"
@@ -133,28 +160,19 @@ def _source(document: PolicyDocument, directory: Directory, text: str) -> Addres
     if found.kind in {SelectorKind.EVERYTHING, SelectorKind.DOMAIN}:
         msg = f"src {text!r} is not one user, group, tag, host or address"
         raise DialectError(msg)
-    _check_exists(document, directory, "src", found)
-    addresses = addresses_of(document, directory, found)
+    _check_exists(trial, "src", found)
+    addresses = trial.resolver.source(found)
     if not addresses:
         msg = f"src {text!r} has no address"
         raise DialectError(msg)
     return addresses
 
 
-def _check_exists(
-    document: PolicyDocument, directory: Directory, side: str, found: Selector
-) -> None:
+def _check_exists(trial: _Trial, side: str, found: Selector) -> None:
     """Refuse a name that stands for nothing."""
-    known: dict[SelectorKind, Iterable[str]] = {
-        SelectorKind.USER: (person.login for person in directory.people),
-        SelectorKind.GROUP: (*document.groups, *directory.groups),
-        SelectorKind.TAG: document.tag_owners,
-        SelectorKind.HOST: document.hosts,
-        SelectorKind.IPSET: document.ipsets,
-        SelectorKind.ROLE: selectors.ROLES | {selectors.TAGGED},
-        SelectorKind.PREFIX: (found.text,),
-    }
-    if found.text not in set(known[found.kind]):
+    if found.kind is SelectorKind.PREFIX:
+        return
+    if found.text not in trial.known[found.kind]:
         msg = f"{side} {found.text!r} does not exist"
         raise DialectError(msg)
 
@@ -170,12 +188,7 @@ def _protocols(text: str) -> frozenset[int]:
     return numbers
 
 
-def _door(
-    document: PolicyDocument,
-    directory: Directory,
-    claim: Claim,
-    protocols: frozenset[int],
-) -> _Door:
+def _door(trial: _Trial, claim: Claim, protocols: frozenset[int]) -> _Door:
     """Return the one host and port that a claim is about."""
     host, ports = selectors.split_ports(claim.text)
     ((first, last), *more) = selectors.port_ranges(ports)
@@ -183,14 +196,15 @@ def _door(
         msg = f"{claim.text!r}: a test asks about one port"
         raise DialectError(msg)
     found = selectors.selector(host)
+    hosts = trial.document.hosts
     is_one = "/" not in host and found.kind not in _ABSTRACT
-    if is_one and found.kind is SelectorKind.HOST and host in document.hosts:
-        is_one = document.hosts[host].num_addresses == 1
+    if is_one and found.kind is SelectorKind.HOST and host in hosts:
+        is_one = hosts[host].num_addresses == 1
     if not is_one:
         msg = f"{claim.text!r}: a test asks about one host"
         raise DialectError(msg)
-    _check_exists(document, directory, "dst", found)
-    addresses = destinations_of(document, directory, found)
+    _check_exists(trial, "dst", found)
+    addresses = trial.resolver.destination(found)
     if not addresses:
         msg = f"dst {host!r} has no address"
         raise DialectError(msg)
