@@ -19,6 +19,7 @@ import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from django.conf import settings
@@ -29,6 +30,7 @@ from audit.models import Connection, Verdict
 from audit.services import Json, record
 from peers.errors import PeerError
 from peers.selectors import enrolled_gateways
+from policies.brake import are_conditional, at_any_time, braking
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.errors import CompilerError
 from policies.compiler.evaluate import Packet, device_parts, verdict
@@ -36,7 +38,7 @@ from policies.compiler.locks import without_locked
 from policies.compiler.types import NEVER, Snapshot, address
 from policies.effects import Effect, effect
 from policies.errors import PolicyError
-from policies.facts import Rows, load_rows
+from policies.facts import Rows, grant_of, load_rows
 from policies.models import Application
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
     from audit.actor import Actor
     from peers.models import Gateway
-    from policies.compiler.types import Resolved
+    from policies.compiler.types import Facts, Resolved
 
 SEPARATORS: Final = (",", ":")
 REFUSALS: Final = (PolicyError, PeerError)
@@ -62,10 +64,12 @@ class Outlook:
     `devices` are those that lose something at a gateway, and `gaining` those that gain,
     by id: their owners may have it on another, or by another gateway. `applications`
     are the names by id, also of what the change would make. `broken` are the gateways
-    whose policy does not compile, with the reason.
+    whose policy does not compile, with the reason. `ever` is the effect if every grant
+    were in force, whatever it demands; for the brake alone.
     """
 
     effect: Effect
+    ever: Effect
     devices: frozenset[int]
     gaining: frozenset[int]
     cut: tuple[Connection, ...]
@@ -89,15 +93,21 @@ class Outlook:
             for row in self.effect.rows
         ]
         devices = [sorted(self.devices), sorted(self.gaining)]
-        said = [sorted(rows), devices, [*self.broken], self.is_braked]
+        brake = [self.is_braked, sorted(self.ever.losers)]
+        said = [sorted(rows), devices, [*self.broken], brake]
         text = json.dumps(said, separators=SEPARATORS)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def is_braked(self) -> bool:
         """Whether it is confirmed twice: many lose something, or nobody can say."""
+        return bool(self.broken) or self.braking is not None
+
+    @property
+    def braking(self) -> Effect | None:
+        """The effect that is confirmed twice because of its size, if any."""
         percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
-        return bool(self.broken) or self.effect.exceeds(percent)
+        return braking(self.effect, self.ever, percent=percent)
 
 
 class UnconfirmedError(PolicyError):
@@ -105,7 +115,8 @@ class UnconfirmedError(PolicyError):
 
     def __init__(self, found: Outlook, *, is_stale: bool) -> None:
         """Keep what it would do now; `is_stale` if that is not what was confirmed."""
-        losing, holding = len(found.effect.losers), len(found.effect.holders)
+        large = found.braking or found.effect
+        losing, holding = len(large.losers), len(large.holders)
         super().__init__(
             "something else changed meanwhile, and so did what this would do"
             if is_stale
@@ -227,21 +238,28 @@ def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
     broken: dict[str, str] = {}
     had = _compiled(before, broken, now)
     have = _compiled(after, broken, now)
+    grants = [row for r in (before, after) for g in r.rows.grants.values() for row in g]
+    ever = partial(at_any_time, now=now)
+    # Without conditions both are the same, and the one costs no less than the other.
+    has_more = are_conditional(map(grant_of, grants), now=now)
+    had_ever = _compiled(before, broken, now, seen=ever) if has_more else had
+    have_ever = _compiled(after, broken, now, seen=ever) if has_more else have
     unknown = {
         gateway.pk
         for read in (before, after)
         for gateway in read.gateways
         if gateway.name in broken
     }
-    had = {number: found for number, found in had.items() if number not in unknown}
-    have = {number: found for number, found in have.items() if number not in unknown}
+    had, have, had_ever, have_ever = (
+        {number: found for number, found in some.items() if number not in unknown}
+        for some in (had, have, had_ever, have_ever)
+    )
     devices, cut = connections_cut(had, have, now=now)
+    owners = _owners(before.rows) | _owners(after.rows)
+    compared = partial(effect, owners=owners)
     return Outlook(
-        effect=effect(
-            [*had.values()],
-            [*have.values()],
-            owners=_owners(before.rows) | _owners(after.rows),
-        ),
+        effect=compared([*had.values()], [*have.values()]),
+        ever=compared([*had_ever.values()], [*have_ever.values()]),
         devices=devices,
         gaining=_gaining(had, have),
         cut=cut,
@@ -250,13 +268,24 @@ def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
     )
 
 
-def _compiled(read: _Read, broken: dict[str, str], now: datetime) -> Snapshots:
-    """Return what each gateway would enforce; add those that do not compile."""
+def _compiled(
+    read: _Read,
+    broken: dict[str, str],
+    now: datetime,
+    *,
+    seen: Callable[[Facts], Facts] = lambda facts: facts,
+) -> Snapshots:
+    """Return what each gateway would enforce; add those that do not compile.
+
+    `seen` may change what is compiled.
+    """
     found: dict[int, Snapshot] = {}
     for gateway in read.gateways:
         try:
             facts = without_locked(read.rows.facts(gateway), read.rows.locks, now=now)
-            found[gateway.pk] = compile_snapshot(facts, epoch=1, generation=1, now=now)
+            found[gateway.pk] = compile_snapshot(
+                seen(facts), epoch=1, generation=1, now=now
+            )
         except CompilerError as exc:
             broken[gateway.name] = str(exc)
     return found
@@ -332,10 +361,11 @@ def _bytes(row: Connection) -> int:
 def _record(
     found: Outlook, title: str, outcome: Outcome, actor: Actor, now: datetime
 ) -> None:
+    large = found.braking or found.effect
     details: dict[str, Json] = {
         "change": title,
-        "people_losing": len(found.effect.losers),
-        "people_with_access": len(found.effect.holders),
+        "people_losing": len(large.losers),
+        "people_with_access": len(large.holders),
         "percent": settings.PEERAGE_POLICY_BRAKE_PERCENT,
         "connections_cut": len(found.cut),
         "effect": found.digest,

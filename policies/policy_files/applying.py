@@ -194,10 +194,11 @@ def _check_tests(file: PolicyFile) -> None:
 def _check_brake(plan: Plan) -> None:
     """Refuse to take something from many people at once."""
     percent = settings.PEERAGE_POLICY_BRAKE_PERCENT
-    if plan.effect.exceeds(percent):
+    large = plan.braking(percent=percent)
+    if large is not None:
         msg = (
-            f"{len(plan.effect.losers)} of {len(plan.effect.holders)} people with"
-            f" access would lose something, more than {percent} %"
+            f"{len(large.losers)} of {len(large.holders)} people with access would lose"
+            f" something, more than {percent} %"
         )
         raise BrakeError(msg)
 

@@ -8,10 +8,12 @@ left alone, whatever either side calls it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from policies.brake import are_conditional, at_any_time, braking
 from policies.compiler import types
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.conditions import Hours
@@ -67,7 +69,8 @@ class Wanted:
 class Plan:
     """What applying a file would do. `served_by` are the gateways of what is new.
 
-    `had` and `have` are what each gateway enforces, by id: now, and then.
+    `had` and `have` are what each gateway enforces, by id: now, and then. `ever` is
+    the effect if every grant were in force, whatever it demands; for the brake alone.
     """
 
     created: tuple[ApplicationDefinition, ...]
@@ -79,6 +82,7 @@ class Plan:
     left: tuple[str, ...]
     skipped: tuple[str, ...]
     effect: Effect
+    ever: Effect
     had: Mapping[int, types.Snapshot]
     have: Mapping[int, types.Snapshot]
     state: State
@@ -94,6 +98,10 @@ class Plan:
             or self.ended
             or self.labels_ended
         )
+
+    def braking(self, *, percent: int) -> Effect | None:
+        """Return the effect that is confirmed twice because of its size, if any."""
+        return braking(self.effect, self.ever, percent=percent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +150,16 @@ def plan_policy(
         now=now,
     )
     had, have = _compiled_all(state, after, served_by, now)
+    compared = partial(
+        effect, owners={device.id: device.user_id for device in state.devices}
+    )
+    found = compared([*had.values()], [*have.values()])
+    ever = None
+    if are_conditional((*state.policy.grants, *after.grants), now=now):
+        sides = _compiled_all(
+            state, after, served_by, now, seen=partial(at_any_time, now=now)
+        )
+        ever = [[*side.values()] for side in sides]
     return Plan(
         created=made.created,
         changed=made.changed,
@@ -151,11 +169,8 @@ def plan_policy(
         served_by=served_by,
         left=tuple(_left(policy, state)),
         skipped=tuple(_skipped(made.missing, made.created, served_by, state)),
-        effect=effect(
-            [*had.values()],
-            [*have.values()],
-            owners={device.id: device.user_id for device in state.devices},
-        ),
+        effect=found,
+        ever=found if ever is None else compared(*ever),
         had=had,
         have=have,
         state=state,
@@ -458,12 +473,20 @@ def _reached(wanted: Wanted, numbers: dict[str, int], state: State) -> Collectio
 
 
 def _compiled_all(
-    state: State, after: FactsPolicy, served_by: tuple[int, ...], now: datetime
+    state: State,
+    after: FactsPolicy,
+    served_by: tuple[int, ...],
+    now: datetime,
+    *,
+    seen: Callable[[types.Facts], types.Facts] = lambda facts: facts,
 ) -> tuple[Mapping[int, types.Snapshot], Mapping[int, types.Snapshot]]:
-    """Return what each gateway enforces now, and what it would then."""
+    """Return what each gateway enforces now, and what it would then.
+
+    `seen` may change what is compiled.
+    """
     new = frozenset(a.id for a in after.applications) - {*state.applications.values()}
     return {
-        g.id: _compiled(state, g, state.policy, g.applications, now)
+        g.id: _compiled(state, g, state.policy, g.applications, now, seen=seen)
         for g in state.gateways
     }, {
         g.id: _compiled(
@@ -472,6 +495,7 @@ def _compiled_all(
             after,
             g.applications | (new if g.id in served_by else frozenset()),
             now,
+            seen=seen,
         )
         for g in state.gateways
     }
@@ -483,6 +507,8 @@ def _compiled(
     policy: FactsPolicy,
     served: frozenset[int],
     now: datetime,
+    *,
+    seen: Callable[[types.Facts], types.Facts],
 ) -> types.Snapshot:
     """Return what one gateway would enforce by a policy."""
     facts = replace(
@@ -494,7 +520,7 @@ def _compiled(
         grants=tuple(g for g in policy.grants if g.application_id in served),
     )
     facts = without_locked(facts, state.locks, now=now)
-    return compile_snapshot(facts, epoch=1, generation=1, now=now)
+    return compile_snapshot(seen(facts), epoch=1, generation=1, now=now)
 
 
 def inputs(application: ApplicationDefinition) -> list[DestinationInput]:

@@ -102,7 +102,10 @@ def plan_output(
             ],
             "connections": cut_output(cut),
         },
-        "brake": {"percent": percent, "is_on": plan.effect.exceeds(percent)},
+        "brake": {
+            "percent": percent,
+            "is_on": plan.braking(percent=percent) is not None,
+        },
         "is_pending": not plan.is_empty,
     }
 

@@ -78,6 +78,9 @@ class Shown:
     gaining: Sequence[Device]
     more_gaining: int
     brakes: bool
+    braked_losers: int
+    braked_holders: int
+    brakes_later: bool
     percent: int
     broken: Sequence[tuple[str, str]]
     is_stale: bool
@@ -177,6 +180,7 @@ def _shown(
 ) -> Shown:
     rows = found.effect.rows[:SHOWN]
     names = _names({person for row in rows for person in row.people[:NAMED]})
+    large = found.braking or found.effect
     return Shown(
         digest=found.digest,
         lines=[
@@ -202,6 +206,9 @@ def _shown(
         gaining=_devices(found.gaining),
         more_gaining=max(len(found.gaining) - NAMED, 0),
         brakes=found.is_braked,
+        braked_losers=len(large.losers),
+        braked_holders=len(large.holders),
+        brakes_later=large is not found.effect,
         percent=settings.PEERAGE_POLICY_BRAKE_PERCENT,
         broken=found.broken,
         is_stale=is_stale,

@@ -121,3 +121,17 @@ def test_looking_at_an_effect_leaves_no_event(end: str, browser: Client) -> None
     before = AuditEvent.objects.count()
     browser.get(end)
     assert AuditEvent.objects.count() == before
+
+
+def test_what_is_not_lost_at_this_moment_is_confirmed_twice(
+    alices_grant: Grant, laptop: Device, browser: Client, end: str
+) -> None:
+    Grant.objects.update(needs_approved_device=True)
+    page = browser.get(end).content.decode()
+    assert "changes nothing for anybody now" in page
+    assert "from 1 of 1 people with access" in page
+    assert "though not at this moment" in page
+    confirm(browser, end)
+    assert Grant.objects.get().ended_at is None
+    confirm(browser, end, confirmed="on")
+    assert Grant.objects.get().ended_at is not None
