@@ -53,7 +53,11 @@ def _days() -> Iterator[tuple[Facts, Facts]]:
     many = replace(
         before, devices=(*before.devices, *(device(n, 2) for n in range(50, 250)))
     )
-    for after in (moved, more, many):
+    longer = tuple(
+        g if g.expires_at == NEVER else replace(g, expires_at=NOW + timedelta(hours=20))
+        for g in before.grants
+    )
+    for after in (moved, more, many, replace(before, grants=longer)):
         yield before, after
         yield after, before
 
