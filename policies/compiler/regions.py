@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from policies.compiler.ranges import (
     Family,
@@ -31,6 +31,7 @@ from policies.compiler.ranges import (
 )
 from policies.compiler.sweep import Box, Cell, overlay, union
 from policies.compiler.types import (
+    ALL_PORTS,
     MAX_PORT,
     Application,
     Destination,
@@ -146,19 +147,24 @@ def destination_services(destination: Destination) -> tuple[_Service, ...]:
     Port 0 is never covered. Nor is protocol 0, which no packet carries last, nor the
     ICMP of the other family, which the kernel's conntrack calls invalid.
     """
-    ports = destination.ports
-    first, last = (ports.first, ports.last) if ports else (1, MAX_PORT)
-    tcp = (Axis.PORT, (TCP * _PORTS + first, TCP * _PORTS + last))
-    udp = (Axis.PORT, (UDP * _PORTS + first, UDP * _PORTS + last))
-    portless = without((1, 255), HOLES[network_family(destination.prefix)])
-    covered = {
-        Protocol.TCP: (tcp,),
-        Protocol.UDP: (udp,),
-        Protocol.ICMP: ((Axis.PROTOCOL, (ICMP, ICMP)),),
-        Protocol.ICMPV6: ((Axis.PROTOCOL, (ICMPV6, ICMPV6)),),
-        Protocol.ANY: (tcp, udp, *((Axis.PROTOCOL, other) for other in portless)),
-    }
-    return covered[destination.protocol]
+    ports = destination.ports or ALL_PORTS
+    tcp = (Axis.PORT, (TCP * _PORTS + ports.first, TCP * _PORTS + ports.last))
+    udp = (Axis.PORT, (UDP * _PORTS + ports.first, UDP * _PORTS + ports.last))
+    match destination.protocol:
+        case Protocol.TCP:
+            return (tcp,)
+        case Protocol.UDP:
+            return (udp,)
+        case Protocol.ICMP:
+            return ((Axis.PROTOCOL, (ICMP, ICMP)),)
+        case Protocol.ICMPV6:
+            return ((Axis.PROTOCOL, (ICMPV6, ICMPV6)),)
+        case Protocol.ANY:
+            holes = HOLES[network_family(destination.prefix)]
+            portless = without((1, 255), holes)
+            return (tcp, udp, *((Axis.PROTOCOL, other) for other in portless))
+        case never:
+            assert_never(never)
 
 
 def _region(family: Family, axis: Axis, addresses: Range, cell: Cell) -> Region:
