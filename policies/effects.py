@@ -21,6 +21,7 @@ from policies.compiler.types import Destination, IPNetwork, Snapshot, Subject
 from policies.destinations import label
 
 _Box: TypeAlias = tuple[Range, Range]
+_Parts: TypeAlias = tuple[tuple[_Box, ...], ...]
 _Plane: TypeAlias = tuple[Family, Axis]
 _Held: TypeAlias = Mapping[int, frozenset[int]]
 _Places: TypeAlias = Mapping[int, tuple[Destination, ...]]
@@ -35,11 +36,15 @@ class EffectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRow:
-    """Some people gain or lose the same destinations of one application, by id."""
+    """Some people gain or lose the same destinations of one application, by id.
+
+    Of destinations that they gain or lose in part, `parts` says exactly which.
+    """
 
     kind: EffectKind
     application_id: int
     destinations: tuple[str, ...]
+    parts: _Parts
     people: tuple[int, ...]
 
 
@@ -86,22 +91,24 @@ def effect(
     for person in sorted(concerned):
         key = (had.get(person, nothing), have.get(person, nothing))
         groups.setdefault(key, []).append(person)
-    found: dict[tuple[EffectKind, int, tuple[str, ...]], list[int]] = {}
+    found: dict[tuple[EffectKind, int, tuple[str, ...], _Parts], list[int]] = {}
     for (old, new), people in groups.items():
         for kind, differences in (
             (EffectKind.LOSES, lost.differences(old, new)),
             (EffectKind.GAINS, won.differences(new, old)),
         ):
-            for application, texts in differences:
-                found.setdefault((kind, application, texts), []).extend(people)
+            for application, texts, parts in differences:
+                what = (kind, application, texts, parts)
+                found.setdefault(what, []).extend(people)
     rows = [
         EffectRow(
             kind=kind,
             application_id=application,
             destinations=texts,
+            parts=parts,
             people=tuple(sorted(people)),
         )
-        for (kind, application, texts), people in found.items()
+        for (kind, application, texts, parts), people in found.items()
     ]
     losers = (row.people for row in rows if row.kind is EffectKind.LOSES)
     able = frozenset[int]().union(*(unit.devices for unit in units[0].values()))
@@ -114,8 +121,16 @@ def effect(
 
 def missing(destination: Destination, others: frozenset[Destination]) -> str:
     """Return what others do not cover of a destination, in words, or nothing."""
+    text, _ = _lacking(destination, others)
+    return text
+
+
+def _lacking(
+    destination: Destination, others: frozenset[Destination]
+) -> tuple[str, tuple[_Box, ...]]:
+    """Return what others do not cover, in words, and exactly if it is a part."""
     if destination in others:
-        return ""
+        return "", ()
     boxes = {plane: [*found] for plane, found in _boxes(destination).items()}
     left = boxes
     for other in others:
@@ -128,16 +143,19 @@ def missing(destination: Destination, others: frozenset[Destination]) -> str:
                     pieces = [p for box in left[plane] for p in _without(box, cut)]
                     left = {**left, plane: pieces}
     if not any(left.values()):
-        return ""
+        return "", ()
     text = label(destination)
-    return text if left == boxes else f"part of {text}"
+    if left == boxes:
+        return text, ()
+    return f"part of {text}", tuple(sorted(box for p in left.values() for box in p))
 
 
-def _size(row: EffectRow) -> tuple[int, int, str, int, tuple[str, ...]]:
+def _size(row: EffectRow) -> tuple[int, int, str, int, tuple[str, ...], _Parts]:
     """Sort by people times destinations, largest first; losses before gains."""
     touched = len(row.people) * len(row.destinations)
     order = str(int(row.kind is EffectKind.GAINS))
-    return (-touched, -len(row.people), order, row.application_id, row.destinations)
+    what = (row.application_id, row.destinations, row.parts)
+    return (-touched, -len(row.people), order, *what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,29 +231,31 @@ class _Compared:
                 self._at.setdefault(place.prefix, set()).add(number)
         self._sorted = sorted(self._at, key=_by_address)
         self._near: dict[Destination, frozenset[int]] = {}
-        self._said: dict[tuple[Destination, frozenset[int]], str] = {}
+        self._said: dict[
+            tuple[Destination, frozenset[int]], tuple[str, tuple[_Box, ...]]
+        ] = {}
 
     def differences(
         self, numbers: frozenset[int], others: frozenset[int]
-    ) -> Iterable[tuple[int, tuple[str, ...]]]:
+    ) -> Iterable[tuple[int, tuple[str, ...], _Parts]]:
         """Yield what applications reach and others do not, by application."""
         for number in sorted(numbers - (others - self._moved)):
-            texts = tuple(
-                text
-                for destination in self._mine[number]
-                if (text := self._missing(destination, others))
-            )
+            places = self._mine[number]
+            lacking = [self._lacking(place, others) for place in places]
+            texts = tuple(text for text, _ in lacking if text)
             if texts:
-                yield number, texts
+                yield number, texts, tuple(part for _, part in lacking if part)
 
-    def _missing(self, destination: Destination, others: frozenset[int]) -> str:
-        """Return what others do not cover of a destination, in words, or nothing."""
+    def _lacking(
+        self, destination: Destination, others: frozenset[int]
+    ) -> tuple[str, tuple[_Box, ...]]:
+        """Return what others do not cover, in words, and exactly if it is a part."""
         if destination not in self._near:
             self._near[destination] = self._around(destination.prefix)
         near = self._near[destination] & others
         if (destination, near) not in self._said:
             places = (place for number in near for place in self._theirs[number])
-            self._said[destination, near] = missing(destination, frozenset(places))
+            self._said[destination, near] = _lacking(destination, frozenset(places))
         return self._said[destination, near]
 
     def _around(self, prefix: IPNetwork) -> frozenset[int]:

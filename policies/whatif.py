@@ -88,6 +88,7 @@ class Outlook:
                 row.kind.value,
                 self.applications[row.application_id],
                 [*row.destinations],
+                [*row.parts],
                 [*row.people],
             ]
             for row in self.effect.rows

@@ -22,7 +22,13 @@ from policies.models import Application, Grant, Publication
 from policies.whatif import Outlook, UnconfirmedError, carry_out, outlook
 from portal.accounts.models import Group, User
 from tests.peers.makers import Machine, codes
-from tests.policies.makers import NOW, make_grant, open_connection, web
+from tests.policies.makers import (
+    NOW,
+    make_application,
+    make_grant,
+    open_connection,
+    web,
+)
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
@@ -287,6 +293,21 @@ def test_what_changed_since_it_was_shown_is_taken_back(
     other.refresh_from_db()
     assert other.ended_at is None
     assert brakes() == []
+
+
+def test_another_part_than_was_shown_is_another_effect(
+    alices_grant: Grant, laptop: Device, gw1: Gateway
+) -> None:
+    half = make_application("half", "10.1.0.0/25", gateways=[gw1])
+    make_grant(half, user=laptop.owner)
+    shown = ending(alices_grant)
+    place = half.destinations.get()
+    place.prefix = "10.1.0.128/25"
+    place.save()
+    found = ending(alices_grant)
+    rows = [(row.destinations, row.people) for row in found.effect.rows]
+    assert rows == [(("part of 10.1.0.0/24 tcp/443",), (laptop.owner_id,))]
+    assert found.digest != shown.digest
 
 
 def test_what_changes_while_it_is_made_is_taken_back(
