@@ -31,6 +31,8 @@ OUTPUT_JSON: Final = 1 << 4
 SONAME: Final = "libnftables.so.1"
 CHANGES_GROUP: Final = 7  # NFNLGRP_NFTABLES
 GET_TABLE: Final = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
+SEND_BUFFER: Final = 1 << 20
+"""For a batch of `elements.MOST` changes, each in a set of its own."""
 TABLE_NAME: Final = 1  # NFTA_TABLE_NAME
 INET: Final = 1  # NFPROTO_INET
 
@@ -137,7 +139,7 @@ class ElementWriter:
 
     def __init__(self) -> None:
         """Open a socket."""
-        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+        self._socket = NetlinkSocket(NETLINK_NETFILTER, send_buffer=SEND_BUFFER)
         self._lock = threading.Lock()
 
     def run(

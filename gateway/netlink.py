@@ -37,6 +37,7 @@ NETLINK_ROUTE: Final = 0
 NETLINK_NETFILTER: Final = 12
 SOL_NETLINK: Final = 270
 NETLINK_ADD_MEMBERSHIP: Final = 1
+SO_SNDBUFFORCE: Final = 32
 SO_RCVBUFFORCE: Final = 33
 
 RECEIVE_BYTES: Final = 1 << 18
@@ -80,11 +81,19 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 class NetlinkSocket:
     """One netlink socket: requests that are answered, or events that arrive."""
 
-    def __init__(self, protocol: int, *, receive_buffer: int | None = None) -> None:
-        """Open and bind; `receive_buffer` is forced past rmem_max."""
+    def __init__(
+        self,
+        protocol: int,
+        *,
+        receive_buffer: int | None = None,
+        send_buffer: int | None = None,
+    ) -> None:
+        """Open and bind; buffers are forced past rmem_max and wmem_max."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer)
+        if send_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, send_buffer)
         self._socket.bind((0, 0))
         self._sequence = 0
 
@@ -152,18 +161,21 @@ class NetlinkSocket:
     ) -> list[int]:
         """Send requests that the kernel applies all or none; return their errors.
 
-        Nothing was applied unless every number is 0. The kernel has answered by the
-        time it took the batch: what it did not answer counts as refused.
+        Nothing was applied unless every number is 0. Only the last is acknowledged,
+        for a buffer of answers to a long batch overflows; an error is told of any.
+        The kernel has answered by the time it took the batch: silence is a refusal.
         """
         edge = NFGENMSG.pack(socket.AF_UNSPEC, 0, subsystem)
         batch = bytearray(self._message(BATCH_BEGIN, 0, edge))
-        begin = self._sequence
+        begin, last = self._sequence, self._sequence + len(requests)
         for kind, flags, payload in requests:
-            batch += self._message(kind, flags | NLM_F_ACK, payload)
+            asked = flags | NLM_F_ACK if self._sequence == last - 1 else flags
+            batch += self._message(kind, asked, payload)
         batch += self._message(BATCH_END, 0, edge)
         self._socket.send(batch)
-        results = [errno.ENODATA] * len(requests)
-        while errno.ENODATA in results:
+        results = [0] * len(requests)
+        results[-1] = errno.ENODATA
+        while results[-1] == errno.ENODATA:
             try:
                 answer = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -173,7 +185,7 @@ class NetlinkSocket:
                 if kind == NLMSG_ERROR and sequence == begin:
                     # The batch as a whole: not permitted, or not committed.
                     return [number] * len(requests)
-                if kind == NLMSG_ERROR and begin < sequence <= begin + len(requests):
+                if kind == NLMSG_ERROR and begin < sequence <= last:
                     results[sequence - begin - 1] = number
         return results
 

@@ -24,11 +24,14 @@ from policies.compiler.delta import ElementChange, element_changes, transaction
 from policies.compiler.nftables import ruleset
 from policies.compiler.tables import Element, Ruleset, named_set
 from policies.compiler.types import NEVER, Facts
-from tests.policies.compiler.build import NOW, device, snapshot
+from tests.policies.compiler.build import NOW, device, grant, snapshot
 from tests.policies.compiler.examples import company
 
 CHANGED = NOW + timedelta(milliseconds=1500)
 """When the change is made: what is left of every time then is no round number."""
+
+MANY_GROUPS = 450
+"""More messages in one batch than a socket's buffer has room for answers."""
 
 
 def main() -> None:
@@ -57,6 +60,13 @@ def _days() -> Iterator[tuple[Facts, Facts]]:
         g if g.expires_at == NEVER else replace(g, expires_at=NOW + timedelta(hours=20))
         for g in before.grants
     )
+    groups = range(100, 100 + MANY_GROUPS)
+    given = tuple(grant(group, f"gr_{group}", 1) for group in groups)
+    alone = tuple((1, group) for group in groups)
+    both = (*alone, *((2, group) for group in groups))
+    wide = replace(before, memberships=both, grants=(*before.grants, *given))
+    yield wide, replace(wide, memberships=alone)
+    yield replace(wide, memberships=alone), wide
     for after in (moved, more, many, replace(before, grants=longer)):
         yield before, after
         yield after, before

@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.netns
 
-DAYS = 8
+DAYS = 10
 
 
 @functools.cache
