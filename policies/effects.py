@@ -7,18 +7,17 @@ person reaches both times, by whichever application, is neither gained nor lost.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice, takewhile
 from typing import TypeAlias
 
 from policies.compiler.conditions import Requirements
 from policies.compiler.ranges import Family, Range, network_family
 from policies.compiler.regions import Axis, destination_ranges, destination_services
-from policies.compiler.types import Destination, IPNetwork, Snapshot, Subject
+from policies.compiler.types import Application, Destination, Snapshot, Subject
 from policies.destinations import label
+from policies.prefixes import Prefixes
 
 _Box: TypeAlias = tuple[Range, Range]
 _Parts: TypeAlias = tuple[tuple[_Box, ...], ...]
@@ -223,16 +222,15 @@ class _Compared:
     """Where one side is that the other is not; each question is answered once."""
 
     def __init__(self, mine: _Places, theirs: _Places, moved: frozenset[int]) -> None:
-        """Index the other side by prefix: of two prefixes one holds the other."""
+        """Index the other side."""
         self._mine, self._theirs, self._moved = mine, theirs, moved
-        self._at: dict[IPNetwork, set[int]] = {}
-        for number, places in theirs.items():
-            for place in places:
-                self._at.setdefault(place.prefix, set()).add(number)
-        self._sorted = sorted(self._at, key=_by_address)
-        self._near: dict[Destination, frozenset[int]] = {}
+        self._prefixes = Prefixes(
+            Application(id=number, destinations=places)
+            for number, places in theirs.items()
+        )
+        self._near: dict[int, frozenset[int]] = {}
         self._said: dict[
-            tuple[Destination, frozenset[int]], tuple[str, tuple[_Box, ...]]
+            tuple[int, frozenset[int]], tuple[tuple[str, ...], _Parts]
         ] = {}
 
     def differences(
@@ -240,38 +238,30 @@ class _Compared:
     ) -> Iterable[tuple[int, tuple[str, ...], _Parts]]:
         """Yield what applications reach and others do not, by application."""
         for number in sorted(numbers - (others - self._moved)):
-            places = self._mine[number]
-            lacking = [self._lacking(place, others) for place in places]
-            texts = tuple(text for text, _ in lacking if text)
+            if number not in self._near:
+                self._near[number] = self._around(number)
+            key = (number, self._near[number] & others)
+            if key not in self._said:
+                self._said[key] = self._lacking(*key)
+            texts, parts = self._said[key]
             if texts:
-                yield number, texts, tuple(part for _, part in lacking if part)
+                yield number, texts, parts
+
+    def _around(self, number: int) -> frozenset[int]:
+        """Return the other side's applications that share an address with one."""
+        prefixes = {place.prefix for place in self._mine[number]}
+        return frozenset[int]().union(*map(self._prefixes.around, prefixes))
 
     def _lacking(
-        self, destination: Destination, others: frozenset[int]
-    ) -> tuple[str, tuple[_Box, ...]]:
-        """Return what others do not cover, in words, and exactly if it is a part."""
-        if destination not in self._near:
-            self._near[destination] = self._around(destination.prefix)
-        near = self._near[destination] & others
-        if (destination, near) not in self._said:
-            places = (place for number in near for place in self._theirs[number])
-            self._said[destination, near] = _lacking(destination, frozenset(places))
-        return self._said[destination, near]
-
-    def _around(self, prefix: IPNetwork) -> frozenset[int]:
-        """Return the other side's applications that share an address with a prefix."""
-        wider = (prefix.supernet(new_prefix=n) for n in range(prefix.prefixlen))
-        first = bisect_left(self._sorted, _by_address(prefix), key=_by_address)
-        inside = takewhile(
-            lambda found: found.version == prefix.version and found.subnet_of(prefix),  # type: ignore[arg-type]
-            islice(self._sorted, first, None),
+        self, number: int, near: frozenset[int]
+    ) -> tuple[tuple[str, ...], _Parts]:
+        """Return where an application is and those near it are not."""
+        there = frozenset(place for other in near for place in self._theirs[other])
+        lacking = [_lacking(place, there) for place in self._mine[number]]
+        return (
+            tuple(text for text, _ in lacking if text),
+            tuple(part for _, part in lacking if part),
         )
-        return frozenset[int]().union(*(self._at.get(n, ()) for n in (*wider, *inside)))
-
-
-def _by_address(prefix: IPNetwork) -> tuple[int, int, int]:
-    """Order prefixes so that what one holds follows it at once."""
-    return (prefix.version, int(prefix.network_address), prefix.prefixlen)
 
 
 def _boxes(destination: Destination) -> Mapping[_Plane, Sequence[_Box]]:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from django.conf import settings
@@ -40,6 +41,7 @@ from policies.effects import Effect, effect
 from policies.errors import PolicyError
 from policies.facts import Rows, grant_of, load_rows
 from policies.models import Application
+from policies.prefixes import Prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -322,14 +324,33 @@ def _cut(
     opened: defaultdict[int, list[Connection]] = defaultdict(list)
     for row in rows:
         opened[int(row.device_id.removeprefix("dv_"))].append(row)
-    was = device_parts(before, opened)
-    will = device_parts(after, opened) if after else {}
+    was = _Judge(before, opened, now=now)
+    will = _Judge(after, opened, now=now) if after else None
     for device, found in opened.items():
         for row in found:
-            if _allows(was[device], row, now=now) and not (
-                device in will and _allows(will[device], row, now=now)
-            ):
+            if was.allows(device, row) and not (will and will.allows(device, row)):
                 yield row
+
+
+class _Judge:
+    """What a snapshot says of some devices' connections."""
+
+    def __init__(
+        self, snapshot: Snapshot, devices: Iterable[int], *, now: datetime
+    ) -> None:
+        """Cut it into what concerns each device."""
+        self._parts = device_parts(snapshot, devices)
+        self._prefixes = Prefixes(snapshot.applications)
+        self._now = now
+
+    def allows(self, device: int, row: Connection) -> bool:
+        """Return whether a connection of a device might begin now."""
+        part, to = self._parts[device], address(row.destination)
+        near = self._prefixes.around(ip_network(to))
+        part = replace(
+            part, applications=tuple(a for a in part.applications if a.id in near)
+        )
+        return _allows(part, row, now=self._now)
 
 
 def _allows(part: Snapshot, row: Connection, *, now: datetime) -> bool:

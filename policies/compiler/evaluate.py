@@ -29,6 +29,7 @@ from policies.compiler.types import (
     Resolved,
     Snapshot,
     SnapshotGrant,
+    Subject,
     SubjectMembers,
 )
 
@@ -122,8 +123,19 @@ def device_parts(snapshot: Snapshot, devices: Iterable[int]) -> Mapping[int, Sna
             if holder.device_id in fulfilled:
                 fulfilled[holder.device_id][part.requirement] = holder
     peers = {peer.device_id: peer for peer in snapshot.peers}
+    granted: dict[Subject, list[SnapshotGrant]] = {}
+    for grant in snapshot.grants:
+        granted.setdefault(grant.subject, []).append(grant)
+    known = {application.id: application for application in snapshot.applications}
     return {
-        device: _part(snapshot, peers.get(device), subjects, fulfilled[device])
+        device: _part(
+            snapshot,
+            peers.get(device),
+            subjects,
+            fulfilled[device],
+            grants=[g for m in subjects for g in granted.get(m.subject, ())],
+            known=known,
+        )
         for device, subjects in held.items()
     }
 
@@ -159,17 +171,19 @@ def _part(
     peer: Peer | None,
     subjects: Sequence[SubjectMembers],
     fulfilled: Mapping[Requirement, Holder],
+    *,
+    grants: Iterable[SnapshotGrant],
+    known: Mapping[int, Application],
 ) -> Snapshot:
     """Return what is left of a snapshot for one peer that is these subjects."""
-    held = {members.subject for members in subjects}
-    grants = tuple(grant for grant in snapshot.grants if grant.subject in held)
-    granted = {grant.application_id for grant in grants}
+    theirs = tuple(sorted(grants, key=lambda grant: grant.id))
+    numbers = sorted({grant.application_id for grant in theirs})
     return replace(
         snapshot,
         peers=(peer,) if peer else (),
         subjects=tuple(subjects),
-        applications=tuple(a for a in snapshot.applications if a.id in granted),
-        grants=grants,
+        applications=tuple(known[number] for number in numbers),
+        grants=theirs,
         conditions=tuple(
             Holders(requirement=wanted, holders=(holder,))
             for wanted, holder in fulfilled.items()
