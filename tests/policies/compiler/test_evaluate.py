@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.compiler.evaluate import Packet, Reason, Verdict, device_part, verdict
+from policies.compiler.evaluate import (
+    Packet,
+    Reason,
+    Verdict,
+    device_part,
+    device_parts,
+    verdict,
+)
 from policies.compiler.types import Facts
 from tests.policies.compiler.build import NOW, snapshot
-from tests.policies.compiler.examples import EVENING, SESSION, company
+from tests.policies.compiler.examples import EVENING, SESSION, company, office
 from tests.policies.compiler.strategies import edge_packets, policies
 
 TCP, UDP, ICMP, ESP = 6, 17, 1, 50
@@ -104,3 +111,11 @@ def test_a_devices_part_judges_it_as_the_whole_does(
 def test_of_a_stranger_there_is_no_part() -> None:
     part = device_part(snapshot(company()), 99)
     assert (part.peers, part.subjects, part.grants) == ((), (), ())
+
+
+def test_the_parts_of_some_are_the_part_of_each() -> None:
+    whole = snapshot(office())
+    asked = [peer.device_id for peer in whole.peers[1:]]
+    parts = device_parts(whole, asked)
+    assert parts == {device: device_part(whole, device) for device in asked}
+    assert any(part.conditions for part in parts.values())
