@@ -8,8 +8,12 @@ from typing import Final
 
 import pytest
 
+from audit.actor import SYSTEM
 from audit.models import AuditEvent, Connection
+from peers.services import approve_device
+from policies.conditions import ConditionsInput, parse_window
 from policies.models import Revocation, RevocationTarget
+from policies.services import create_grant
 from tests.browser.conftest import MakeWindow, Window
 from tests.browser.world import World, make_world
 
@@ -47,6 +51,21 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         enforced_at=now + timedelta(milliseconds=70),
         flows_cut=2,
     )
+    desk = world.devices["desk"]
+    approve_device(device=desk, actor=SYSTEM, now=now)
+    create_grant(
+        application=database,
+        user=alice,
+        conditions=ConditionsInput(
+            time_zone="Europe/Berlin",
+            windows=(parse_window("mon-fri 08:00-18:00"),),
+            max_auth_age_seconds=28_800,
+            amr=("mfa",),
+            needs_approved_device=True,
+        ),
+        actor=SYSTEM,
+        now=now,
+    )
     granted, waiting = world.requests["granted"], world.requests["waiting"]
     asked = (
         "/requests/",
@@ -73,6 +92,8 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/manage/users/{alice.pk}/",
         f"/manage/users/{alice.pk}/revoke/",
         "/manage/devices/",
+        f"/manage/devices/{laptop.pk}/approve/",
+        f"/manage/devices/{desk.pk}/withdraw/",
         "/manage/applications/",
         f"/manage/applications/{wiki.pk}/",
         f"/manage/applications/{wiki.pk}/edit/",
