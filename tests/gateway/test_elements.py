@@ -111,3 +111,10 @@ def test_a_message_is_laid_out_as_the_kernel_reads_it() -> None:
         " 0c000280 08000100 07000000"  # data: a mark, in this machine's order
         " 0c000400 00000000 000007d0"  # timeout in milliseconds
     )
+
+
+def test_an_interface_is_its_name_padded() -> None:
+    opened = named_set("open_gt_9", "ifname", "timeout")
+    given = change(opened, added=('"wg0"',))
+    (request,) = requests([given], interface="wg0", now=NOW)
+    assert request.payload.endswith(b"wg0".ljust(16, b"\0"))
