@@ -9,7 +9,7 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.services import NOBODY, record
+from audit.services import NOBODY, Json, record
 from policies.conditions import (
     UNCONDITIONAL,
     condition_columns,
@@ -104,6 +104,19 @@ def check_terms(terms: Terms, *, now: datetime) -> None:
     terms.reason = clean_description(terms.reason)
 
 
+def terms_details(terms: Terms) -> dict[str, Json]:
+    """Return to whom, when and on what conditions, as the log keeps it."""
+    subject = (
+        terms.user.ref if terms.user else terms.group.ref if terms.group else NOBODY
+    )
+    return {
+        "subject": subject.id,
+        "not_before": terms.not_before.isoformat(),
+        "expires_at": terms.expires_at.isoformat() if terms.expires_at else None,
+        "conditions": conditions_output(stored_conditions(terms)),
+    }
+
+
 def end_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
     """End a grant now; one that was ended before stays as it is.
 
@@ -167,9 +180,6 @@ def _check_times(begins: datetime, ends: datetime | None, now: datetime) -> None
 
 
 def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
-    subject = (
-        grant.user.ref if grant.user else grant.group.ref if grant.group else NOBODY
-    )
     record(
         code,
         actor=actor,
@@ -178,12 +188,7 @@ def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
         application=grant.application.ref,
         target=grant.ref,
         reason=grant.reason,
-        details={
-            "subject": subject.id,
-            "not_before": grant.not_before.isoformat(),
-            "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
-            "conditions": conditions_output(stored_conditions(grant)),
-        },
+        details=terms_details(grant),
     )
     publish_on_commit(
         gateway_ids=[*grant.application.gateways.values_list("pk", flat=True)],

@@ -20,7 +20,6 @@ from audit.services import NOBODY, record
 from policies.conditions import (
     UNCONDITIONAL,
     condition_columns,
-    conditions_output,
     given_conditions,
     parse_conditions,
     stored_conditions,
@@ -32,7 +31,12 @@ from policies.errors import (
     UnknownLabelError,
 )
 from policies.models import Application, Label, LabelGrant
-from policies.services.grants import check_terms, create_grant, end_derived_grant
+from policies.services.grants import (
+    check_terms,
+    create_grant,
+    end_derived_grant,
+    terms_details,
+)
 from policies.services.publishing import hold_gateways, hold_users
 
 if TYPE_CHECKING:
@@ -291,9 +295,6 @@ def _save(label: Label) -> None:
 
 
 def _record(code: EventCode, grant: LabelGrant, actor: Actor, now: datetime) -> None:
-    subject = (
-        grant.user.ref if grant.user else grant.group.ref if grant.group else NOBODY
-    )
     record(
         code,
         actor=actor,
@@ -301,13 +302,7 @@ def _record(code: EventCode, grant: LabelGrant, actor: Actor, now: datetime) -> 
         person=grant.user.ref if grant.user else NOBODY,
         target=grant.ref,
         reason=grant.reason,
-        details={
-            "subject": subject.id,
-            "label": grant.label.ref.id,
-            "not_before": grant.not_before.isoformat(),
-            "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
-            "conditions": conditions_output(stored_conditions(grant)),
-        },
+        details={**terms_details(grant), "label": grant.label.ref.id},
     )
 
 
