@@ -11,7 +11,7 @@ import json
 import re
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -37,10 +37,13 @@ from policies.reports import parse_report
 from policies.resolutions import parse_resolution
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from audit.http import PortalRequest
     from peers.models import Gateway
     from policies.notifier import Position
 
+Told = TypeVar("Told")
 NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
@@ -71,26 +74,12 @@ async def snapshot(request: HttpRequest) -> HttpResponse:
 @require_POST
 def acks(request: HttpRequest) -> HttpResponse:
     """Record what the gateway did with a generation."""
-    portal_request = cast("PortalRequest", request)
-    now = portal_request.received_at
-    try:
-        gateway = authenticate_gateway(portal_request, channel="acks", now=now)
-        actor = gateway_actor(gateway, portal_request)
-        try:
-            report = parse_report(_document(portal_request))
-        except AcknowledgementError as exc:
-            services.refuse_gateway_request(
-                gateway=gateway, channel="acks", reason=str(exc), actor=actor, now=now
-            )
-            raise
-        services.record_acknowledgement(
-            gateway=gateway, report=report, actor=actor, now=now
-        )
-    except PeerError as exc:
-        return refusal(exc)
-    except PolicyError as exc:
-        return _problem(exc)
-    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    return _told(
+        request,
+        "acks",
+        parse_report,
+        lambda report, **by: services.record_acknowledgement(report=report, **by),
+    )
 
 
 @csrf_exempt
@@ -98,24 +87,12 @@ def acks(request: HttpRequest) -> HttpResponse:
 @require_POST
 def names(request: HttpRequest) -> HttpResponse:
     """Keep what the gateway's host names stand for at present."""
-    portal_request = cast("PortalRequest", request)
-    now = portal_request.received_at
-    try:
-        gateway = authenticate_gateway(portal_request, channel="names", now=now)
-        actor = gateway_actor(gateway, portal_request)
-        try:
-            found = parse_resolution(_document(portal_request))
-        except AcknowledgementError as exc:
-            services.refuse_gateway_request(
-                gateway=gateway, channel="names", reason=str(exc), actor=actor, now=now
-            )
-            raise
-        services.record_resolution(gateway=gateway, names=found, actor=actor, now=now)
-    except PeerError as exc:
-        return refusal(exc)
-    except PolicyError as exc:
-        return _problem(exc)
-    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    return _told(
+        request,
+        "names",
+        parse_resolution,
+        lambda found, **by: services.record_resolution(names=found, **by),
+    )
 
 
 @csrf_exempt
@@ -167,6 +144,33 @@ def _begin(request: PortalRequest) -> tuple[Gateway, Position]:
             now=now,
         )
     return gateway, (int(epoch), int(after))
+
+
+def _told(
+    request: HttpRequest,
+    channel: str,
+    parse: Callable[[object], Told],
+    keep: Callable[..., object],
+) -> HttpResponse:
+    """Keep what a gateway tells over a channel; what is malformed is an event."""
+    portal_request = cast("PortalRequest", request)
+    now = portal_request.received_at
+    try:
+        gateway = authenticate_gateway(portal_request, channel=channel, now=now)
+        actor = gateway_actor(gateway, portal_request)
+        try:
+            told = parse(_document(portal_request))
+        except AcknowledgementError as exc:
+            services.refuse_gateway_request(
+                gateway=gateway, channel=channel, reason=str(exc), actor=actor, now=now
+            )
+            raise
+        keep(told, gateway=gateway, actor=actor, now=now)
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
 def _answer(gateway: Gateway, after: Position, now: datetime) -> HttpResponse:
