@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gateway import agent, config, enrollment, status
+from gateway import config, enrollment, running, status
+from gateway.agent import SystemClock
 from gateway.config import EnrollCommand, RunCommand, StatusCommand
 from gateway.errors import GatewayError
 
@@ -20,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _say(f"{identity.gateway} joined {identity.deployment}")
                 _say(f"signing key {enrollment.fingerprint(command.state)}")
             case RunCommand(state=state, interface=interface, resolvers=resolvers):
-                agent.run(state, interface, resolvers)
+                running.run(state, interface, resolvers)
             case StatusCommand(state=state):
-                for line in status.lines(state, now=agent.SystemClock().now()):
+                for line in status.lines(state, now=SystemClock().now()):
                     _say(line)
     except GatewayError as exc:
         sys.stderr.write(f"peerage-gateway: {exc}\n")

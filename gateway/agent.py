@@ -1,4 +1,4 @@
-"""The running agent: threads, the clock, signals. Everything else is told the time.
+"""The running agent: threads and the clock. Everything else is told the time.
 
 * poller: long poll → engine → acknowledgement queue
 * acknowledger: sends acknowledgements, oldest first, until they are taken
@@ -15,36 +15,21 @@ supervisor starts the agent again, and if nobody does the kernel closes in a min
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import random
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from gateway import conntrack
-from gateway.client import HttpPortal, Portal, Sequences
+from gateway.client import Portal
 from gateway.clock import Clock
-from gateway.config import Server
 from gateway.engine import Engine
 from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
-from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
-from gateway.journal import Journal
-from gateway.kernel import LinuxKernel
 from gateway.naming import Naming, Told
-from gateway.resolver import DnsResolver
-from gateway.spool import Spool
-from gateway.store import Identity, Store
-from gateway.trust import Anchor, Judge
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +41,6 @@ FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 MAX_WAITING: Final = 1000
 JOIN_SECONDS: Final = 3.0
-COLLECT_AFTER: Final = 50_000
-"""Values made before the garbage collector looks for cycles, 700 by default: reading a
-snapshot makes hundreds of thousands and no cycle, and looking took a third of it."""
-BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SystemClock:
@@ -295,98 +276,3 @@ class Agent:
                     log.warning("evidence: %s", exc)
                     self._stop.wait(backoff.next())
                     self._collector.durable.set()
-
-
-def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None:
-    """Enforce until SIGTERM or SIGINT.
-
-    Raises:
-        GatewayError: it cannot start, or a part failed; the message says which.
-    """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
-    )
-    gc.set_threshold(COLLECT_AFTER)
-    store = Store(state)
-    identity = store.read_identity()
-    clock = SystemClock()
-    boot_id = BOOT_ID.read_text(encoding="ascii").strip()
-    with ExitStack() as closing:
-        store.lock()
-        closing.callback(store.unlock)
-        kernel = LinuxKernel(interface, wireguard_log=store.wireguard_log)
-        closing.callback(kernel.close)
-        # The base ruleset comes before everything else: a boot starts closed.
-        kernel.prepare(private_key=identity.wireguard_private_key)
-        spool = Spool(store.spool_directory)
-        closing.callback(spool.close)
-        events = EventReader()
-        closing.callback(events.close)
-        collector = Collector(
-            events=events,
-            entries=conntrack.list_entries,
-            evict=conntrack.evict_expired,
-            spool=spool,
-            journal=Journal(state),
-            clock=clock,
-        )
-        judge = judge_of(identity)
-        engine = Engine(
-            judge=judge,
-            store=store,
-            kernel=kernel,
-            observer=collector,
-            clock=clock,
-            boot_id=boot_id,
-        )
-        portal = HttpPortal(identity, Sequences(store), clock=clock.now)
-        agent = Agent(
-            engine=engine,
-            collector=collector,
-            uploader=Uploader(portal=portal, spool=spool, judge=judge),
-            naming=Naming(
-                engine=engine,
-                resolver=DnsResolver(resolvers),
-                store=store,
-                clock=clock,
-                jitter=random.random,
-            ),
-            portal=portal,
-            clock=clock,
-            boot_id=boot_id,
-        )
-        closing.callback(agent.join)
-        closing.callback(portal.close)
-        closing.callback(agent.stop)
-        closing.enter_context(stopping_on_signals(agent))
-        agent.start()
-        agent.wait()
-
-
-def judge_of(identity: Identity) -> Judge:
-    """Return the judge for an enrolled gateway."""
-    return Judge(
-        anchor=Anchor(
-            gateway=identity.gateway,
-            deployment=identity.deployment,
-            epoch=identity.epoch,
-            keys=dict(identity.snapshot_keys),
-        )
-    )
-
-
-@contextmanager
-def stopping_on_signals(agent: Agent) -> Iterator[None]:
-    """Stop on SIGTERM and SIGINT; the data plane stays as it is."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- signal(2)'s form
-        agent.stop()
-
-    before = [(n, signal.signal(n, stop)) for n in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

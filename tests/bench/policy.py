@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from random import Random
 
-from gateway.agent import COLLECT_AFTER
+from gateway.running import COLLECT_AFTER
 from policies.compiler.compile import compile_snapshot, next_change
 from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.incremental import Compilation

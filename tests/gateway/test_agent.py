@@ -60,7 +60,7 @@ class Bench:
     """An agent whose portal and kernel are in memory."""
 
     def __init__(self, directory: Path) -> None:
-        """Put it together as `agent.run` does."""
+        """Put it together as `running.run` does."""
         self.clock = SystemClock()
         self.portal = FakePortal(wait=0.2)
         self.kernel = FakeKernel()

@@ -274,7 +274,7 @@ class GatewayUnderTest:
     """A real agent on this namespace, against an in-memory portal."""
 
     def __init__(self, *, resolvers: tuple[DnsServer, ...] = ()) -> None:
-        """Prepare the kernel as `agent.run` does."""
+        """Prepare the kernel as `running.run` does."""
         self.resolvers = resolvers
         self.portal = FakePortal(wait=1.0)
         self.clock = SystemClock()
