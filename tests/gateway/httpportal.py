@@ -57,9 +57,11 @@ class HttpFake(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, portal: FakePortal, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, portal: FakePortal, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         """Serve `portal`."""
-        super().__init__((host, 0), Handler)
+        super().__init__((host, port), Handler)
         self.portal = portal
         self.signing_key = b""
         self.wireguard_key = ""
