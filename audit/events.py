@@ -73,6 +73,8 @@ class EventCode(StrEnum):
     GATEWAY_UPDATE = "GW012"
     GATEWAY_REQUEST_REFUSED = "GW013"
     GATEWAY_NAMES = "GW014"
+    GATEWAY_QUARANTINE = "GW020"
+    GATEWAY_RELEASE = "GW021"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -268,6 +270,16 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_NAMES,
             "gateway.names",
             "Host names stand for other addresses at {gateway_label}",
+        ),
+        (
+            EventCode.GATEWAY_QUARANTINE,
+            "gateway.quarantine",
+            "Two hold the key of {gateway_label}: it is told nothing any more",
+        ),
+        (
+            EventCode.GATEWAY_RELEASE,
+            "gateway.release",
+            "{actor_label} released {gateway_label} from quarantine",
         ),
         (
             EventCode.GATEWAY_REQUEST_REFUSED,

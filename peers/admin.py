@@ -28,7 +28,15 @@ class GatewayAdmin(ReadOnlyAdmin[Gateway]):
     """Gateways."""
 
     hidden = ("signing_key",)
-    list_display = ("id", "name", "endpoint_host", "state", "seen_at", "agent_version")
+    list_display = (
+        "id",
+        "name",
+        "endpoint_host",
+        "state",
+        "quarantined_at",
+        "seen_at",
+        "agent_version",
+    )
     list_filter = ("state",)
     search_fields = ("name",)
     actions = ("retire",)
@@ -54,7 +62,7 @@ class GatewayEnrolmentTokenAdmin(ReadOnlyAdmin[GatewayEnrolmentToken]):
 class GatewayChannelAdmin(ReadOnlyAdmin[GatewayChannel]):
     """How far each channel of a gateway has counted."""
 
-    list_display = ("id", "gateway", "name", "sequence")
+    list_display = ("id", "gateway", "name", "sequence", "signed_at")
     list_select_related = ("gateway",)
 
 

@@ -57,3 +57,7 @@ class GatewayRequestError(PeerError):
 
 class ReplayError(GatewayRequestError):
     """The request's sequence is not above the last one seen."""
+
+
+class QuarantineError(GatewayRequestError):
+    """The gateway is in quarantine: two hold its key."""

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from audit.actor import Ref
 from peers.fields import CidrField, PublicKeyField
+from peers.sequences import Position
 
 
 class GatewayState(models.TextChoices):
@@ -27,6 +28,7 @@ class Gateway(models.Model):
     agent's Ed25519 public key (32 bytes); its private half never leaves the host. An
     enrolled gateway keeps its keys for ever: a host that lost them is another
     gateway, so that no key of a gateway is ever forgotten and handed to a device.
+    `quarantined_at` is set while two hold its key (ADR-0020): it is told nothing.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -43,6 +45,7 @@ class Gateway(models.Model):
     enrolled_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     agent_version = models.CharField(max_length=64, blank=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         """By name, as people look for them; a retired gateway frees its name."""
@@ -87,7 +90,8 @@ class GatewayChannel(models.Model):
     """The highest request sequence seen from a gateway on one channel.
 
     An agent keeps several requests in flight (long poll, evidence,
-    acknowledgement), each strictly ordered by itself.
+    acknowledgement), each strictly ordered by itself. `signed_at` is the latest date
+    under which it signed one that was accepted, by its own clock (`peers.sequences`).
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -96,6 +100,7 @@ class GatewayChannel(models.Model):
     )
     name = models.CharField(max_length=16)
     sequence = models.BigIntegerField(default=0)
+    signed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         """One counter a channel."""
@@ -109,6 +114,12 @@ class GatewayChannel(models.Model):
     def __str__(self) -> str:
         """Return gateway, channel and counter."""
         return f"{self.gateway_id}/{self.name}={self.sequence}"
+
+    @property
+    def position(self) -> Position:
+        """Where the channel stands, to judge by."""
+        created = int(self.signed_at.timestamp()) if self.signed_at else 0
+        return Position(sequence=self.sequence, created=created)
 
 
 class AddressPool(models.Model):

@@ -1,10 +1,11 @@
 """Who speaks for a gateway: the key in its row, by a signature over the request.
 
-The order of checks is: form, signer, signature, time, body, sequence. Nothing
-changes before all but the last have passed, and the sequence moves by one
-conditional UPDATE, so of two equal requests at once one is refused. The identity is
-the key id and nothing else. Every refusal is one event; which check it was stands
-there and not in the answer.
+The order of checks is: form, signer, signature, time, body, quarantine, sequence.
+Nothing changes before all but the last have passed, and the sequence moves by one
+conditional UPDATE, so of two equal requests at once one is refused. A sequence that
+only a second holder of the key can have signed puts the gateway in quarantine
+(ADR-0020). The identity is the key id and nothing else. Every refusal is one event;
+which check it was stands there and not in the answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from django.core.exceptions import DisallowedHost
 from audit.actor import Actor, ActorKind
 from audit.events import EventCode, Outcome
 from audit.refusals import record_refusal
-from audit.services import record
+from audit.services import NOBODY, record
+from peers import services
 from peers.api.signatures import (
     COMPONENTS,
     content_digest,
@@ -29,9 +31,10 @@ from peers.api.signatures import (
     parse_signature_input,
     signature_base,
 )
-from peers.errors import GatewayRequestError, ReplayError
-from peers.models import Gateway, GatewayChannel
+from peers.errors import GatewayRequestError, QuarantineError, ReplayError
+from peers.models import Gateway
 from peers.selectors import enrolled_gateways
+from peers.sequences import Position, Verdict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +43,10 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 CLAIM_LENGTH: Final = 200
+QUARANTINED: Final = (
+    "two hold the key of this gateway: it is in quarantine until an administrator"
+    " releases it in the portal"
+)
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
@@ -53,20 +60,36 @@ def authenticate_gateway(
         GatewayRequestError: any check failed. One event was recorded.
         ReplayError: the signature holds, but the sequence on this channel was
             reached before. One event was recorded.
+        QuarantineError: the signature holds, but two hold the key. One event was
+            recorded, and for the first such request another one, an alert.
     """
     try:
         sequence = _sequence(request)
-        gateway = _signer(request, now)
+        gateway, created = _signer(request, now)
     except GatewayRequestError as exc:
         record_refused(request, exc, now=now)
         raise
-    if not _advance(gateway, channel, sequence):
-        error = ReplayError(f"sequence {sequence} was reached before on {channel}")
-        record_refused(request, error, gateway=gateway, now=now)
-        raise error
+    try:
+        if gateway.quarantined_at is not None:
+            raise QuarantineError(QUARANTINED)
+        seen = Position(sequence=sequence, created=created)
+        _advance(request, gateway, channel, seen, now)
+    except GatewayRequestError as exc:
+        record_refused(request, exc, gateway=gateway, now=now)
+        raise
     Gateway.objects.filter(pk=gateway.pk).update(seen_at=now)
     gateway.seen_at = now
     return gateway
+
+
+def require_free(gateway: Gateway) -> None:
+    """Refuse a gateway that by now is retired or in quarantine.
+
+    Raises:
+        QuarantineError: it may be told nothing any more.
+    """
+    if not enrolled_gateways().filter(pk=gateway.pk, quarantined_at=None).exists():
+        raise QuarantineError(QUARANTINED)
 
 
 def gateway_actor(gateway: Gateway, request: PortalRequest) -> Actor:
@@ -90,18 +113,20 @@ def record_refused(
     """Record that a request in the name of a gateway was refused.
 
     Only a gateway whose signature held is named; the rest is a claim, which anybody
-    can make as often as they like.
+    can make as often as they like. So can whoever holds the key of a gateway in
+    quarantine, which asks again and again.
     """
     details = {
         "method": (request.method or "")[:16],
         "path": request.path[:CLAIM_LENGTH],
         "claimed": request.headers.get("Signature-Input", "")[:CLAIM_LENGTH],
     }
-    if gateway is None:
+    if gateway is None or isinstance(error, QuarantineError):
         record_refusal(
             EventCode.GATEWAY_REQUEST_REFUSED,
-            actor=request.actor,
+            actor=gateway_actor(gateway, request) if gateway else request.actor,
             now=now,
+            gateway=gateway.ref if gateway else NOBODY,
             reason=str(error),
             details=details,
         )
@@ -124,7 +149,8 @@ def _sequence(request: PortalRequest) -> int:
     return int(text)
 
 
-def _signer(request: PortalRequest, now: datetime) -> Gateway:
+def _signer(request: PortalRequest, now: datetime) -> tuple[Gateway, int]:
+    """Return the gateway whose signature holds, and when it says it signed."""
     announced = parse_signature_input(request.headers.get("Signature-Input", ""))
     signature = parse_signature(request.headers.get("Signature", ""))
     gateway = enrolled_gateways().filter(pk=announced.gateway_id).first()
@@ -141,7 +167,7 @@ def _signer(request: PortalRequest, now: datetime) -> Gateway:
     digest = request.headers.get("Content-Digest", "")
     if not hmac.compare_digest(digest.encode(), content_digest(request.body).encode()):
         raise GatewayRequestError("the body does not have the digest that was signed")
-    return gateway
+    return gateway, announced.created
 
 
 def _components(request: PortalRequest) -> list[tuple[str, str]]:
@@ -165,15 +191,26 @@ def _authority(request: PortalRequest) -> str:
     return host.removesuffix(_DEFAULT_PORT[request.scheme or "http"])
 
 
-def _advance(gateway: Gateway, channel: str, sequence: int) -> bool:
-    """Move the channel's counter up to `sequence`, or return False."""
-    below = GatewayChannel.objects.filter(
-        gateway=gateway, name=channel, sequence__lt=sequence
-    )
-    if below.update(sequence=sequence):
-        return True
-    # Either it was reached before, or this is the channel's first request.
-    GatewayChannel.objects.bulk_create(
-        [GatewayChannel(gateway=gateway, name=channel)], ignore_conflicts=True
-    )
-    return bool(below.update(sequence=sequence))
+def _advance(
+    request: PortalRequest,
+    gateway: Gateway,
+    channel: str,
+    seen: Position,
+    now: datetime,
+) -> None:
+    """Move the channel up to `seen`, or refuse."""
+    match services.advance_channel(gateway=gateway, channel=channel, seen=seen):
+        case Verdict.ACCEPTED:
+            return
+        case Verdict.REPLAYED:
+            msg = f"sequence {seen.sequence} was reached before on {channel}"
+            raise ReplayError(msg)
+        case Verdict.SECOND_HOLDER:
+            services.quarantine_gateway(
+                gateway=gateway,
+                channel=channel,
+                seen=seen,
+                actor=gateway_actor(gateway, request),
+                now=now,
+            )
+            raise QuarantineError(QUARANTINED)

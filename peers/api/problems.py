@@ -17,6 +17,7 @@ from peers.errors import (
     OwnerInactiveError,
     PeerError,
     PoolExhaustedError,
+    QuarantineError,
     ReplayError,
 )
 
@@ -32,6 +33,7 @@ _STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
     KeySeenError: HTTPStatus.CONFLICT,
     OwnerInactiveError: HTTPStatus.FORBIDDEN,
     PoolExhaustedError: HTTPStatus.CONFLICT,
+    QuarantineError: HTTPStatus.FORBIDDEN,
     ReplayError: HTTPStatus.CONFLICT,
 }
 

@@ -11,6 +11,11 @@ from peers.services.challenges import (
     create_challenge,
     prove_possession,
 )
+from peers.services.channels import (
+    advance_channel,
+    quarantine_gateway,
+    release_gateway,
+)
 from peers.services.devices import (
     enroll_device,
     record_config_issued,
@@ -27,6 +32,7 @@ from peers.services.gateways import (
 )
 
 __all__ = (
+    "advance_channel",
     "approve_device",
     "create_challenge",
     "create_gateway",
@@ -34,7 +40,9 @@ __all__ = (
     "enroll_gateway",
     "issue_enrolment_token",
     "prove_possession",
+    "quarantine_gateway",
     "record_config_issued",
+    "release_gateway",
     "rename_device",
     "retire_gateway",
     "revoke_device",

@@ -19,7 +19,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from peers.api.authentication import authenticate_gateway, gateway_actor
+from peers.api.authentication import (
+    authenticate_gateway,
+    gateway_actor,
+    require_free,
+)
 from peers.api.problems import problem, refusal
 from peers.errors import PeerError
 from policies import notifier, selectors, services, signing
@@ -174,6 +178,8 @@ def _told(
 
 
 def _answer(gateway: Gateway, after: Position, now: datetime) -> HttpResponse:
+    # It was authenticated before it waited; what came to light since counts.
+    require_free(gateway)
     current = selectors.current_snapshot(gateway.pk)
     if current is None:
         msg = "there is no policy for this gateway that compiles"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,13 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console.effects import Done, confirmed
-from portal.console.forms import GatewayForm
+from portal.console.forms import GatewayForm, ReasonForm
 from portal.console.pages import page, paged, posted
 from portal.console.refusals import is_accepted
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from audit.http import PortalRequest
     from peers.models import Gateway
 
@@ -65,6 +68,7 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         snapshots=found.snapshots.defer("envelope")[:10],
         acknowledgements=found.acknowledgements.all()[:10],
         locks=lock_selectors.locks_on(found, now=request.received_at),
+        closes_by=_closes_by(found),
     )
 
 
@@ -155,6 +159,41 @@ def retire_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         return answer
     messages.success(request, f"{found.name} is retired.")
     return redirect("console:gateways")
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def release_gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
+    found = peers_selectors.get_gateway_to_change_for(person(request), gateway_id)
+    if found.quarantined_at is None:
+        messages.info(request, f"{found.name} is not in quarantine.")
+        return redirect("console:gateway", gateway_id=found.pk)
+    form = ReasonForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        peers_services.release_gateway(
+            gateway=found,
+            reason=form.cleaned_data["reason"],
+            actor=request.actor,
+            now=request.received_at,
+        )
+        messages.success(request, f"{found.name} is released.")
+        return redirect("console:gateway", gateway_id=found.pk)
+    return page(
+        request,
+        "gateway_confirm_release.html",
+        title=f"Release {found.name} from quarantine",
+        gateway=found,
+        form=form,
+    )
+
+
+def _closes_by(gateway: Gateway) -> datetime | None:
+    """Return when the last lease it can have ends; both holders close by then."""
+    if gateway.quarantined_at is None:
+        return None
+    lifetime = timedelta(seconds=settings.PEERAGE_SNAPSHOT_LIFETIME_SECONDS)
+    return gateway.quarantined_at + lifetime
 
 
 def _token(request: PortalRequest, gateway: Gateway) -> HttpResponse:

@@ -170,6 +170,11 @@ GATEWAYS = [
         gateways.retire_gateway,
         name="retire_gateway",
     ),
+    path(
+        "manage/gateways/<int:gateway_id>/release/",
+        gateways.release_gateway,
+        name="release_gateway",
+    ),
 ]
 CREDENTIALS = [
     path("manage/credentials/", credentials.credentials, name="credentials"),

@@ -18,7 +18,7 @@ from audit.models import AuditEvent
 from gateway.signing import Request, signed_headers
 from peers import services
 from peers.api.authentication import authenticate_gateway, gateway_actor
-from peers.errors import GatewayRequestError, ReplayError
+from peers.errors import GatewayRequestError, QuarantineError, ReplayError
 from peers.models import Gateway, GatewayChannel
 from tests.peers.api.signing import SignedRequest
 from tests.peers.makers import NOW, Agent, codes, make_gateway
@@ -254,6 +254,57 @@ def test_a_sequence_must_rise(
         assert not is_accepted
     else:
         assert is_accepted
+
+
+def test_f03_replaying_locks_nobody(signed: SignedRequest, edge: Gateway) -> None:
+    for sequence in ("5", "6", "7"):
+        authenticate(signed.but(sequence=sequence, created=signed.created + 9))
+    for sequence in ("7", "6", "5", "5"):
+        with pytest.raises(ReplayError):
+            authenticate(signed.but(sequence=sequence, created=signed.created + 9))
+    edge.refresh_from_db()
+    assert edge.quarantined_at is None
+    assert "GW020A" not in codes()
+
+
+def test_f04_a_stale_number_signed_later_locks_the_gateway(
+    signed: SignedRequest, edge: Gateway
+) -> None:
+    authenticate(signed.but(sequence="5"))
+    before = codes()
+    with pytest.raises(QuarantineError):
+        authenticate(signed.but(sequence="5", created=signed.created + 1))
+    assert codes() == [*before, "GW020A", "GW013W"]
+    edge.refresh_from_db()
+    assert edge.quarantined_at == NOW
+    alert = AuditEvent.objects.get(code="GW020")
+    assert (alert.gateway_id, alert.actor_address) == (edge.ref.id, "192.0.2.9")
+
+
+def test_f04_neither_holder_is_heard_on_any_channel(
+    signed: SignedRequest, edge: Gateway
+) -> None:
+    authenticate(signed.but(sequence="5"))
+    with pytest.raises(QuarantineError):
+        authenticate(signed.but(sequence="4", created=signed.created + 1))
+    seen_at = Gateway.objects.get(pk=edge.pk).seen_at
+    for sequence in ("6", "4"):
+        later = signed.but(sequence=sequence, created=signed.created + 2)
+        for channel in ("acks", "snapshot"):
+            with pytest.raises(QuarantineError):
+                authenticate_gateway(received(later), channel=channel, now=NOW)
+    assert Gateway.objects.get(pk=edge.pk).seen_at == seen_at
+    assert codes().count("GW020A") == 1
+
+
+def test_f04_a_holder_that_goes_on_asking_does_not_flood_the_log(
+    signed: SignedRequest,
+) -> None:
+    authenticate(signed.but(sequence="5"))
+    for _ in range(30):
+        with pytest.raises(QuarantineError):
+            authenticate(signed.but(sequence="4", created=signed.created + 1))
+    assert codes().count("GW013W") == 10
 
 
 def test_channels_and_gateways_count_by_themselves(signed: SignedRequest) -> None:

@@ -17,13 +17,17 @@ BASE = "http://testserver/api/gateway/v1"
 
 
 class SigningAgent:
-    """Holds the private key of a gateway's row and counts its requests."""
+    """Holds the private key of a gateway's row and counts its requests.
+
+    Its clock is `ahead` by so many seconds.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         """Give the row a key of this agent's."""
         self.gateway = gateway
         self.key = Ed25519PrivateKey.generate()
         self.sequence = 0
+        self.ahead = 0
         gateway.signing_key = self.key.public_key().public_bytes_raw()
         gateway.save(update_fields=["signing_key"])
 
@@ -35,7 +39,7 @@ class SigningAgent:
             key=self.key,
             keyid=self.gateway.ref.id,
             sequence=self.sequence,
-            created=int(datetime.now(UTC).timestamp()),  # noqa: TID251 -- a test's edge
+            created=int(datetime.now(UTC).timestamp()) + self.ahead,  # noqa: TID251 -- a test's edge
             nonce=os.urandom(16),
         )
 

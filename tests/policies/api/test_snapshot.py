@@ -19,7 +19,7 @@ from policies.compiler.envelope import LEASE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.snapshot import digest, parse_lease, parse_snapshot
 from policies.models import Application, Publication, Snapshot
 from portal.accounts.models import User
-from tests.peers.makers import Machine, codes
+from tests.peers.makers import NOW, Machine, codes
 from tests.policies.api.agents import SigningAgent
 from tests.policies.asynchronous import asynchronous
 from tests.policies.makers import make_grant, publish
@@ -154,6 +154,33 @@ async def test_waiting_poll_is_woken_by_a_publication(agent: SigningAgent) -> No
     answer, delay = await poll_and(agent, next_generation)
     assert answer["snapshot"] is not None
     assert delay < 0.6
+
+
+@asynchronous
+async def test_f04_poll_that_waits_is_told_nothing_after_quarantine(
+    agent: SigningAgent,
+) -> None:
+    await sync_to_async(publish)()
+
+    def quarantine_and_publish() -> None:
+        Gateway.objects.update(quarantined_at=NOW, endpoint_port=51821)
+        publish()
+
+    answer, _ = await poll_and(agent, quarantine_and_publish)
+    assert answer["status"] == 403
+    assert "quarantine" in answer["detail"]
+
+
+def test_f04_gateway_in_quarantine_gets_no_snapshot_and_no_lease(
+    agent: SigningAgent,
+) -> None:
+    publish()
+    assert agent.get("snapshot?after=0&epoch=1").json()["snapshot"]
+    agent.sequence, agent.ahead = 0, 30
+    assert agent.get("snapshot?after=0&epoch=1").status_code == 403
+    for path in ("snapshot?after=0&epoch=1", "acks", "evidence", "names"):
+        answer = agent.get(path) if "?" in path else agent.post(path, {})
+        assert (answer.status_code, "lease" in answer.json()) == (403, False)
 
 
 @asynchronous

@@ -12,7 +12,7 @@ from peers.models import Gateway, GatewayEnrolmentToken, GatewayState
 from policies.models import Application, Publication
 from portal.accounts.models import User
 from tests.conftest import SignIn
-from tests.peers.makers import Agent, make_gateway
+from tests.peers.makers import NOW, Agent, make_gateway
 from tests.policies.makers import publish
 from tests.portal.console.confirming import confirm
 
@@ -145,3 +145,40 @@ def test_retiring_asks_first_and_names_what_is_lost(
     gw1.refresh_from_db()
     assert gw1.state == GatewayState.RETIRED
     assert AuditEvent.objects.filter(code=EventCode.GATEWAY_RETIRE).exists()
+
+
+def test_f04_quarantine_is_said_in_red_with_what_to_do(
+    gw1: Gateway, carol: User, dave: User, sign_in: SignIn
+) -> None:
+    Gateway.objects.update(quarantined_at=NOW)
+    page = sign_in(carol).get(f"/manage/gateways/{gw1.pk}/").content.decode()
+    assert "two hold the key of this gateway" in page
+    assert "12:15" in page
+    assert f"?code=GW020&amp;gateway=gw_{gw1.pk}" in page
+    assert "/release/" not in page
+    page = sign_in(dave).get(f"/manage/gateways/{gw1.pk}/").content.decode()
+    assert "/release/" in page
+    assert "in quarantine" in sign_in(carol).get("/manage/gateways/").content.decode()
+
+
+def test_releasing_needs_a_reason_and_is_an_event(
+    gw1: Gateway, dave: User, sign_in: SignIn
+) -> None:
+    Gateway.objects.update(quarantined_at=NOW)
+    url = reverse("console:release_gateway", args=(gw1.pk,))
+    browser = sign_in(dave)
+    assert "Release the gateway" in browser.get(url).content.decode()
+    browser.post(url, {"reason": ""})
+    assert Gateway.objects.get().quarantined_at == NOW
+    browser.post(url, {"reason": "the copy was deleted"})
+    assert Gateway.objects.get().quarantined_at is None
+    event = AuditEvent.objects.get(code=EventCode.GATEWAY_RELEASE)
+    assert (event.reason, event.actor_id) == ("the copy was deleted", dave.ref.id)
+
+
+def test_releasing_what_is_free_says_so(
+    gw1: Gateway, dave: User, sign_in: SignIn
+) -> None:
+    url = reverse("console:release_gateway", args=(gw1.pk,))
+    page = sign_in(dave).get(url, follow=True).content.decode()
+    assert "gw1 is not in quarantine" in page

@@ -94,6 +94,7 @@ ACTS: Final = (
     "edit_gateway",
     "issue_token",
     "retire_gateway",
+    "release_gateway",
     "add_credential",
     "revoke_credential",
 )
