@@ -15,6 +15,7 @@ from datetime import datetime
 from policies.compiler.compile import demanded, end_of, live_grants
 from policies.compiler.conditions import Requirement
 from policies.compiler.requirements import UNHELD, held_until
+from policies.compiler.strictness import stricter
 from policies.compiler.types import (
     Application,
     Facts,
@@ -61,6 +62,7 @@ def reduced_snapshot(
 
 def _applications(earlier: Snapshot, facts: Facts) -> Mapping[int, Application]:
     served = {app.id: frozenset(app.destinations) for app in facts.applications}
+    terms = {app.id: app.strictness for app in facts.applications}
     left = {
         app.id: tuple(
             destination
@@ -70,7 +72,11 @@ def _applications(earlier: Snapshot, facts: Facts) -> Mapping[int, Application]:
         for app in earlier.applications
     }
     return {
-        app.id: replace(app, destinations=left[app.id])
+        app.id: replace(
+            app,
+            destinations=left[app.id],
+            strictness=stricter(app.strictness, terms[app.id]),
+        )
         for app in earlier.applications
         if left[app.id]
     }

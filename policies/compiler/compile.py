@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import TypeAlias
@@ -190,8 +190,8 @@ def application_of(
     if identifier not in applications:
         msg = f"ap_{identifier} is granted but not served by this gateway"
         raise UnknownReferenceError(msg)
-    found = applications[identifier].destinations
-    return Application(id=identifier, destinations=sorted_destinations(found))
+    found = applications[identifier]
+    return replace(found, destinations=sorted_destinations(found.destinations))
 
 
 def snapshot_grant(grant: Grant, *, now: datetime) -> SnapshotGrant:

@@ -21,11 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from policies.compiler.leases import is_lease
 from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, table_name
 from policies.compiler.types import remaining
-
-LIVE: Final = "live"
-"""The lease: declared here, but its element is the agent's."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY: Final = 86_400
@@ -85,7 +83,7 @@ def _first_load(table: str, want: Ruleset, *, now: datetime) -> list[str]:
     lines += [
         f"flush {named.kind} {table} {named.name}"
         for named in want.sets
-        if named.name != LIVE
+        if not is_lease(named.name)
     ]
     for chain in want.chains:
         lines += _rewrite(table, chain)

@@ -22,6 +22,9 @@ ACCEPT_GROUP: Final = 41
 DENY_GROUP: Final = 42
 """NFLOG group of refusals; the prefix is the reason."""
 
+WITHHELD: Final = "withheld"
+"""No rule let a packet pass, and a lease of an application there is closed."""
+
 _LOUD: Final = ("no_grant", "lateral", "input")
 _LIMITED: Final = (
     "not_live",
@@ -58,12 +61,22 @@ def fixed_chains(interface: str) -> Iterable[Chain]:
         ),
     )
     for reason in _LOUD:
-        rule = f'counter log prefix "{reason}" group {DENY_GROUP} drop'
-        yield Chain(name=f"deny_{reason}", hook="", rules=(rule,))
+        yield _loud(reason)
     for reason in _LIMITED:
         log = f'log prefix "{reason}" group {DENY_GROUP}'
         rules = (f"limit rate 20/second burst 50 packets {log}", "counter drop")
         yield Chain(name=f"deny_{reason}", hook="", rules=rules)
+
+
+def withheld_chain() -> Chain:
+    """Return the denial of what stands behind a closed lease of its own."""
+    return _loud(WITHHELD)
+
+
+def _loud(reason: str) -> Chain:
+    """Return a denial that is always logged."""
+    rule = f'counter log prefix "{reason}" group {DENY_GROUP} drop'
+    return Chain(name=f"deny_{reason}", hook="", rules=(rule,))
 
 
 def _from_device(oif: str) -> tuple[str, ...]:

@@ -9,14 +9,14 @@ is known; anything else is refused, never skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
-from policies.compiler.delta import LIVE
 from policies.compiler.errors import InvalidValueError
+from policies.compiler.leases import LIVE, is_lease
 from policies.compiler.ranges import Range, address_family
 from policies.compiler.regions import TCP, UDP
 from policies.compiler.tables import NamedSet, Ruleset
@@ -111,19 +111,21 @@ _PARTS: Final = re.compile(
 class Machine:
     """A ruleset that answers. Elements that have ended at `now` are gone.
 
-    The lease is open unless told otherwise: its element is no part of a ruleset.
+    Leases are open unless told to be `closed`: their elements are no part of a ruleset.
 
     Raises:
         InvalidValueError: a rule is none of ours.
     """
 
     def __init__(
-        self, table: Ruleset, *, now: datetime, is_leased: bool = True
+        self, table: Ruleset, *, now: datetime, closed: Collection[str] = ()
     ) -> None:
         """Read every set and rule once."""
         self._lookups = {named.name: _lookup(named, now=now) for named in table.sets}
-        lease: dict[_Key, str] = {(table.interface,): ""} if is_leased else {}
-        self._lookups[LIVE] = _finder(lease)
+        leases = {LIVE, *(s.name for s in table.sets if is_lease(s.name))}
+        for name in leases:
+            is_open = name not in closed
+            self._lookups[name] = _finder({(table.interface,): ""} if is_open else {})
         self._hooks = {c.name: c.hook for c in table.chains}
         self._chains: Mapping[str, Sequence[Sequence[_Step]]] = {
             chain.name: [self._steps(rule) for rule in chain.rules]

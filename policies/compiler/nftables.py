@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -28,12 +28,26 @@ from typing import Final
 
 from policies.compiler.conditions import MaxAge, requirement_name
 from policies.compiler.delta import transaction
-from policies.compiler.fixed import ACCEPT_GROUP, DENY_GROUP, fixed_chains
+from policies.compiler.fixed import (
+    ACCEPT_GROUP,
+    DENY_GROUP,
+    WITHHELD,
+    fixed_chains,
+    withheld_chain,
+)
+from policies.compiler.grant_rules import (
+    leases_of,
+    open_name,
+    rule_writer,
+    who_name,
+)
+from policies.compiler.leases import LIVE
 from policies.compiler.named import (
     ADDRESS_TYPES,
     NAME_MAPS,
     SHARED,
     Grants,
+    Rule,
     name_chains,
     name_maps,
     pins,
@@ -72,7 +86,6 @@ from policies.compiler.types import (
     Resolved,
     Snapshot,
     SnapshotGrant,
-    Subject,
 )
 
 __all__ = [
@@ -123,19 +136,29 @@ def ruleset(
         *(o.application_id for opened in named.values() for o in opened),
     }
     held = placed(named, resolved)
+    leases = {a: s for a, s in leases_of(snapshot).items() if a in reached}
+    by_name = {opened.application_id for of in named.values() for opened in of}
+    rule = rule_writer(snapshot)
     return _sorted(
         interface,
         (
             *_gates(snapshot.peers),
             *_destinations(cut),
             *_conditions(snapshot, reached, interface),
+            *(named_set(n, "ifname", "timeout") for n in {*leases.values()}),
             *name_maps(named, held),
         ),
         (
             *fixed_chains(interface),
-            *(_application_chain(label, grants_of) for label in labels),
-            *name_chains(named, grants_of, rule=_rule),
-            *shared_chains(named, held, grants_of, rule=_rule),
+            *((withheld_chain(),) if leases else ()),
+            *(
+                _application_chain(
+                    label, grants_of, rule, _behind(label, leases, by_name)
+                )
+                for label in labels
+            ),
+            *name_chains(named, grants_of, rule=rule),
+            *shared_chains(named, held, grants_of, rule=rule),
         ),
     )
 
@@ -154,7 +177,7 @@ def with_resolved(table: Ruleset, snapshot: Snapshot, resolved: Resolved) -> Rul
     return _sorted(
         table.interface,
         (*rest, *name_maps(named, held)),
-        (*others, *shared_chains(named, held, grants_of, rule=_rule)),
+        (*others, *shared_chains(named, held, grants_of, rule=rule_writer(snapshot))),
     )
 
 
@@ -199,7 +222,7 @@ def live_text(interface: str, seconds: int) -> str:
     Adding an element that exists does not extend its timeout, deleting one that is
     absent fails: so add, delete, add, in one transaction. Nothing closes meanwhile.
     """
-    live = f"element inet {table_name(interface)} live"
+    live = f"element inet {table_name(interface)} {LIVE}"
     lease = f'{{ "{interface}" timeout {seconds}s }}'
     return (
         f'add {live} {lease}\ndelete {live} {{ "{interface}" }}\nadd {live} {lease}\n'
@@ -208,33 +231,11 @@ def live_text(interface: str, seconds: int) -> str:
 
 def closed_text(interface: str) -> str:
     """Return the script that ends the lease at once, whether it was open or not."""
-    live = f"element inet {table_name(interface)} live"
+    live = f"element inet {table_name(interface)} {LIVE}"
     return (
         f'add {live} {{ "{interface}" timeout 1s }}\n'
         f'delete {live} {{ "{interface}" }}\n'
     )
-
-
-def grant_sets(grant: SnapshotGrant) -> Iterator[str]:
-    """Yield the sets that a grant's rule asks for, the time of the grant first.
-
-    All but that one are shared: by grants for one subject, or with one requirement.
-    """
-    if grant.expires_at < NEVER:
-        yield open_name(grant)
-    yield who_name(grant.subject)
-    for wanted in grant.requires:
-        yield requirement_name(wanted)
-
-
-def who_name(subject: Subject) -> str:
-    """Return the set of the marks of a subject's devices."""
-    return f"who_{subject.ref}"
-
-
-def open_name(grant: SnapshotGrant) -> str:
-    """Return the set whose one element, the interface, stands while a grant lasts."""
-    return f"open_gt_{grant.id}"
 
 
 def chain_name(label: Label) -> str:
@@ -295,7 +296,7 @@ def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
         for address in peer.addresses:
             elements = four if isinstance(address, IPv4Address) else six
             elements.append(Element(spelled(address), mark, end))
-    yield named_set("live", "ifname", "timeout")
+    yield named_set(LIVE, "ifname", "timeout")
     for family in FAMILIES:
         yield named_set(
             f"device{family}",
@@ -376,10 +377,21 @@ def _members(devices: Iterable[int]) -> Iterable[Element]:
     return [Element(str(device), "", NEVER) for device in devices]
 
 
-def _application_chain(label: Label, grants_of: Grants) -> Chain:
+def _behind(
+    label: Label, leases: Mapping[int, str], by_name: Collection[int]
+) -> Sequence[str]:
+    """Return the leases of the applications that cover a region, by name as well."""
+    covering = {*label, *(by_name if HOSTS in label else ())}
+    return sorted({name for number, name in leases.items() if number in covering})
+
+
+def _application_chain(
+    label: Label, grants_of: Grants, rule: Rule, behind: Iterable[str]
+) -> Chain:
     """Return the chain of a region: one rule for each grant, lowest id first.
 
-    Inside the bounds of host names those are asked first, and return.
+    Inside the bounds of host names those are asked first, and return. What nothing let
+    pass while a lease there is closed may be somebody's right: it is told apart.
     """
     concerned = sorted(
         (
@@ -389,29 +401,13 @@ def _application_chain(label: Label, grants_of: Grants) -> Chain:
         ),
         key=lambda pair: pair[0].id,
     )
-    rules = [_rule(grant, application) for grant, application in concerned]
-    first = _BY_NAME if HOSTS in label else ()
-    return Chain(
-        name=chain_name(label), hook="", rules=(*first, *rules, "goto deny_no_grant")
+    rules = (
+        *(_BY_NAME if HOSTS in label else ()),
+        *(rule(grant, application, "") for grant, application in concerned),
+        *(f"iifname != @{name} goto deny_{WITHHELD}" for name in behind),
+        "goto deny_no_grant",
     )
-
-
-def _rule(grant: SnapshotGrant, application: int, service: str = "") -> str:
-    """Return the rule that is a grant on an application; the log names both."""
-    return (
-        f"{service}{_asked(grant)} counter"
-        f' log prefix "gt_{grant.id}/ap_{application}"'
-        f" group {ACCEPT_GROUP} accept"
-    )
-
-
-def _asked(grant: SnapshotGrant) -> str:
-    """Return what a grant's rule asks of a packet."""
-    timed = open_name(grant)
-    return " ".join(
-        f"iifname @{name}" if name == timed else f"ct mark @{name}"
-        for name in grant_sets(grant)
-    )
+    return Chain(name=chain_name(label), hook="", rules=rules)
 
 
 def _grants_of(snapshot: Snapshot) -> Grants:

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from policies.compiler.canonical import array
-from policies.compiler.delta import LIVE
 from policies.compiler.errors import SnapshotFormatError
+from policies.compiler.leases import is_lease
 from policies.compiler.rules import PROTOCOLS, expression_text, rule_text
 from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, sorted_elements
 from policies.compiler.types import NEVER
@@ -27,7 +27,7 @@ def ruleset_from_nft(listing: object, *, interface: str, now: datetime) -> Rules
     """Return the table that a parsed listing describes, whole or its list alone.
 
     `now` is the moment of the listing: what is left of an element's time counts from
-    there. The elements of the lease are left out, as in `ruleset`.
+    there. The elements of leases are left out, as in `ruleset`.
 
     Raises:
         SnapshotFormatError: not a listing of libnftables' JSON.
@@ -79,7 +79,7 @@ def _named_set(kind: str, item: Mapping[str, object], *, now: datetime) -> Named
     """Return a set or a map with its elements."""
     name = _text(item, "name")
     key_type = " . ".join(_words(item.get("type")))
-    entries = () if name == LIVE else array(item.get("elem", []))
+    entries = () if is_lease(name) else array(item.get("elem", []))
     elements = (_element(kind, entry, now=now) for entry in entries)
     if key_type == "ifname":
         elements = (e._replace(key=f'"{e.key}"') for e in elements)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Final
@@ -51,6 +51,7 @@ from policies.compiler.envelope import (
 )
 from policies.compiler.errors import CompilerError, SnapshotFormatError
 from policies.compiler.ranges import reader, speller
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     Application,
     Destination,
@@ -91,6 +92,11 @@ __all__ = [
 ]
 
 VERSION: Final = 1
+"""Of a lease, and of a snapshot in which every application has ordinary terms."""
+
+TERMS_VERSION: Final = 2
+"""Of a snapshot in which some application has terms of its own: a reader that cannot
+keep them refuses it whole (ADR-0024)."""
 
 _SNAPSHOT: Final = frozenset(
     {
@@ -113,6 +119,7 @@ _SNAPSHOT: Final = frozenset(
 _PEER: Final = frozenset({"device", "key", "addresses", "expires"})
 _SUBJECT: Final = frozenset({"subject", "members"})
 _APPLICATION: Final = frozenset({"application", "destinations"})
+_TERMED_APPLICATION: Final = _APPLICATION | {"max_staleness", "evidence"}
 _DESTINATION: Final = frozenset({"prefix", "protocol", "ports"})
 _HOST_DESTINATION: Final = _DESTINATION | {"host"}
 _GRANT: Final = frozenset({"grant", "subject", "application", "expires", "requires"})
@@ -141,7 +148,7 @@ def snapshot_members(snapshot: Snapshot) -> Mapping[str, bytes]:
     """Return the canonical bytes of each member of a snapshot, by its name."""
     spelled = speller()
     members: Mapping[str, Json] = {
-        "version": VERSION,
+        "version": _version(snapshot),
         "deployment": snapshot.deployment,
         "audience": snapshot.audience,
         "epoch": snapshot.epoch,
@@ -229,7 +236,7 @@ def parse_lease(data: bytes) -> Lease:
         SnapshotFormatError: anything else.
     """
     top = fields(parse_json(data), _LEASE)
-    _check_version(top)
+    _check_version(top, {VERSION})
     if _DIGEST.fullmatch(text(top["digest"])) is None:
         msg = "the digest is not SHA-256 in lower-case hexadecimal"
         raise SnapshotFormatError(msg)
@@ -264,11 +271,18 @@ def _peer(peer: Peer, spelled: Callable[[IPAddress], str]) -> Json:
 
 
 def _application(application: Application) -> Json:
-    """Return an application as JSON."""
+    """Return an application as JSON, with its terms if it has some of its own."""
     ordered = sorted_destinations(application.destinations)
-    return {
+    written: dict[str, Json] = {
         "application": application.id,
         "destinations": [_destination(destination) for destination in ordered],
+    }
+    terms = application.strictness
+    if terms == ORDINARY:
+        return written
+    return written | {
+        "max_staleness": terms.max_staleness,
+        "evidence": terms.evidence.value,
     }
 
 
@@ -296,7 +310,7 @@ def _grant(grant: SnapshotGrant) -> Json:
 
 def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
     """Read the whole object, part by part."""
-    _check_version(top)
+    _check_version(top, {VERSION, TERMS_VERSION})
     read = reader()
     return Snapshot(
         deployment=text(top["deployment"]),
@@ -348,12 +362,26 @@ def _read_subject_ref(value: object) -> Subject:
 
 def _read_application(value: object) -> Application:
     """Read one application."""
-    item = fields(value, _APPLICATION)
+    has_terms = isinstance(value, Mapping) and "evidence" in value
+    item = fields(value, _TERMED_APPLICATION if has_terms else _APPLICATION)
     return Application(
         id=integer(item["application"]),
         destinations=tuple(
             _read_destination(entry) for entry in array(item["destinations"])
         ),
+        strictness=_read_strictness(item) if has_terms else ORDINARY,
+    )
+
+
+def _read_strictness(item: Mapping[str, object]) -> Strictness:
+    """Read an application's own terms."""
+    limit = item["max_staleness"]
+    try:
+        evidence = Evidence(text(item["evidence"]))
+    except ValueError as exc:
+        raise SnapshotFormatError(str(exc)) from exc
+    return Strictness(
+        max_staleness=None if limit is None else integer(limit), evidence=evidence
     )
 
 
@@ -396,8 +424,14 @@ def _read_grant(value: object) -> SnapshotGrant:
     )
 
 
-def _check_version(top: Mapping[str, object]) -> None:
+def _version(snapshot: Snapshot) -> int:
+    """Return the lowest version that says everything, so that there is one spelling."""
+    has_terms = any(a.strictness != ORDINARY for a in snapshot.applications)
+    return TERMS_VERSION if has_terms else VERSION
+
+
+def _check_version(top: Mapping[str, object], known: Collection[int]) -> None:
     """Refuse a format this reader does not know."""
-    if integer(top["version"]) != VERSION:
+    if integer(top["version"]) not in known:
         msg = f"format version {top['version']} is unknown"
         raise SnapshotFormatError(msg)

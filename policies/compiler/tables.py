@@ -78,7 +78,7 @@ class Ruleset:
 
     `foreign` are (kind, name) of objects that are none of ours; only a listing has
     any. `tolerance` says how far its times may be off: a listing counts in seconds.
-    The elements of `live` are the agent's and never part of this.
+    The elements of leases are the agent's and never part of this.
     """
 
     interface: str

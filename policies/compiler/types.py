@@ -31,6 +31,7 @@ from typing import Final, TypeAlias
 from policies.compiler.conditions import Hours, Requirement, Requirements
 from policies.compiler.errors import HostBitsError, InvalidValueError
 from policies.compiler.hostnames import host_name
+from policies.compiler.strictness import ORDINARY, Strictness
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -136,6 +137,7 @@ class Application:
 
     id: int
     destinations: tuple[Destination, ...]
+    strictness: Strictness = ORDINARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -18,6 +18,7 @@ from policies.compiler.conditions import (
     sorted_requirements,
     sorted_windows,
 )
+from policies.compiler.strictness import ORDINARY, Strictness
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -85,10 +86,14 @@ def resolved(*names: str, end: datetime = NEVER) -> Resolved:
     }
 
 
-def application(number: int, *destinations: str) -> Application:
+def application(
+    number: int, *destinations: str, terms: Strictness = ORDINARY
+) -> Application:
     """Return an application with these destinations."""
     return Application(
-        id=number, destinations=tuple(destination(text) for text in destinations)
+        id=number,
+        destinations=tuple(destination(text) for text in destinations),
+        strictness=terms,
     )
 
 

@@ -6,7 +6,7 @@ ruleset's texts; a real kernel judges real packets. Every way names the grant.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -21,9 +21,11 @@ from policies.compiler.conditions import (
     Strength,
 )
 from policies.compiler.evaluate import Packet, verdict
+from policies.compiler.leases import closed_leases, less_withheld
 from policies.compiler.machine import Arrival, Machine
 from policies.compiler.nftables import ruleset
 from policies.compiler.ranges import address_family
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -47,7 +49,14 @@ from tests.policies.compiler.build import (
     snapshot,
 )
 from tests.policies.compiler.kernel import Kernel
-from tests.policies.compiler.reference import ICMP, ICMPV6, NUMBERS, answer
+from tests.policies.compiler.reference import (
+    ICMP,
+    ICMPV6,
+    NUMBERS,
+    WELL,
+    Health,
+    answer,
+)
 from tests.policies.compiler.wire import install_table, sent
 
 HOUR: Final = timedelta(hours=1)
@@ -71,6 +80,13 @@ WEEKS: Final = (
     hours("mon 08:00-13:00", BERLIN),
 )
 """NOW is a Monday, at noon in UTC."""
+TERMS: Final = (
+    *(ORDINARY,) * 4,
+    Strictness(max_staleness=60),
+    Strictness(max_staleness=120),
+    Strictness(max_staleness=120, evidence=Evidence.BEST_EFFORT),
+    Strictness(evidence=Evidence.BEST_EFFORT),
+)
 DEMANDS: Final[Sequence[Sequence[Requirement]]] = (
     *((),) * 8,
     (MaxAge(seconds=3600),),
@@ -126,7 +142,11 @@ def random_facts(random: Random) -> Facts:
     numbers = random.sample(range(1, 12), random.randint(4, 9))
     devices = [_device(random, number) for number in numbers]
     applications = [
-        Application(id=n, destinations=tuple(_destinations(random)))
+        Application(
+            id=n,
+            destinations=tuple(_destinations(random)),
+            strictness=random.choice(TERMS),
+        )
         for n in range(1, random.randint(4, 9))
     ]
     subjects = ("us_1", "us_2", "us_3", "us_4", "gr_1", "gr_2", "gr_3")
@@ -148,7 +168,7 @@ def random_facts(random: Random) -> Facts:
     return facts(
         devices=[*devices, device(ADMIN)],
         memberships={(random.randint(1, 5), random.randint(1, 3)) for _ in range(10)},
-        applications=[*applications, application(ADMIN, "198.51.100.1/32 tcp 443")],
+        applications=[*applications, _of_admin(random)],
         grants=[
             *random.sample(grants, len(grants)),
             grant(ADMIN, f"us_{ADMIN}", ADMIN),
@@ -210,18 +230,29 @@ def random_resolved(random: Random) -> Resolved:
     }
 
 
+def random_health(random: Random, given: Facts) -> Health:
+    """Return how the gateway fares; while nothing is recorded, something goes on."""
+    terms = [a.strictness for a in given.applications if a.id == ADMIN]
+    return Health(
+        silent_for=random.choice((0, 59, 60, 119, 120, 600)),
+        is_recorded=terms == [ORDINARY] or random.random() < 0.5,
+    )
+
+
 def judged(
-    given: Facts, resolved: Resolved, packets: Sequence[Packet]
+    given: Facts, resolved: Resolved, packets: Sequence[Packet], health: Health = WELL
 ) -> list[Disagreement]:
     """Return where the reference, the snapshot and the ruleset disagree."""
     compiled = snapshot(given)
     table = ruleset(compiled, interface="wg0", resolved=resolved)
-    machine = Machine(table, now=NOW)
+    closed = closed_of(given, health)
+    machine = Machine(table, now=NOW, closed=closed)
+    left = less_withheld(compiled, closed)
     found = []
     for packet in packets:
-        right = answer(given, packet, now=NOW, resolved=resolved)
-        said = verdict(compiled, packet, now=NOW, resolved=resolved)
-        ran = machine_says(machine, given, packet)
+        right = answer(given, packet, now=NOW, resolved=resolved, health=health)
+        said = verdict(left, packet, now=NOW, resolved=resolved)
+        ran = _plain(machine_says(machine, given, packet), closed)
         grants = tuple(g.id for g in said.grants)
         if ran != right.said or grants != right.grants:
             found.append(
@@ -236,16 +267,22 @@ def judged(
 
 
 def kernel_judged(
-    kernel: Kernel, given: Facts, resolved: Resolved, packets: Sequence[Packet]
+    kernel: Kernel,
+    given: Facts,
+    resolved: Resolved,
+    packets: Sequence[Packet],
+    health: Health = WELL,
 ) -> list[Disagreement]:
     """Return where the reference and a kernel that loaded the ruleset disagree."""
     table = ruleset(snapshot(given), interface="wg0", resolved=resolved)
-    install_table(kernel, table)
+    closed = closed_of(given, health)
+    install_table(kernel, table, closed=closed)
     heard = sent(kernel, packets)
     found = []
     for name, packet in enumerate(packets):
-        expected = answer(given, packet, now=NOW, resolved=resolved).said
-        said = heard.logged.get(name, "silent")
+        right = answer(given, packet, now=NOW, resolved=resolved, health=health)
+        expected = right.said
+        said = _plain(heard.logged.get(name, "silent"), closed)
         if said.startswith("gt_") != (name in heard.passed):
             said = f"{said}, but passed: {name in heard.passed}"
         if said == "silent" and expected in SILENT:
@@ -255,6 +292,20 @@ def kernel_judged(
         if said != expected:
             found.append(Disagreement(packet=packet, expected=expected, kernel=said))
     return found
+
+
+def closed_of(given: Facts, health: Health) -> frozenset[str]:
+    """Return the leases that an agent would not keep open."""
+    return closed_leases(
+        snapshot(given).applications,
+        silent_for=health.silent_for,
+        is_recorded=health.is_recorded,
+    )
+
+
+def _plain(said: str, closed: Collection[str]) -> str:
+    """Return a denial as the reference knows it: closed leases are told apart."""
+    return "no_grant" if closed and said == "withheld" else said
 
 
 def machine_says(machine: Machine, given: Facts, packet: Packet) -> str:
@@ -277,6 +328,12 @@ def machine_says(machine: Machine, given: Facts, packet: Packet) -> str:
     if said.startswith("gt_") == outcome.is_accepted:
         return said
     return f"{said}, but accepted: {outcome.is_accepted}"
+
+
+def _of_admin(random: Random) -> Application:
+    """Return the administrator's application, which is always open."""
+    terms = random.choice((ORDINARY, Strictness(evidence=Evidence.BEST_EFFORT)))
+    return application(ADMIN, "198.51.100.1/32 tcp 443", terms=terms)
 
 
 def _device(random: Random, number: int) -> Device:

@@ -18,6 +18,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from policies.compiler.conditions import ApprovedDevice, MaxAge, Strength
+from policies.compiler.strictness import Evidence, Strictness
 from policies.compiler.types import Facts, Resolved
 from tests.policies.compiler.build import (
     NOW,
@@ -100,6 +101,36 @@ def answers() -> Resolved:
     )
 
 
+def hospital() -> Facts:
+    """Return a policy whose applications have terms of their own.
+
+    Everybody reads the news (1), evidence or not. Records (2) are as ordinary as can
+    be; the pharmacy (3), inside their network, hears from the portal every two minutes
+    or closes; the monitors (4), by name, close after a minute, but never for evidence.
+    """
+    return facts(
+        devices=(device(1), device(2)),
+        memberships=((1, 4), (2, 4)),
+        applications=(
+            application(1, "10.70.0.1/32 tcp 443", terms=BEST_EFFORT),
+            application(2, "10.71.0.0/24 tcp 443"),
+            application(3, "10.71.0.8/32 tcp 443", terms=Strictness(max_staleness=120)),
+            application(
+                4,
+                "monitors.example.com@10.71.0.0/24 tcp 443",
+                terms=replace(BEST_EFFORT, max_staleness=60),
+            ),
+        ),
+        grants=(
+            grant(40, "gr_4", 1),
+            grant(41, "gr_4", 2),
+            grant(42, "us_1", 3, expires_at=EVENING),
+            grant(43, "us_2", 4),
+        ),
+    )
+
+
+BEST_EFFORT: Final = Strictness(evidence=Evidence.BEST_EFFORT)
 MFA: Final = Strength(amr=("mfa",), acr=())
 TODAY: Final = MaxAge(seconds=8 * 3600)
 WORKDAY: Final = hours("mon-fri 08:00-18:00", ZoneInfo("Europe/Berlin"))

@@ -37,6 +37,7 @@ from tests.policies.compiler.examples import (
     answers,
     company,
     company_with_names,
+    hospital,
     office,
 )
 
@@ -119,6 +120,7 @@ GOLDEN: Final[Mapping[str, Callable[[], str]]] = {
     "lease.nft": lambda: live_text("wg0", 60),
     "company.nft": lambda: first_load(company()),
     "office.nft": lambda: first_load(office()),
+    "hospital.nft": lambda: first_load(hospital()),
     "company_day.nft": day,
     "names.nft": names,
     "names_change.nft": names_change,
@@ -126,6 +128,7 @@ GOLDEN: Final[Mapping[str, Callable[[], str]]] = {
     "company_snapshot.json": lambda: snapshot_bytes(snapshot(company())).decode(),
     "company_holdings.json": expected_holdings,
     "office_snapshot.json": lambda: snapshot_bytes(snapshot(office())).decode(),
+    "hospital_snapshot.json": lambda: snapshot_bytes(snapshot(hospital())).decode(),
 }
 
 

@@ -17,6 +17,8 @@ import pytest
 from policies.compiler import compile as compiling
 from policies.compiler import (
     fixed,
+    grant_rules,
+    leases,
     named,
     nftables,
     ranges,
@@ -158,7 +160,8 @@ def _highest_grant_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def _users_and_groups_share_a_set(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(nftables, "who_name", lambda subject: f"who_{subject.id}")
+    for where in (nftables, grant_rules):
+        patch.setattr(where, "who_name", lambda subject: f"who_{subject.id}")
 
 
 def _ipv6_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -314,12 +317,31 @@ def _only_the_first_requirement_counts(patch: pytest.MonkeyPatch) -> None:
 
 
 def _rules_ask_for_no_requirement(patch: pytest.MonkeyPatch) -> None:
-    real = nftables.grant_sets
+    real = grant_rules.grant_sets
     patch.setattr(
-        nftables,
+        grant_rules,
         "grant_sets",
         lambda grant: (n for n in real(grant) if not n.startswith("if_")),
     )
+
+
+def _rules_ask_for_no_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(grant_rules, "leases_of", lambda _: {})
+
+
+def _strict_stands_behind_no_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(leases, "needs_evidence", lambda _: True)
+
+
+def _what_one_withholds_all_withhold(patch: pytest.MonkeyPatch) -> None:
+    real = nftables._application_chain  # noqa: SLF001 - planted from inside
+
+    def first(*given: object) -> Chain:
+        chain = real(*given)  # type: ignore[arg-type]
+        ordered = sorted(chain.rules, key=lambda rule: "withheld" not in rule)
+        return replace(chain, rules=tuple(ordered))
+
+    patch.setattr(nftables, "_application_chain", first)
 
 
 def _an_unknown_age_is_young(patch: pytest.MonkeyPatch) -> None:
@@ -437,6 +459,9 @@ PLANTS: Final[Mapping[str, Plant]] = {
     "windows end a minute late": _windows_end_a_minute_late,
     "only the first requirement counts": _only_the_first_requirement_counts,
     "rules ask for no requirement": _rules_ask_for_no_requirement,
+    "rules ask for no lease": _rules_ask_for_no_lease,
+    "strict stands behind no lease": _strict_stands_behind_no_lease,
+    "what one withholds all withhold": _what_one_withholds_all_withhold,
     "an unknown age is young": _an_unknown_age_is_young,
     "an age lasts a second longer": _an_age_lasts_a_second_longer,
     "one method is enough": _one_method_is_enough,

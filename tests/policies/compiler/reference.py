@@ -33,8 +33,24 @@ class Answer:
     grants: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Health:
+    """How long the portal was silent, in seconds, and whether flows are recorded."""
+
+    silent_for: int = 0
+    is_recorded: bool = True
+
+
+WELL = Health()
+
+
 def answer(
-    facts: types.Facts, packet: Packet, *, now: datetime, resolved: types.Resolved
+    facts: types.Facts,
+    packet: Packet,
+    *,
+    now: datetime,
+    resolved: types.Resolved,
+    health: Health = WELL,
 ) -> Answer:
     """Return the only right answer."""
     if any(packet.destination in pool for pool in facts.pools):
@@ -51,7 +67,7 @@ def answer(
         for grant in grants:
             there = served[grant.application_id]
             reached = _covers(there, packet, resolved, by_name)
-            if reached and grant not in allowing:
+            if reached and _is_kept(there, health) and grant not in allowing:
                 allowing.append(grant)
     if not allowing:
         return Answer("no_grant")
@@ -110,6 +126,14 @@ def _holds(
             return any({*amr} <= {*p.amr} for p in fit)
         case _:
             return device.is_approved
+
+
+def _is_kept(application: types.Application, health: Health) -> bool:
+    """Return whether an application's own terms are met."""
+    terms = application.strictness
+    if terms.evidence == "strict" and not health.is_recorded:
+        return False
+    return terms.max_staleness is None or health.silent_for < terms.max_staleness
 
 
 def _covers(

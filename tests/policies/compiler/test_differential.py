@@ -16,12 +16,13 @@ from tests.policies.compiler.differential import (
     judged,
     kernel_judged,
     random_facts,
+    random_health,
     random_packets,
     random_resolved,
 )
 from tests.policies.compiler.kernel import Kernel
 from tests.policies.compiler.plants import PLANTS
-from tests.policies.compiler.reference import answer
+from tests.policies.compiler.reference import Health, answer
 from tests.policies.compiler.wire import wired_kernel
 
 POLICIES = 25
@@ -41,9 +42,10 @@ def wired() -> Iterator[Kernel]:
 def test_every_way_of_judging_gives_the_same_answer(wired: Kernel, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     given, resolved = random_facts(random), random_resolved(random)
+    health = random_health(random, given)
     packets = random_packets(given, random, PACKETS)
-    assert judged(given, resolved, packets) == []
-    assert kernel_judged(wired, given, resolved, packets) == []
+    assert judged(given, resolved, packets, health) == []
+    assert kernel_judged(wired, given, resolved, packets, health) == []
 
 
 def test_packets_are_of_every_kind() -> None:
@@ -72,20 +74,25 @@ def test_a_planted_bug_is_caught_by_the_texts_and_by_the_kernel(
     for seed in range(POLICIES):
         random = Random(seed)  # noqa: S311 - reproducible, not secret
         given, resolved = random_facts(random), random_resolved(random)
+        health = random_health(random, given)
         packets = random_packets(given, random, 400)
-        if judged(given, resolved, packets):
+        if judged(given, resolved, packets, health):
             is_shown = True
             # A grant that comes second is not in the kernel's log: then try another.
-            if is_caught(wired, given, resolved, packets):
+            if is_caught(wired, given, resolved, packets, health):
                 return
     pytest.fail(f"seen in the ruleset's texts: {is_shown}; in the kernel: no")
 
 
 def is_caught(
-    kernel: Kernel, given: Facts, resolved: Resolved, packets: Sequence[Packet]
+    kernel: Kernel,
+    given: Facts,
+    resolved: Resolved,
+    packets: Sequence[Packet],
+    health: Health,
 ) -> bool:
     """Return whether the kernel disagrees, or does not even load the ruleset."""
     try:
-        return bool(kernel_judged(kernel, given, resolved, packets))
+        return bool(kernel_judged(kernel, given, resolved, packets, health))
     except AssertionError as refusal:
         return "nft" in str(refusal)

@@ -14,7 +14,7 @@ from policies.compiler.snapshot import parse_snapshot
 from policies.compiler.types import Facts
 from policies.compiler.wireguard import with_private_key
 from tests.policies.compiler.build import NOW, key, snapshot
-from tests.policies.compiler.examples import company, office
+from tests.policies.compiler.examples import company, hospital, office
 from tests.policies.compiler.golden import FOLDER, GOLDEN
 from tests.policies.compiler.kernel import Kernel
 
@@ -33,8 +33,8 @@ def test_golden_files_are_what_the_compiler_writes(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "policy"),
-    [("company", company), ("office", office)],
-    ids=["company", "office"],
+    [("company", company), ("office", office), ("hospital", hospital)],
+    ids=["company", "office", "hospital"],
 )
 def test_the_golden_snapshot_is_read(name: str, policy: Callable[[], Facts]) -> None:
     data = golden(f"{name}_snapshot.json").encode()
@@ -49,14 +49,17 @@ def test_the_golden_listing_is_the_ruleset() -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize("name", ["base.nft", "company.nft", "names.nft", "office.nft"])
+@pytest.mark.parametrize(
+    "name", ["base.nft", "company.nft", "names.nft", "office.nft", "hospital.nft"]
+)
 def test_nft_accepts_a_first_load(kernel: Kernel, name: str) -> None:
     kernel.check(golden(name))
 
 
 @pytest.mark.netns
 @pytest.mark.parametrize(
-    "name", ["lease.nft", "company_day.nft", "base.nft", "office.nft"]
+    "name",
+    ["lease.nft", "company_day.nft", "base.nft", "office.nft", "hospital.nft"],
 )
 def test_nft_accepts_a_change_of_what_is_loaded(kernel: Kernel, name: str) -> None:
     kernel.load(golden("company.nft"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from policies.compiler.errors import InvalidValueError
+from policies.compiler.leases import LIVE
 from policies.compiler.machine import Arrival, Machine
 from policies.compiler.nftables import ruleset
 from policies.compiler.tables import Chain, Ruleset
@@ -38,8 +40,10 @@ ANSWER = replace(
 )
 
 
-def said(packet: Arrival, *, is_leased: bool = True, hook: str = "forward") -> str:
-    machine = Machine(TABLE, now=NOW, is_leased=is_leased)
+def said(
+    packet: Arrival, *, closed: Collection[str] = (), hook: str = "forward"
+) -> str:
+    machine = Machine(TABLE, now=NOW, closed=closed)
     outcome = machine.outcome(packet, hook=hook)
     return " ".join((*outcome.logged, "accept" if outcome.is_accepted else "drop"))
 
@@ -70,8 +74,8 @@ def test_every_way_through_says_why(packet: Arrival, expected: str) -> None:
 
 
 def test_without_a_lease_nothing_passes() -> None:
-    assert said(BOB, is_leased=False) == "not_live drop"
-    assert said(ANSWER, is_leased=False) == "not_live drop"
+    assert said(BOB, closed={LIVE}) == "not_live drop"
+    assert said(ANSWER, closed={LIVE}) == "not_live drop"
 
 
 def test_the_gateway_itself_answers_nobody_in_the_tunnel() -> None:

@@ -23,7 +23,12 @@ from policies.compiler.snapshot import (
 )
 from policies.compiler.types import Facts, Lease
 from tests.policies.compiler.build import NOW, key, snapshot
-from tests.policies.compiler.examples import company, company_with_names, office
+from tests.policies.compiler.examples import (
+    company,
+    company_with_names,
+    hospital,
+    office,
+)
 
 Change = Callable[[MutableMapping[str, Any]], object]
 
@@ -38,7 +43,7 @@ LEASE = Lease(
 )
 
 
-@pytest.mark.parametrize("policy", [company, office])
+@pytest.mark.parametrize("policy", [company, office, hospital])
 def test_a_snapshot_comes_back_as_it_was_written(policy: Callable[[], Facts]) -> None:
     written = snapshot(policy())
     assert parse_snapshot(snapshot_bytes(written)) == written
@@ -56,6 +61,35 @@ def test_a_host_name_comes_back_and_stands_only_where_there_is_one() -> None:
 def test_a_host_that_is_no_exact_name_is_refused(host: object) -> None:
     document = json.loads(snapshot_bytes(snapshot(company())))
     document["applications"][0]["destinations"][0]["host"] = host
+    with pytest.raises(SnapshotFormatError):
+        parse_snapshot(canonical_json(document))
+
+
+def test_terms_of_their_own_make_a_second_version_and_nothing_else_does() -> None:
+    assert b'"version":1' in snapshot_bytes(snapshot(company()))
+    data = snapshot_bytes(snapshot(hospital()))
+    assert b'"version":2' in data
+    # The records have ordinary terms, and do not say so.
+    assert data.count(b'"evidence":') == data.count(b'"max_staleness":') == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.update(version=1),
+        lambda document: document.update(version=3),
+        lambda document: document["applications"][0].pop("max_staleness"),
+        lambda document: document["applications"][0].pop("evidence"),
+        lambda document: document["applications"][0].update(evidence="none"),
+        lambda document: document["applications"][0].update(max_staleness=59),
+        lambda document: document["applications"][0].update(max_staleness="60"),
+        # Ordinary terms have one spelling: none.
+        lambda document: document["applications"][0].update(evidence="strict"),
+    ],
+)
+def test_terms_that_nobody_writes_are_refused(change: Change) -> None:
+    document = json.loads(snapshot_bytes(snapshot(hospital())))
+    change(document)
     with pytest.raises(SnapshotFormatError):
         parse_snapshot(canonical_json(document))
 

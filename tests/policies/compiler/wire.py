@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from policies.compiler.evaluate import Packet
-from policies.compiler.nftables import live_text, ruleset, transaction
+from policies.compiler.leases import is_lease
+from policies.compiler.nftables import ruleset, transaction
 from policies.compiler.tables import Ruleset
 from policies.compiler.types import Snapshot
 from tests.policies.compiler import frames
@@ -64,10 +65,15 @@ def install(kernel: Kernel, policy: Snapshot) -> None:
     install_table(kernel, ruleset(policy, interface="wg0"))
 
 
-def install_table(kernel: Kernel, want: Ruleset) -> None:
-    """Replace everything by a ruleset and open the lease."""
+def install_table(
+    kernel: Kernel, want: Ruleset, *, closed: Collection[str] = ()
+) -> None:
+    """Replace everything by a ruleset and open every lease that is not closed."""
     script = "flush ruleset\n" + transaction(None, want, now=NOW)
-    kernel.load(script + live_text("wg0", 600))
+    leases = (s.name for s in want.sets if is_lease(s.name) and s.name not in closed)
+    for name in leases:
+        script += f'add element inet peerage_wg0 {name} {{ "wg0" timeout 600s }}\n'
+    kernel.load(script)
     kernel.run("conntrack", "-F")
 
 
