@@ -1,13 +1,13 @@
-"""`python -m gateway enroll | run | status`."""
+"""The command line, `peerage-gateway` or `python -m gateway`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from gateway import config, enrollment, running, status
+from gateway import boot, config, enrollment, running, status
 from gateway.agent import SystemClock
-from gateway.config import EnrollCommand, RunCommand, StatusCommand
+from gateway.config import BootCommand, EnrollCommand, RunCommand, StatusCommand
 from gateway.errors import GatewayError
 
 
@@ -20,10 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 identity = enrollment.enroll(command)
                 _say(f"{identity.gateway} joined {identity.deployment}")
                 _say(f"signing key {enrollment.fingerprint(command.state)}")
-            case RunCommand(state=state, interface=interface, resolvers=resolvers):
-                running.run(state, interface, resolvers)
-            case StatusCommand(state=state):
-                for line in status.lines(state, now=SystemClock().now()):
+            case RunCommand():
+                running.run(command)
+            case BootCommand(interface=interface):
+                boot.close(interface)
+            case StatusCommand():
+                for line in status.lines(command, now=SystemClock().now()):
                     _say(line)
     except GatewayError as exc:
         sys.stderr.write(f"peerage-gateway: {exc}\n")

@@ -15,7 +15,6 @@ supervisor starts the agent again, and if nobody does the kernel closes in a min
 
 from __future__ import annotations
 
-import logging
 import queue
 import random
 import threading
@@ -29,9 +28,12 @@ from gateway.clock import Clock
 from gateway.engine import Engine
 from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
 from gateway.evidence import Collector, Uploader
+from gateway.logs import Log
 from gateway.naming import Naming, Told
+from gateway.telemetry import Telemetry
+from gateway.types import Gate
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 RENEW_SECONDS: Final = 15.0
 UPLOAD_SECONDS: Final = 5.0
@@ -86,6 +88,7 @@ class Agent:
         portal: Portal,
         clock: Clock,
         boot_id: str,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Put the parts together; nothing runs before `start`."""
         self._engine = engine
@@ -95,6 +98,7 @@ class Agent:
         self._portal = portal
         self._clock = clock
         self._boot_id = boot_id
+        self._telemetry = telemetry or Telemetry(clock)
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
         self._wake_resolver = threading.Event()
@@ -147,6 +151,11 @@ class Agent:
         self._naming.end()
         self._collector.end()
 
+    def _goes_on(self) -> bool:
+        """Return whether the calling thread shall go round again; it is alive."""
+        self._telemetry.beat()
+        return not self._stop.is_set()
+
     def _guard(self, target: Callable[[], None]) -> None:
         try:
             target()
@@ -157,7 +166,7 @@ class Agent:
 
     def _poll(self) -> None:
         backoff, refused = Backoff(), ""
-        while not self._stop.is_set():
+        while self._goes_on():
             try:
                 answer = self._portal.poll(
                     after=self._engine.generation, epoch=self._engine.epoch
@@ -166,12 +175,14 @@ class Agent:
             except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():
                     return
-                log.warning("poll: %s", exc)
+                log.warning("poll.failed", error=str(exc))
+                self._telemetry.poll_failed(exc)
                 if isinstance(exc, UntrustedError) and str(exc) != refused:
                     refused = str(exc)
                     self._tell(self._engine.acknowledge_again(f"refused: {exc}"))
                 self._stop.wait(backoff.next())
                 continue
+            self._telemetry.polled()
             if refused and acknowledgement is None:
                 acknowledgement = self._engine.acknowledge_again("")
             refused = ""
@@ -187,18 +198,19 @@ class Agent:
         if acknowledgement is None:
             return
         log.info(
-            "generation=%s flows_cut=%s timings=%s error=%s",
-            acknowledgement["generation"],
-            acknowledgement["flows_cut"],
-            acknowledgement["timings"],
-            acknowledgement["error"] or "none",
+            "generation.acknowledged",
+            generation=acknowledgement["generation"],
+            flows_cut=acknowledgement["flows_cut"],
+            timings=acknowledgement["timings"],
+            error=acknowledgement["error"],
         )
+        self._telemetry.applied(acknowledgement)
         if self._waiting.qsize() < MAX_WAITING:
             self._waiting.put(acknowledgement)
 
     def _acknowledge(self) -> None:
         backoff = Backoff()
-        while not self._stop.is_set():
+        while self._goes_on():
             try:
                 acknowledgement = self._waiting.get(timeout=1.0)
             except queue.Empty:
@@ -207,22 +219,25 @@ class Agent:
                 try:
                     self._portal.acknowledge(acknowledgement)
                 except (PortalError, StoreError) as exc:
-                    log.warning("acknowledgement: %s", exc)
+                    log.warning("acknowledgement.failed", error=str(exc))
+                    self._telemetry.acknowledgement_failed(exc)
                     # What the portal refused it will refuse again.
                     if getattr(exc, "status", 0) in {400, 404, 413, 422}:
                         break
                     self._stop.wait(backoff.next())
                 else:
+                    self._telemetry.acknowledged()
                     backoff.reset()
                     break
 
     def _renew(self) -> None:
-        was_open = None
-        while not self._stop.is_set():
-            is_open = self._engine.renew(is_healthy=self._collector.is_healthy())
-            if is_open is not was_open:
-                log.info("gate=%s", "open" if is_open else "closing")
-                was_open = is_open
+        before = None
+        while self._goes_on():
+            self._engine.renew(is_healthy=self._collector.is_healthy())
+            gate = self._engine.gate
+            if gate != before:
+                self._say(gate)
+                before = gate
             end = self._engine.next_end()
             pause = RENEW_SECONDS
             if end is not None:
@@ -231,14 +246,21 @@ class Agent:
             self._wake_renewer.wait(pause)
             self._wake_renewer.clear()
             if end is not None and end <= self._clock.now():
-                log.info("ended grants or sessions: flows_cut=%d", self._engine.sweep())
+                log.info("grants.ended", flows_cut=self._engine.sweep())
+
+    @staticmethod
+    def _say(gate: Gate) -> None:
+        if gate.is_open:
+            log.info("gate.opened")
+        else:
+            log.warning("gate.closing", reason=gate.reason)
 
     def _watch(self) -> None:
-        while not self._stop.is_set():
+        while self._goes_on():
             self._engine.watch(WATCH_SECONDS)
 
     def _resolve(self) -> None:
-        while not self._stop.is_set():
+        while self._goes_on():
             self._tell(self._naming.step())
             self._wake_resolver.wait(self._naming.pause())
             self._wake_resolver.clear()
@@ -253,26 +275,28 @@ class Agent:
                 self._portal.tell_names(news.names)
             except (PortalError, StoreError) as exc:
                 if not self._stop.is_set():
-                    log.warning("names: %s", exc)
+                    log.warning("names.untold", error=str(exc))
                     self._stop.wait(backoff.next())
             else:
                 told = news
                 backoff.reset()
 
     def _collect(self) -> None:
-        while not self._stop.is_set():
+        while self._goes_on():
             self._collector.step()
 
     def _upload(self) -> None:
         backoff = Backoff()
-        while not self._stop.is_set():
+        while self._goes_on():
             self._collector.durable.wait(UPLOAD_SECONDS)
             self._collector.durable.clear()
             try:
-                while not self._stop.is_set() and self._uploader.step():
+                while not self._stop.is_set() and (taken := self._uploader.step()):
+                    self._telemetry.uploaded(taken)
                     backoff.reset()
             except (PortalError, UntrustedError, SpoolError, StoreError) as exc:
                 if not self._stop.is_set():
-                    log.warning("evidence: %s", exc)
+                    log.warning("evidence.undelivered", error=str(exc))
+                    self._telemetry.upload_failed(exc)
                     self._stop.wait(backoff.next())
                     self._collector.durable.set()

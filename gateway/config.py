@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.logs import LogFormat, default_format
 
 VERSION: Final = "0.1.0"
 DEFAULT_STATE: Final = Path("/var/lib/peerage-gateway")
+DEFAULT_RUNTIME: Final = Path("/run/peerage-gateway")
 # IFNAMSIZ is 16 with the zero; the name becomes part of an nftables table name.
 DNS_PORT: Final = 53
 MAX_PORT: Final = 65535
@@ -43,22 +47,35 @@ class Server:
 class RunCommand:
     """Enforce, until told to stop.
 
-    Without `resolvers`, resolv.conf(5) says whom to ask.
+    Without `resolvers`, resolv.conf(5) says whom to ask. `log_level` is one of
+    the module `logging`.
     """
 
     state: Path
+    runtime: Path
     interface: str
     resolvers: tuple[Server, ...] = ()
+    log_format: LogFormat = LogFormat.JSON
+    log_level: int = logging.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootCommand:
+    """Load the closed ruleset, so that nothing passes before the agent runs."""
+
+    interface: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCommand:
-    """Say what the state directory knows."""
+    """Say what the running agent says of itself, and what the directory knows."""
 
     state: Path
+    runtime: Path
+    is_json: bool = False
 
 
-Command = EnrollCommand | RunCommand | StatusCommand
+Command = EnrollCommand | RunCommand | BootCommand | StatusCommand
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -78,18 +95,37 @@ def parse(arguments: Sequence[str]) -> Command:
                 ca_file=str(options.ca_file.resolve()) if options.ca_file else "",
             )
         case "run":
-            if not INTERFACE.match(options.interface):
-                raise ConfigError(
-                    f"{options.interface!r} is not an interface name: up to 15 lower"
-                    " case letters and digits, a letter first"
-                )
             return RunCommand(
                 state=options.state,
-                interface=options.interface,
+                runtime=_runtime(options),
+                interface=_interface(options),
                 resolvers=tuple(map(_server, options.resolver)),
+                log_format=options.log_format or default_format(sys.stderr),
+                log_level=logging.DEBUG if options.debug else logging.INFO,
             )
+        case "boot":
+            return BootCommand(interface=_interface(options))
         case _:
-            return StatusCommand(state=options.state)
+            return StatusCommand(
+                state=options.state, runtime=_runtime(options), is_json=options.json
+            )
+
+
+def _interface(options: argparse.Namespace) -> str:
+    if not INTERFACE.match(options.interface):
+        raise ConfigError(
+            f"{options.interface!r} is not an interface name: up to 15 lower"
+            " case letters and digits, a letter first"
+        )
+    return str(options.interface)
+
+
+def _runtime(options: argparse.Namespace) -> Path:
+    """Return where the agent tells its state: in /run, unless all is elsewhere."""
+    state: Path = options.state
+    if options.runtime is not None:
+        return Path(options.runtime)
+    return DEFAULT_RUNTIME if state == DEFAULT_STATE else state
 
 
 def _server(text: str) -> Server:
@@ -132,7 +168,6 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("--ca-file", type=Path, metavar="PEM")
     enroll.add_argument("--insecure-http", action="store_true")
     run = commands.add_parser("run", help="enforce, until told to stop")
-    run.add_argument("--interface", default="wg0", metavar="NAME")
     run.add_argument(
         "--resolver",
         action="append",
@@ -141,7 +176,20 @@ def _parser() -> argparse.ArgumentParser:
         help="a DNS server for host-name destinations; repeat for more, asked in order"
         " (default: those in /etc/resolv.conf)",
     )
-    status = commands.add_parser("status", help="generation, lease, spool")
+    run.add_argument(
+        "--log-format",
+        type=LogFormat,
+        choices=list(LogFormat),
+        help="default: text at a terminal, else json",
+    )
+    run.add_argument("--debug", action="store_true", help="log addresses and requests")
+    boot = commands.add_parser("boot", help="load the closed ruleset and end")
+    status = commands.add_parser("status", help="generation, lease, gate, spool")
+    status.add_argument("--json", action="store_true")
+    for command in (run, boot):
+        command.add_argument("--interface", default="wg0", metavar="NAME")
     for command in (enroll, run, status):
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")
+    for command in (run, status):
+        command.add_argument("--runtime", type=Path, metavar="DIR")
     return parser

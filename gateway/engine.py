@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -26,6 +25,7 @@ from gateway.clock import Clock
 from gateway.errors import KernelError, StoreError, UntrustedError
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
+from gateway.logs import Log
 from gateway.names import lost
 from gateway.reconcile import (
     AddRoutes,
@@ -40,7 +40,7 @@ from gateway.reconcile import (
 )
 from gateway.store import Store
 from gateway.trust import Held, Judge
-from gateway.types import InterfaceState, Timings
+from gateway.types import Gate, InterfaceState, Timings
 from gateway.view import Observer, view_of
 from policies.compiler.holdings import holdings_digest
 from policies.compiler.named import bounds
@@ -53,7 +53,7 @@ from policies.compiler.types import (
     Snapshot,
 )
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 LIVE_SECONDS: Final = 60
 
@@ -84,6 +84,10 @@ class Engine:
         self._have: Have | None = None
         self._applied = 0
         self._resolved: Resolved = NOTHING_RESOLVED
+        self.gate = Gate(is_open=False, reason="the agent has just started")
+        """Whether the gate is kept open, as `renew` found last."""
+        self.flows_cut = 0
+        """How many flows were cut since the start, for whatever reason."""
 
     @property
     def generation(self) -> int:
@@ -94,6 +98,16 @@ class Engine:
     def epoch(self) -> int:
         """The epoch this gateway was enrolled in."""
         return self._judge.anchor.epoch
+
+    @property
+    def held(self) -> Held | None:
+        """The snapshot that was accepted last, in force or not."""
+        return self._held
+
+    @property
+    def resolved(self) -> Resolved:
+        """What host names stand for."""
+        return self._resolved
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""
@@ -188,21 +202,25 @@ class Engine:
         """
         with self._lock:
             self.check()
-            left = self.seconds_left()
-            may = (
-                is_healthy
-                and self._freshness is not None
-                and self._held is not None
-                and self._applied == self._held.snapshot.generation
-                and left >= 1
-                and self._freshness.is_clock_sane(
-                    now=self._clock.now(), ticks=self._clock.ticks()
-                )
-            )
-            if may:
-                seconds = min(LIVE_SECONDS, int(left))
+            reason = self._obstacle(is_healthy=is_healthy)
+            if not reason:
+                seconds = min(LIVE_SECONDS, int(self.seconds_left()))
                 self._kernel.run(live_text(self._kernel.interface, seconds))
-            return may
+            self.gate = Gate(is_open=not reason, reason=reason)
+            return self.gate.is_open
+
+    def _obstacle(self, *, is_healthy: bool) -> str:
+        """Return why the gate may not be kept open, in words; empty if it may."""
+        if self._held is None:
+            return "no snapshot was accepted yet"
+        if self._applied != self._held.snapshot.generation:
+            return "the accepted generation is not in force"
+        if self._freshness is None or self.seconds_left() < 1:
+            return "the lease has run out"
+        now, ticks = self._clock.now(), self._clock.ticks()
+        if not self._freshness.is_clock_sane(now=now, ticks=ticks):
+            return "the clock is not sane"
+        return "" if is_healthy else "evidence cannot be recorded"
 
     def watch(self, seconds: float) -> None:
         """Wait until the ruleset changes, `seconds` at most, then `check`."""
@@ -243,7 +261,7 @@ class Engine:
             try:
                 self._rename(self._have, self._held.snapshot, before)
             except KernelError as exc:
-                log.warning("names not applied, all is applied anew: %s", exc)
+                log.warning("names.unapplied", error=str(exc))
                 self._have = None
                 return self._apply(self._held, Timings(), received_at=self._clock.now())
             return None
@@ -276,7 +294,7 @@ class Engine:
             self._have = replace(have, ruleset=table)
         if gone := lost(before, self._resolved):
             cut = self._cut(None, snapshot, snapshot.pools, to=gone)
-            log.info("names: addresses_lost=%d flows_cut=%d", len(gone), cut)
+            log.info("names.lost", addresses=len(gone), flows_cut=cut)
 
     def _offered(self, answer: Answer, now: datetime) -> Held:
         if answer.snapshot is not None:
@@ -292,7 +310,7 @@ class Engine:
         try:
             self._store.write_lease(envelope)
         except StoreError as exc:
-            log.warning("the lease is not stored: %s", exc)
+            log.warning("lease.unstored", error=str(exc))
 
     def _stored_lease(self, held: Held, now: datetime) -> Freshness | None:
         envelope = self._store.read_lease()
@@ -301,7 +319,7 @@ class Engine:
         try:
             lease = self._judge.lease(envelope, of=held, held=None, now=now)
         except UntrustedError as exc:
-            log.info("the stored lease does not open the gate: %s", exc)
+            log.info("lease.unusable", error=str(exc))
             return None
         return Freshness(
             lease=lease, now=now, ticks=self._clock.ticks(), is_received=False
@@ -324,8 +342,8 @@ class Engine:
             self._applied = want.generation
             applied_at = self._clock.now()
         except KernelError as exc:
-            log.error("generation=%d not applied: %s", want.generation, exc)  # noqa: TRY400 -- the message is the fact; it goes to the portal too
             error = str(exc)
+            log.error("generation.failed", generation=want.generation, error=error)  # noqa: TRY400 -- the message is the fact; it goes to the portal too
             self._applied, self._have = 0, None
         timings.total_ms = (self._clock.ticks() - begun) * 1000
         return self._acknowledgement(
@@ -416,7 +434,9 @@ class Engine:
         if not doomed:
             return 0
         self._observer.revoking([entry.tuple for entry in doomed])
-        return self._kernel.cut(doomed)
+        cut = self._kernel.cut(doomed)
+        self.flows_cut += cut
+        return cut
 
     def _acknowledgement(
         self,

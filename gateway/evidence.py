@@ -24,6 +24,7 @@ from gateway.events import ACCEPT_GROUP
 from gateway.flows import FlowTable, Record, text_time
 from gateway.journal import Journal
 from gateway.spool import Spool
+from gateway.telemetry import Telemetry
 from gateway.trust import Judge
 from gateway.types import Entry, FlowTuple, Logged, Overrun
 from gateway.view import View
@@ -56,6 +57,7 @@ class Collector:
         spool: Spool,
         journal: Journal,
         clock: Clock,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Collect from `events`.
 
@@ -68,6 +70,7 @@ class Collector:
         self._spool = spool
         self._journal = journal
         self._clock = clock
+        self._telemetry = telemetry or Telemetry(clock)
         self._flows = FlowTable()
         self._view = View(generation=0)
         self._holders: Mapping[IPAddress, int] = {}
@@ -216,7 +219,7 @@ class Collector:
     def _write(self, record: Record) -> None:
         try:
             self._tell_unwritten()
-            self._spool.append(record)
+            self._append(record)
         except SpoolError:
             self._unwritten += 1
             self._is_writing = False
@@ -225,8 +228,12 @@ class Collector:
         """Write how many records could not be written, once one can be."""
         if self._unwritten:
             gap: Record = {"kind": "gap", "at": self._at(), "source": "spool"}
-            self._spool.append({**gap, "lost": self._unwritten})
+            self._append({**gap, "lost": self._unwritten})
             self._unwritten = 0
+
+    def _append(self, record: Record) -> None:
+        self._spool.append(record)
+        self._telemetry.recorded(record)
 
     def _sync(self) -> None:
         self._synced = self._clock.ticks()

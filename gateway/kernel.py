@@ -6,7 +6,6 @@ keeps it in memory. Nothing here starts a program, except wireguard-go once.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
 from gateway.errors import WireGuardError
+from gateway.logs import Log
 from gateway.netfilter import Changes, ElementWriter, Nftables, has_table, set_switches
 from gateway.types import Entry, InterfaceState, PeerMap
 from gateway.wireguard import WireGuard
@@ -24,7 +24,7 @@ from policies.compiler.readback import ruleset_from_nft
 from policies.compiler.types import IPNetwork
 from policies.compiler.wireguard import GatewayPeer
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Kernel(Protocol):
@@ -209,5 +209,5 @@ class LinuxKernel:
         if made is not None:
             return made
         driver, pid = wireguard.start_userspace(self.interface, log=self._wireguard_log)
-        log.info("wireguard-go started pid=%d interface=%s", pid, self.interface)
+        log.info("wireguard.started", pid=pid, interface=self.interface)
         return driver

@@ -6,7 +6,6 @@ hangs holds up no other for long) and the file that outlives a restart.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ from typing import Final, Protocol
 
 from gateway.clock import Clock
 from gateway.errors import ResolverError, StoreError
+from gateway.logs import Log
 from gateway.names import Answer, Bounds, Dropped, Names, Query
 from gateway.resolver import Resolver
 from gateway.store import Store
 from policies.compiler.types import IPAddress, Resolved
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 ASKING: Final = 8
 """Questions at a time."""
@@ -80,7 +80,7 @@ class Naming:
             remembered = self._store.read_names()
         except StoreError as exc:
             # They are asked again; until then they stand for nothing.
-            log.warning("names: %s", exc)
+            log.warning("names.unread", error=str(exc))
             return
         self._names.recall(remembered, now=now, ticks=ticks)
         self._engine.resolve(self._names.resolved(now=now, ticks=ticks))
@@ -141,22 +141,21 @@ class Naming:
         if isinstance(answer, ResolverError):
             self._names.failed(query, ticks=self._clock.ticks())
             if query not in self._failing:
-                log.warning("names: no answer: %s", answer)
+                log.warning("name.unanswered", host=query.host, error=str(answer))
             self._failing[query] = str(answer)
             return
         if self._failing.pop(query, None):
-            log.info("names: %s is answered again", query.host)
+            log.info("name.answered", host=query.host)
         dropped = self._names.answered(
             query, answer, now=self._clock.now(), ticks=self._clock.ticks()
         )
         if dropped and dropped != self._dropped.get(query):
             log.warning(
-                "names: addresses that do not count: host=%s outside=%d forbidden=%d"
-                " surplus=%d",
-                query.host,
-                dropped.outside,
-                dropped.forbidden,
-                dropped.surplus,
+                "name.addresses_dropped",
+                host=query.host,
+                outside=dropped.outside,
+                forbidden=dropped.forbidden,
+                surplus=dropped.surplus,
             )
         self._dropped[query] = dropped
 
@@ -173,7 +172,7 @@ class Naming:
         try:
             self._store.write_names(self._latest)
         except StoreError as exc:
-            log.warning("names: %s", exc)
+            log.warning("names.unwritten", error=str(exc))
         # What failed is tried again when an end moves on: within minutes.
         self._kept, self._kept_at = self._latest, ticks
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import logging
+import os
 import random
 import signal
 import sys
@@ -13,20 +14,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from gateway import conntrack
+from gateway import conntrack, logs
 from gateway.agent import Agent, SystemClock
 from gateway.client import HttpPortal, Sequences
-from gateway.config import Server
+from gateway.config import VERSION, RunCommand
 from gateway.engine import Engine
 from gateway.events import EventReader
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.kernel import LinuxKernel
+from gateway.logs import Log
 from gateway.naming import Naming
+from gateway.notify import Supervisor
+from gateway.publisher import Publisher
 from gateway.resolver import DnsResolver
 from gateway.spool import Spool
 from gateway.store import Identity, Store
+from gateway.telemetry import Telemetry
 from gateway.trust import Anchor, Judge
+
+log = Log(__name__)
 
 COLLECT_AFTER: Final = 50_000
 """Values made before the garbage collector looks for cycles, 700 by default: reading a
@@ -34,26 +41,25 @@ snapshot makes hundreds of thousands and no cycle, and looking took a third of i
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None:
+def run(command: RunCommand) -> None:
     """Enforce until SIGTERM or SIGINT.
 
     Raises:
         GatewayError: it cannot start, or a part failed; the message says which.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
-    )
+    logs.set_up(command.log_format, stream=sys.stderr, level=command.log_level)
     gc.set_threshold(COLLECT_AFTER)
-    store = Store(state)
+    with contextlib.suppress(OSError):
+        command.runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+    store = Store(command.state)
     identity = store.read_identity()
     clock = SystemClock()
+    telemetry = Telemetry(clock)
     boot_id = BOOT_ID.read_text(encoding="ascii").strip()
     with ExitStack() as closing:
         store.lock()
         closing.callback(store.unlock)
-        kernel = LinuxKernel(interface, wireguard_log=store.wireguard_log)
+        kernel = LinuxKernel(command.interface, wireguard_log=store.wireguard_log)
         closing.callback(kernel.close)
         # The base ruleset comes before everything else: a boot starts closed.
         kernel.prepare(private_key=identity.wireguard_private_key)
@@ -66,8 +72,9 @@ def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None
             entries=conntrack.list_entries,
             evict=conntrack.evict_expired,
             spool=spool,
-            journal=Journal(state),
+            journal=Journal(command.state),
             clock=clock,
+            telemetry=telemetry,
         )
         judge = judge_of(identity)
         engine = Engine(
@@ -85,7 +92,7 @@ def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None
             uploader=Uploader(portal=portal, spool=spool, judge=judge),
             naming=Naming(
                 engine=engine,
-                resolver=DnsResolver(resolvers),
+                resolver=DnsResolver(command.resolvers),
                 store=store,
                 clock=clock,
                 jitter=random.random,
@@ -93,13 +100,28 @@ def run(state: Path, interface: str, resolvers: tuple[Server, ...] = ()) -> None
             portal=portal,
             clock=clock,
             boot_id=boot_id,
+            telemetry=telemetry,
         )
+        publisher = Publisher(
+            engine=engine,
+            spool=spool,
+            telemetry=telemetry,
+            clock=clock,
+            identity=identity,
+            interface=command.interface,
+            directory=command.runtime,
+            supervisor=Supervisor(os.environ),
+        )
+        closing.callback(publisher.stop)
         closing.callback(agent.join)
         closing.callback(portal.close)
         closing.callback(agent.stop)
         closing.enter_context(stopping_on_signals(agent))
         agent.start()
+        log.info("agent.started", gateway=identity.gateway, version=VERSION)
+        publisher.start()
         agent.wait()
+    log.info("agent.stopped", gateway=identity.gateway)
 
 
 def judge_of(identity: Identity) -> Judge:

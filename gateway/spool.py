@@ -66,6 +66,16 @@ class Spool:
         """How many records the portal has not signed for."""
         return len(self._durable) + len(self._written)
 
+    @property
+    def size(self) -> int:
+        """How many bytes the segments take on disk."""
+        total = 0
+        for path in segments(self._directory):
+            # One may be acknowledged and deleted meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
     def append(self, record: Mapping[str, object]) -> int:
         """Write a record and return its sequence number. Durable after `sync`.
 

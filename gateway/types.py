@@ -81,6 +81,14 @@ class InterfaceState:
     peers: Mapping[str, frozenset[IPNetwork]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Whether the gate is kept open; if not, why. The kernel closes it in a minute."""
+
+    is_open: bool
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class Timings:
     """Milliseconds of each part of one application, and the flows it cut."""

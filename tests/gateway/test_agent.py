@@ -17,6 +17,7 @@ from gateway.journal import Journal
 from gateway.naming import Naming
 from gateway.spool import Spool
 from gateway.store import Store
+from gateway.telemetry import Telemetry
 from gateway.trust import Judge
 from gateway.types import Entry, Logged, Overrun
 from policies.compiler.nftables import base_text
@@ -67,6 +68,7 @@ class Bench:
         self.resolver = FakeResolver()
         self.events = PacedEvents()
         self.spool = Spool(directory / "spool")
+        self.telemetry = Telemetry(self.clock)
         judge = Judge(anchor=signer().anchor())
         collector = Collector(
             events=self.events,
@@ -75,6 +77,7 @@ class Bench:
             spool=self.spool,
             journal=Journal(directory),
             clock=self.clock,
+            telemetry=self.telemetry,
         )
         self.engine = Engine(
             judge=judge,
@@ -98,6 +101,7 @@ class Bench:
             portal=self.portal,
             clock=self.clock,
             boot_id="boot",
+            telemetry=self.telemetry,
         )
 
     def stop(self) -> None:

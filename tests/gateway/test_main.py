@@ -12,7 +12,7 @@ import pytest
 
 from gateway import status
 from gateway.__main__ import main
-from gateway.config import RunCommand, parse
+from gateway.config import RunCommand, StatusCommand, parse
 from gateway.errors import ConfigError, StoreError
 from gateway.spool import Spool
 from gateway.store import Identity, Store
@@ -44,7 +44,8 @@ def enrolled(directory: Path) -> Store:
 def said(directory: Path, *, after: float = 0) -> str:
     """Return what `status` says."""
     now = NOW + timedelta(seconds=after)
-    return "\n".join(status.lines(directory, now=now))
+    command = StatusCommand(state=directory, runtime=directory)
+    return "\n".join(status.lines(command, now=now))
 
 
 def test_a_fresh_gateway_is_closed(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_status_shows_generation_lease_and_spool(tmp_path: Path) -> None:
     assert "generation  1.12" in text
     assert "800 s left, until 2026-11-23T12:15:00Z" in text
     assert "1 records to deliver" in text
-    assert "agent       running" in text
+    assert "agent       runs and has told nothing at all" in text
 
 
 def test_status_shows_what_names_stand_for(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_an_interface_name_that_cannot_be_one_is_refused(name: str) -> None:
 
 def test_run_takes_a_state_and_an_interface(tmp_path: Path) -> None:
     command = parse(["run", "--state", str(tmp_path), "--interface", "wg7"])
-    assert command == RunCommand(state=tmp_path, interface="wg7")
+    assert command == RunCommand(state=tmp_path, runtime=tmp_path, interface="wg7")
 
 
 def test_a_token_may_come_from_a_file(tmp_path: Path) -> None:
