@@ -169,8 +169,12 @@ class Agent:
         while self._goes_on():
             try:
                 answer = self._portal.poll(
-                    after=self._engine.generation, epoch=self._engine.epoch
+                    after=self._engine.generation,
+                    epoch=self._engine.epoch,
+                    holds=self._engine.holds,
                 )
+                if answer.asks_revoked:
+                    self._portal.tell_revoked(self._engine.signed())
                 acknowledgement = self._engine.receive(answer)
             except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():

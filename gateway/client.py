@@ -52,21 +52,31 @@ class Channel(StrEnum):
     ACKS = "acks"
     EVIDENCE = "evidence"
     NAMES = "names"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a poll brings: a newer snapshot or none, and always a lease (envelopes)."""
+    """What a poll brings: a newer snapshot or none, and always a lease (envelopes).
+
+    A portal that was restored from a backup asks for what it had signed
+    (`asks_revoked`), and then gives a step to a higher epoch (`epoch`, an envelope).
+    """
 
     snapshot: bytes | None
     lease: bytes
+    epoch: bytes | None = None
+    asks_revoked: bool = False
 
 
 class Portal(Protocol):
     """What the agent needs of a portal."""
 
-    def poll(self, *, after: int, epoch: int) -> Answer:
-        """Wait for a generation above `after`, or for a renewed lease."""
+    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
+        """Wait for a generation above `after`, or for a renewed lease.
+
+        `holds` is what is held, in force or not: `EPOCH.GENERATION.DIGEST`.
+        """
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Say what was applied, or why not."""
@@ -76,6 +86,9 @@ class Portal(Protocol):
 
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Say what host names stand for at present, for people to read."""
+
+    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
+        """Show a portal that lost its memory what it had signed, revocations in it."""
 
 
 class Sequences:
@@ -124,16 +137,18 @@ class HttpPortal:
             for channel in Channel
         }
 
-    def poll(self, *, after: int, epoch: int) -> Answer:
+    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
         """Wait for a generation above `after`, or for a renewed lease."""
-        query = urlencode({"after": after, "epoch": epoch})
-        document = self._json(Channel.SNAPSHOT, "GET", f"?{query}", b"")
-        lease, snapshot = document.get("lease"), document.get("snapshot")
-        if not isinstance(lease, dict) or not isinstance(snapshot, dict | None):
+        asked = {"after": after, "epoch": epoch} | ({"holds": holds} if holds else {})
+        document = self._json(Channel.SNAPSHOT, "GET", f"?{urlencode(asked)}", b"")
+        lease = envelope_in(document, "lease")
+        if lease is None:
             raise PortalAnswerError("a poll was answered without a lease")
         return Answer(
-            snapshot=None if snapshot is None else json.dumps(snapshot).encode(),
-            lease=json.dumps(lease).encode(),
+            snapshot=envelope_in(document, "snapshot"),
+            lease=lease,
+            epoch=envelope_in(document, "epoch"),
+            asks_revoked=document.get("ask") == "revoked",
         )
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
@@ -154,6 +169,11 @@ class HttpPortal:
         """Say what host names stand for at present, for people to read."""
         body = json.dumps({"names": names}).encode()
         self._exchange(Channel.NAMES, "POST", "", body)
+
+    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
+        """Show a portal that lost its memory what it had signed, revocations in it."""
+        body = b'{"signed":[' + b",".join(envelopes) + b"]}"
+        self._exchange(Channel.REVOKED, "POST", "", body)
 
     def close(self) -> None:
         """Close every connection; a poll that waits in another thread ends."""
@@ -303,6 +323,18 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise PortalAnswerError("the portal's answer is not a JSON object")
     return document
+
+
+def envelope_in(document: Mapping[str, Any], name: str) -> bytes | None:
+    """Return an envelope that an answer holds, or None for none.
+
+    Raises:
+        PortalAnswerError: there is something else.
+    """
+    envelope = document.get(name)
+    if not isinstance(envelope, dict | None):
+        raise PortalAnswerError(f"{name} is not an envelope")
+    return None if envelope is None else json.dumps(envelope).encode()
 
 
 def problem_detail(body: bytes) -> str:

@@ -22,7 +22,12 @@ from gateway import reconcile
 from gateway.acknowledgement import document
 from gateway.client import Answer
 from gateway.clock import Clock
-from gateway.errors import KernelError, StoreError, UntrustedError
+from gateway.errors import (
+    EquivocationError,
+    KernelError,
+    StoreError,
+    UntrustedError,
+)
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
 from gateway.logs import Log
@@ -38,6 +43,7 @@ from gateway.reconcile import (
     SetPeers,
     Step,
 )
+from gateway.standing import Standing
 from gateway.store import Store
 from gateway.trust import Held, Judge
 from gateway.types import Gate, InterfaceState, Timings
@@ -49,6 +55,7 @@ from policies.compiler.types import (
     NOTHING_RESOLVED,
     IPAddress,
     IPNetwork,
+    Lease,
     Resolved,
     Snapshot,
 )
@@ -71,8 +78,13 @@ class Engine:
         clock: Clock,
         boot_id: str,
     ) -> None:
-        """Start with nothing held; `open` reads what is stored."""
-        self._judge = judge
+        """Start with nothing held; `open` reads what is stored.
+
+        Raises:
+            StoreError: what never goes back cannot be read.
+        """
+        self._standing = Standing(store.directory)
+        self._judge = replace(judge, anchor=self._standing.raised(judge.anchor))
         self._store = store
         self._kernel = kernel
         self._observer = observer
@@ -96,7 +108,7 @@ class Engine:
 
     @property
     def epoch(self) -> int:
-        """The epoch this gateway was enrolled in."""
+        """The epoch this gateway was enrolled in, or has gone up to since."""
         return self._judge.anchor.epoch
 
     @property
@@ -108,6 +120,20 @@ class Engine:
     def resolved(self) -> Resolved:
         """What host names stand for."""
         return self._resolved
+
+    @property
+    def holds(self) -> str:
+        """What is held, in force or not, for the portal to recognise; or nothing."""
+        with self._lock:
+            held = self._held
+            if held is None:
+                return ""
+            return f"{held.snapshot.epoch}.{held.snapshot.generation}.{held.digest}"
+
+    def signed(self) -> tuple[bytes, ...]:
+        """Return what the portal had signed for this gateway and may have lost."""
+        accepted = self._store.read_accepted()
+        return () if accepted is None else (accepted,)
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""
@@ -135,7 +161,7 @@ class Engine:
                 self._kernel.run(closed_text(self._kernel.interface))
                 return None
             try:
-                self._held = self._judge.snapshot(envelope, held=None, now=now)
+                self._held = self._judge.stored(envelope, now=now)
             except UntrustedError as exc:
                 raise StoreError(
                     f"the stored snapshot is not acceptable ({exc}); remove"
@@ -144,7 +170,9 @@ class Engine:
             self._freshness = self._stored_lease(self._held, now)
             if self._freshness is None:
                 self._kernel.run(closed_text(self._kernel.interface))
-            return self._apply(self._held, Timings(), received_at=now)
+            acknowledgement = self._apply(self._held, Timings(), received_at=now)
+            self._remember(self._held)
+            return acknowledgement
 
     def receive(self, answer: Answer) -> dict[str, object] | None:
         """Accept a poll's answer; return the acknowledgement of what it changed.
@@ -156,13 +184,9 @@ class Engine:
         started, received_at = self._clock.ticks(), self._clock.now()
         timings = Timings()
         with self._lock:
-            held = self._offered(answer, received_at)
-            lease = self._judge.lease(
-                answer.lease,
-                of=held,
-                held=self._freshness.lease if self._freshness else None,
-                now=received_at,
-            )
+            if answer.epoch is not None:
+                self._go_up(answer.epoch, received_at)
+            held, lease = self._judged(answer, received_at)
             verified = self._clock.ticks()
             timings.verify_ms = (verified - started) * 1000
             if answer.snapshot is not None and held is not self._held:
@@ -178,8 +202,9 @@ class Engine:
             acknowledgement = self._apply(
                 held, timings, received_at=received_at, started=started
             )
-            # Enforcement does not wait for it.
+            # Enforcement does not wait for these.
             self._keep_lease(answer.lease)
+            self._remember(held)
             return acknowledgement
 
     def acknowledge_again(self, error: str) -> dict[str, object] | None:
@@ -296,9 +321,47 @@ class Engine:
             cut = self._cut(None, snapshot, snapshot.pools, to=gone)
             log.info("names.lost", addresses=len(gone), flows_cut=cut)
 
+    def _go_up(self, envelope: bytes, now: datetime) -> None:
+        """Take a step to a higher epoch; kept before it counts."""
+        step = self._judge.epoch(envelope, held=self._held, now=now)
+        self._standing.go_up(step)
+        self._judge = replace(
+            self._judge, anchor=self._standing.raised(self._judge.anchor)
+        )
+        log.warning("epoch.raised", epoch=step.after, floor=step.generation)
+
+    def _judged(self, answer: Answer, now: datetime) -> tuple[Held, Lease]:
+        """Return what is held from now on with its lease; keep contradictions."""
+        try:
+            held = self._offered(answer, now)
+            return held, self._judge.lease(
+                answer.lease,
+                of=held,
+                held=self._freshness.lease if self._freshness else None,
+                now=now,
+            )
+        except EquivocationError:
+            accepted = self._store.read_accepted()
+            found = [answer.snapshot or answer.lease, *([accepted] if accepted else [])]
+            for path in self._standing.keep_contradiction(*found):
+                log.error("contradiction.kept", path=str(path))  # noqa: TRY400 -- no traceback: the files are the fact
+            raise
+
+    def _remember(self, held: Held) -> None:
+        """Know revoked keys for ever; until then the snapshot on disk knows them."""
+        try:
+            self._standing.revoked.add(held.snapshot.revoked_keys)
+        except StoreError as exc:
+            log.warning("revoked.unstored", reason=str(exc))
+
     def _offered(self, answer: Answer, now: datetime) -> Held:
         if answer.snapshot is not None:
-            offered = self._judge.snapshot(answer.snapshot, held=self._held, now=now)
+            offered = self._judge.snapshot(
+                answer.snapshot,
+                held=self._held,
+                now=now,
+                revoked=self._standing.revoked,
+            )
             is_same = self._held is not None and offered.digest == self._held.digest
             return self._held if is_same and self._held else offered
         if self._held is None:

@@ -48,6 +48,10 @@ class StaleError(UntrustedError):
     """What was offered is older than what is held, or has run out."""
 
 
+class EquivocationError(UntrustedError):
+    """Two signed things give one generation two contents: both are evidence."""
+
+
 class RevokedKeyError(UntrustedError):
     """A key that was revoked is a peer again, or is forgotten as revoked."""
 

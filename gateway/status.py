@@ -16,6 +16,7 @@ from gateway import report, spool
 from gateway.config import StatusCommand
 from gateway.errors import StoreError, UntrustedError
 from gateway.publisher import STATUS
+from gateway.standing import Standing
 from gateway.store import Identity, Store
 from gateway.telemetry import SKEW_ALARM_SECONDS
 from gateway.trust import Anchor, Held, Judge
@@ -84,19 +85,20 @@ def stored(store: Store, identity: Identity, *, now: datetime) -> dict[str, Any]
     Raises:
         StoreError: the stored snapshot is not acceptable.
     """
-    judge = Judge(
-        anchor=Anchor(
+    anchor = Standing(store.directory).raised(
+        Anchor(
             gateway=identity.gateway,
             deployment=identity.deployment,
             epoch=identity.epoch,
             keys=dict(identity.snapshot_keys),
         )
     )
+    judge = Judge(anchor=anchor)
     held = _held(store, judge, now)
     resolved = store.read_names()
     snapshot = held.snapshot if held else None
     return {
-        "epoch": snapshot.epoch if snapshot else identity.epoch,
+        "epoch": snapshot.epoch if snapshot else anchor.epoch,
         "generation": snapshot.generation if snapshot else 0,
         "digest": held.digest if held else "",
         "peers": len(snapshot.peers) if snapshot else 0,
@@ -194,7 +196,7 @@ def _held(store: Store, judge: Judge, now: datetime) -> Held | None:
     if envelope is None:
         return None
     try:
-        return judge.snapshot(envelope, held=None, now=now)
+        return judge.stored(envelope, now=now)
     except UntrustedError as exc:
         raise StoreError(f"the stored snapshot is not acceptable: {exc}") from exc
 

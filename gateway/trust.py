@@ -7,7 +7,8 @@ a **snapshot**:
 * it is for this deployment and for this gateway;
 * it is of this epoch;
 * its generation is not below the one held; equal, it must be the very same bytes;
-* no peer has a key that is or ever was revoked, and no revoked key is forgotten;
+* its generation is not below the one with which this epoch begins;
+* no peer has a key that is or ever was revoked here, and no revoked key is forgotten;
 * it was not issued in the future.
 
 Of a **lease**:
@@ -18,6 +19,12 @@ Of a **lease**:
   future;
 * it is not older than the lease held.
 
+Of a step to another **epoch** (a portal that was restored, ADR-0021):
+
+* it is for this deployment and this gateway, and was not issued in the future;
+* it begins at this epoch and goes up;
+* the new epoch begins above the generation held.
+
 Of a **receipt** for evidence: it is for this gateway and signs for a number.
 
 Everything is verified before anything is believed; a refusal leaves what is held as
@@ -27,7 +34,7 @@ it was. Time is an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,8 +42,15 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.errors import RevokedKeyError, StaleError, UntrustedError
+from gateway.errors import (
+    EquivocationError,
+    RevokedKeyError,
+    StaleError,
+    UntrustedError,
+)
 from policies.compiler.canonical import fields, integer, parse_json, text
+from policies.compiler.envelope import EPOCH_TYPE
+from policies.compiler.epoch import EpochStep, parse_epoch
 from policies.compiler.errors import CompilerError
 from policies.compiler.snapshot import (
     EVIDENCE_ACK_TYPE,
@@ -57,12 +71,16 @@ RECEIPT: Final = frozenset({"gateway", "accepted_through"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """What enrolment pinned: who this gateway is and whose signatures count."""
+    """What enrolment pinned: who this gateway is and whose signatures count.
+
+    `epoch` and `floor`, the generation with which it begins, only ever go up.
+    """
 
     gateway: str
     deployment: str
     epoch: int
     keys: Mapping[str, bytes]
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,26 +97,71 @@ class Judge:
 
     anchor: Anchor
 
-    def snapshot(self, envelope: bytes, *, held: Held | None, now: datetime) -> Held:
+    def snapshot(
+        self,
+        envelope: bytes,
+        *,
+        held: Held | None,
+        now: datetime,
+        revoked: Container[str] = frozenset(),
+    ) -> Held:
         """Return the snapshot in `envelope` if it may replace `held`.
+
+        `revoked` are keys that this gateway knows to be revoked, whatever it holds.
 
         Raises:
             UntrustedError: it breaks a rule of this module's docstring.
         """
-        payload = self.payload(envelope, SNAPSHOT_TYPE)
-        try:
-            snapshot = parse_snapshot(payload)
-        except CompilerError as exc:
-            raise UntrustedError(f"the snapshot is malformed: {exc}") from exc
-        offered = Held(snapshot=snapshot, digest=digest(payload))
+        offered = self._read(envelope)
+        snapshot = offered.snapshot
         self.check_deployment(snapshot.deployment)
         self.check_audience(snapshot.audience)
         self.check_epoch(snapshot.epoch)
         self.check_issued(snapshot.issued, now=now)
+        self.check_floor(snapshot.generation)
         self.check_generation(offered, held=held)
-        self.check_revoked_peers(snapshot, held=held)
+        self.check_revoked_peers(snapshot, held=held, revoked=revoked)
         self.check_revoked_kept(snapshot, held=held)
         return offered
+
+    def stored(self, envelope: bytes, *, now: datetime) -> Held:
+        """Return the snapshot that this gateway itself had accepted and kept.
+
+        It may be of an epoch before: a step is kept before its first snapshot comes.
+
+        Raises:
+            UntrustedError: it is not for this gateway, or not acceptable any more.
+        """
+        offered = self._read(envelope)
+        if offered.snapshot.epoch >= self.anchor.epoch:
+            return self.snapshot(envelope, held=None, now=now)
+        self.check_deployment(offered.snapshot.deployment)
+        self.check_audience(offered.snapshot.audience)
+        self.check_issued(offered.snapshot.issued, now=now)
+        self.check_revoked_peers(offered.snapshot, held=None)
+        return offered
+
+    def epoch(self, envelope: bytes, *, held: Held | None, now: datetime) -> EpochStep:
+        """Return the step in `envelope` if this gateway may go up by it.
+
+        Raises:
+            UntrustedError: it breaks a rule of this module's docstring.
+        """
+        payload = self.payload(envelope, EPOCH_TYPE)
+        try:
+            step = parse_epoch(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the epoch step is malformed: {exc}") from exc
+        self.check_deployment(step.deployment)
+        self.check_audience(step.audience)
+        self.check_epoch(step.before)
+        self.check_issued(step.issued, now=now)
+        least = max(self.anchor.floor, held.snapshot.generation + 1 if held else 0)
+        if step.generation < least:
+            raise StaleError(
+                f"the new epoch begins with generation {step.generation}, below {least}"
+            )
+        return step
 
     def lease(
         self, envelope: bytes, *, of: Held, held: Lease | None, now: datetime
@@ -171,6 +234,14 @@ class Judge:
         if epoch != self.anchor.epoch:
             raise UntrustedError(f"it is of epoch {epoch}, not {self.anchor.epoch}")
 
+    def check_floor(self, generation: int) -> None:
+        """Refuse a generation below the one with which this epoch begins."""
+        if generation < self.anchor.floor:
+            raise StaleError(
+                f"generation {generation} is below {self.anchor.floor},"
+                " with which this epoch begins"
+            )
+
     def check_issued(self, issued: datetime, *, now: datetime) -> None:
         """Refuse what was issued in the future, as far as two clocks may differ."""
         if issued > now + CLOCK_TOLERANCE:
@@ -184,12 +255,22 @@ class Judge:
         if new < old:
             raise StaleError(f"generation {new} is older than {old}, which is held")
         if new == old and offered.digest != held.digest:
-            raise UntrustedError(f"two different snapshots call themselves {new}")
+            raise EquivocationError(f"two different snapshots call themselves {new}")
 
-    def check_revoked_peers(self, snapshot: Snapshot, *, held: Held | None) -> None:
-        """Refuse a peer whose key is revoked, or was when this gateway last knew."""
-        revoked = {*snapshot.revoked_keys, *_revoked(held)}
-        back = [p.device_id for p in snapshot.peers if p.public_key in revoked]
+    def check_revoked_peers(
+        self,
+        snapshot: Snapshot,
+        *,
+        held: Held | None,
+        revoked: Container[str] = frozenset(),
+    ) -> None:
+        """Refuse a peer whose key is revoked, or ever was as far as is known here."""
+        listed = {*snapshot.revoked_keys, *_revoked(held)}
+        back = [
+            peer.device_id
+            for peer in snapshot.peers
+            if peer.public_key in listed or peer.public_key in revoked
+        ]
         if back:
             raise RevokedKeyError(f"revoked keys are peers again: devices {back}")
 
@@ -201,10 +282,12 @@ class Judge:
 
     def check_lease_subject(self, lease: Lease, *, of: Held) -> None:
         """Refuse a lease for another snapshot than the one in hand."""
-        if (lease.generation, lease.digest) != (of.snapshot.generation, of.digest):
-            raise UntrustedError(
-                f"the lease is for another snapshot (generation {lease.generation})"
-            )
+        if (lease.generation, lease.digest) == (of.snapshot.generation, of.digest):
+            return
+        same = lease.generation == of.snapshot.generation
+        raise (EquivocationError if same else UntrustedError)(
+            f"the lease is for another snapshot (generation {lease.generation})"
+        )
 
     def check_lease_end(self, lease: Lease, *, now: datetime) -> None:
         """Refuse a lease that has run out, or runs absurdly long."""
@@ -217,6 +300,14 @@ class Judge:
         """Refuse to replace a lease by an older one."""
         if held is not None and lease.issued < held.issued:
             raise StaleError(f"the lease of {lease.issued} is older than the one held")
+
+    def _read(self, envelope: bytes) -> Held:
+        payload = self.payload(envelope, SNAPSHOT_TYPE)
+        try:
+            snapshot = parse_snapshot(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the snapshot is malformed: {exc}") from exc
+        return Held(snapshot=snapshot, digest=digest(payload))
 
     def _is_signed(self, keyid: str, signature: bytes, signed: bytes) -> bool:
         key = self.anchor.keys.get(keyid)

@@ -85,15 +85,16 @@ class IllPortal(FakePortal):
         self.answering = threading.Event()
         self.answering.set()
 
-    def poll(self, *, after: int, epoch: int) -> Answer:
+    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
         """Answer, when well, with a lease of this moment."""
         self.polls += 1
         self._be_ill()
-        answer = super().poll(after=after, epoch=epoch)
+        answer = super().poll(after=after, epoch=epoch, holds=holds)
         self._be_ill()
         held = self._snapshot
         assert held is not None
-        return Answer(
+        return replace(
+            answer,
             snapshot=self.raw or answer.snapshot,
             lease=self.signer.lease(
                 held, issued=self.system.now(), seconds=self.lease_seconds

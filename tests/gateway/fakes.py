@@ -70,6 +70,11 @@ class FakePortal:
         self.receipts_back = 0
         self.forced: Snapshot | None = None
         """Answered at once, whatever the gateway holds: a portal that lies."""
+        self.step: bytes | None = None
+        """A step to another epoch, given with every answer."""
+        self.asks_revoked = False
+        self.held: list[str] = []
+        self.shown: list[tuple[bytes, ...]] = []
         self._wait = wait
         self._news = threading.Condition()
         self._snapshot: Snapshot | None = None
@@ -80,9 +85,10 @@ class FakePortal:
             self._snapshot = snapshot
             self._news.notify_all()
 
-    def poll(self, *, after: int, epoch: int) -> Answer:
+    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
         """Answer as the portal does."""
         del epoch
+        self.held.append(holds)
         with self._news:
             self._news.wait_for(lambda: self._generation() > after, self._wait)
             snapshot = self.forced or self._snapshot
@@ -94,7 +100,14 @@ class FakePortal:
             if snapshot.generation > after or self.forced
             else None,
             lease=self.signer.lease(snapshot, issued=now, seconds=self.lease_seconds),
+            epoch=self.step,
+            asks_revoked=self.asks_revoked,
         )
+
+    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
+        """Keep what is shown, and ask no more."""
+        self.shown.append(tuple(envelopes))
+        self.asks_revoked = False
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Keep an acknowledgement."""

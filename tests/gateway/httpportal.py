@@ -19,6 +19,7 @@ import http_message_signatures
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
 
+from gateway.client import Answer
 from tests.gateway.fakes import FakePortal
 from tests.gateway.world import DEPLOYMENT, GATEWAY
 
@@ -127,10 +128,15 @@ class Handler(BaseHTTPRequestHandler):
             case "snapshot":
                 query = parse_qs(parts.query)
                 answer = portal.poll(
-                    after=int(query["after"][0]), epoch=int(query["epoch"][0])
+                    after=int(query["after"][0]),
+                    epoch=int(query["epoch"][0]),
+                    holds=query.get("holds", [""])[0],
                 )
-                snapshot = answer.snapshot and json.loads(answer.snapshot)
-                return 200, {"snapshot": snapshot, "lease": json.loads(answer.lease)}
+                return 200, _document(answer)
+            case "revoked":
+                signed = json.loads(body)["signed"]
+                portal.tell_revoked([json.dumps(e).encode() for e in signed])
+                return 204, None
             case "acks":
                 portal.acknowledge(json.loads(body))
                 return 204, None
@@ -178,6 +184,17 @@ class Handler(BaseHTTPRequestHandler):
         if sequence <= used[-1]:
             raise Refusal(409, "replayed")
         used.append(sequence)
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    """Return an answer to a poll as JSON has it."""
+    told = {
+        "snapshot": answer.snapshot and json.loads(answer.snapshot),
+        "lease": json.loads(answer.lease),
+    }
+    if answer.epoch is not None:
+        told["epoch"] = json.loads(answer.epoch)
+    return told | ({"ask": "revoked"} if answer.asks_revoked else {})
 
 
 class Resolver(HTTPSignatureKeyResolver):

@@ -8,8 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.errors import RevokedKeyError, StaleError, UntrustedError
+from gateway.errors import (
+    EquivocationError,
+    RevokedKeyError,
+    StaleError,
+    UntrustedError,
+)
 from gateway.trust import Held, Judge, pinned_key
+from policies.compiler.envelope import EPOCH_TYPE
 from policies.compiler.snapshot import (
     LEASE_TYPE,
     SNAPSHOT_TYPE,
@@ -66,23 +72,134 @@ def test_the_same_generation_again_is_no_error() -> None:
     ],
     ids=["another deployment", "another gateway", "another epoch", "the future"],
 )
-def test_a_snapshot_that_is_not_for_here_and_now_is_refused(
+def test_f09_a_snapshot_that_is_not_for_here_and_now_is_refused(
     change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UntrustedError, match=message):
         offer(replace(snapshot(), **change))  # type: ignore[arg-type]
 
 
-def test_an_older_generation_is_refused() -> None:
+def test_f05_an_older_generation_is_refused() -> None:
     with pytest.raises(StaleError, match="generation 1 is older than 2"):
         offer(snapshot(1), over=held(snapshot(2)))
 
 
-def test_two_snapshots_of_one_generation_are_refused() -> None:
+def test_f08_two_snapshots_of_one_generation_are_refused() -> None:
     other = snapshot(of=without([ALICE], facts()))
     kept = replace(other, revoked_keys=())
-    with pytest.raises(UntrustedError, match="two different"):
+    with pytest.raises(EquivocationError, match="two different"):
         offer(kept, over=held())
+
+
+def test_f08_a_lease_for_another_snapshot_of_this_generation_is_a_contradiction() -> (
+    None
+):
+    envelope = signer().lease(snapshot(), digest="0" * 64)
+    with pytest.raises(EquivocationError, match="another snapshot"):
+        JUDGE.lease(envelope, of=held(), held=None, now=NOW)
+
+
+def test_a_key_known_here_to_be_revoked_is_refused_whatever_is_held() -> None:
+    with pytest.raises(RevokedKeyError, match=r"\[7\]"):
+        JUDGE.snapshot(
+            signer().snapshot(snapshot()),
+            held=None,
+            now=NOW,
+            revoked={public_text("alice")},
+        )
+
+
+EXPIRES = b'"expires":"never"'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"",
+        b'"expires":null',
+        b'"expires":""',
+        b'"expires":"soon"',
+        b'"expires":0',
+        b'"expire":"never"',
+        b'"expires":"2026-11-23"',
+        b'"expires":"Never"',
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1], ids=["a grant's", "a peer's"])
+def test_f11_an_expiry_that_is_missing_or_unreadable_is_refused(
+    written: bytes, place: int
+) -> None:
+    before, *rest = snapshot_bytes(snapshot()).split(EXPIRES)
+    parts = [before]
+    for number, part in enumerate(rest):
+        changed = written if number == place * (len(rest) - 1) else EXPIRES
+        parts.append(changed + part)
+    payload = b"".join(parts).replace(b",,", b",").replace(b"{,", b"{")
+    assert payload != snapshot_bytes(snapshot())
+    envelope = signer().sign(SNAPSHOT_TYPE, payload)
+    with pytest.raises(UntrustedError, match="malformed"):
+        JUDGE.snapshot(envelope, held=None, now=NOW)
+
+
+def test_a_step_leads_to_a_higher_epoch() -> None:
+    step = JUDGE.epoch(signer().step(), held=held(snapshot(9)), now=NOW)
+    assert (step.after, step.generation) == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"deployment": "elsewhere"}, "deployment"),
+        ({"audience": "gw_2"}, "gw_2"),
+        ({"before": 2, "after": 3}, "epoch 2"),
+        ({"issued": NOW + timedelta(minutes=2)}, "issued"),
+        ({"generation": 9}, "below 10"),
+    ],
+    ids=[
+        "another deployment",
+        "another gateway",
+        "from elsewhere",
+        "the future",
+        "not above what is held",
+    ],
+)
+def test_a_step_that_breaks_a_rule_is_refused(
+    change: dict[str, object], message: str
+) -> None:
+    envelope = signer().step(**change)  # type: ignore[arg-type]
+    with pytest.raises(UntrustedError, match=message):
+        JUDGE.epoch(envelope, held=held(snapshot(9)), now=NOW)
+
+
+def test_a_step_that_nobody_pinned_signed_is_refused() -> None:
+    with pytest.raises(UntrustedError, match="no pinned key"):
+        JUDGE.epoch(signer(2).step(), held=None, now=NOW)
+
+
+def test_a_malformed_step_is_refused() -> None:
+    envelope = signer().sign(EPOCH_TYPE, b"{}")
+    with pytest.raises(UntrustedError, match="malformed"):
+        JUDGE.epoch(envelope, held=None, now=NOW)
+
+
+def test_a_lower_generation_than_the_epochs_first_is_refused() -> None:
+    judge = Judge(anchor=replace(signer().anchor(), epoch=2, floor=10))
+    for generation in (1, 9):
+        offered = signer().snapshot(snapshot(generation, epoch=2))
+        with pytest.raises(StaleError, match="below 10"):
+            judge.snapshot(offered, held=None, now=NOW)
+    accepted = signer().snapshot(snapshot(10, epoch=2))
+    assert judge.snapshot(accepted, held=held(snapshot(9)), now=NOW)
+
+
+def test_what_was_kept_before_a_step_is_taken_up_after_it() -> None:
+    judge = Judge(anchor=replace(signer().anchor(), epoch=2, floor=10))
+    envelope = signer().snapshot(snapshot(9))
+    assert judge.stored(envelope, now=NOW) == held(snapshot(9))
+    with pytest.raises(UntrustedError, match="epoch 1"):
+        judge.snapshot(envelope, held=None, now=NOW)
+    with pytest.raises(UntrustedError, match="epoch 3"):
+        judge.stored(signer().snapshot(snapshot(11, epoch=3)), now=NOW)
 
 
 def test_a_revoked_key_never_comes_back() -> None:

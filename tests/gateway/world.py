@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from gateway.trust import Anchor
 from policies.compiler.canonical import Json
 from policies.compiler.compile import compile_snapshot
+from policies.compiler.envelope import EPOCH_TYPE
+from policies.compiler.epoch import EpochStep, epoch_bytes
 from policies.compiler.snapshot import (
     EVIDENCE_ACK_TYPE,
     LEASE_TYPE,
@@ -138,10 +140,14 @@ def grant(
 
 
 def snapshot(
-    generation: int = 1, *, of: Facts | None = None, now: datetime = NOW
+    generation: int = 1,
+    *,
+    of: Facts | None = None,
+    now: datetime = NOW,
+    epoch: int = 1,
 ) -> Snapshot:
     """Return the compiled snapshot of the world, or of other facts."""
-    return compile_snapshot(of or facts(), epoch=1, generation=generation, now=now)
+    return compile_snapshot(of or facts(), epoch=epoch, generation=generation, now=now)
 
 
 def without(device_ids: Iterable[int], of: Facts) -> Facts:
@@ -191,6 +197,18 @@ class Signer:
     def snapshot(self, value: Snapshot) -> bytes:
         """Return a signed snapshot."""
         return self.sign(SNAPSHOT_TYPE, snapshot_bytes(value))
+
+    def step(self, after: int = 2, **changed: object) -> bytes:
+        """Return a signed step to another epoch, changed as asked."""
+        step = EpochStep(
+            deployment=DEPLOYMENT,
+            audience=GATEWAY,
+            before=1,
+            after=after,
+            generation=10,
+            issued=NOW,
+        )
+        return self.sign(EPOCH_TYPE, epoch_bytes(replace(step, **changed)))  # type: ignore[arg-type]
 
     def lease(
         self,
