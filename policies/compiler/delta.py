@@ -22,7 +22,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from policies.compiler.leases import is_lease
-from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, table_name
+from policies.compiler.tables import (
+    DYNAMIC,
+    Chain,
+    Element,
+    NamedSet,
+    Ruleset,
+    table_name,
+)
 from policies.compiler.types import remaining
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -83,7 +90,7 @@ def _first_load(table: str, want: Ruleset, *, now: datetime) -> list[str]:
     lines += [
         f"flush {named.kind} {table} {named.name}"
         for named in want.sets
-        if not is_lease(named.name)
+        if not is_lease(named.name) and named.name not in DYNAMIC
     ]
     for chain in want.chains:
         lines += _rewrite(table, chain)

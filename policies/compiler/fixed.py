@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from policies.compiler.tables import Chain
+from policies.compiler.tables import CROWDED, OPENED, Chain
 
 ACCEPT_GROUP: Final = 41
 """NFLOG group of new flows; the prefix is `gt_<grant>/ap_<application>`."""
@@ -33,8 +33,21 @@ _LIMITED: Final = (
     "invalid",
     "mid_stream",
     "unsolicited",
+    "crowded",
 )
-"""Not decisions about a person: the gateway's state, forged or late packets."""
+"""Not decisions about a person: the gateway's state, forged, late or too many packets.
+"""
+
+_SAMPLED: Final = 16
+"""One of so many new flows is counted, because counting costs as much as a lookup."""
+
+_CROWD: Final = (
+    f"update @{OPENED}"
+    " { ct mark timeout 60s limit rate over 8/second burst 512 packets }"
+    f" add @{CROWDED} {{ ct mark timeout 10s }} goto deny_crowded"
+)
+"""A device that opened some 8,000 flows at once, or 128 a second for long, opens none
+for ten seconds: nobody fills the table of flows for everybody (ADR-0026)."""
 
 _FORWARD: Final = "type filter hook forward priority 0; policy drop;"
 _INPUT: Final = "type filter hook input priority 0; policy accept;"
@@ -47,6 +60,7 @@ def fixed_chains(interface: str) -> Iterable[Chain]:
     yield Chain(name="begin", hook="", rules=_begin())
     yield Chain(name="begin4", hook="", rules=_begin_family("ip", 4))
     yield Chain(name="begin6", hook="", rules=_begin_family("ip6", 6))
+    yield Chain(name="crowd", hook="", rules=(_CROWD,))
     yield Chain(name="to_device", hook="", rules=_to_device())
     yield Chain(name="input", hook=_INPUT, rules=(f"{iif} goto deny_input",))
     yield Chain(
@@ -116,6 +130,8 @@ def _begin_family(ip: str, family: int) -> tuple[str, ...]:
     """
     return (
         "tcp flags & (fin|syn|rst|ack) != syn goto deny_mid_stream",
+        f"ct mark @{CROWDED} goto deny_crowded",
+        f"numgen random mod {_SAMPLED} offset 0 0 jump crowd",
         f"{ip} daddr . tcp dport vmap @tcp{family}",
         f"{ip} daddr . udp dport vmap @udp{family}",
         f"{ip} daddr . meta l4proto vmap @proto{family}",

@@ -99,6 +99,8 @@ _PARTS: Final = re.compile(
             r"meta l4proto (?P<number>\d+)",
             r'(?P<named>[io]ifname) "(?P<interface>[^"]+)"',
             rf"(?P<fields>{_FIELDS}) (?P<how>!= |vmap )?@(?P<table>\w+)",
+            r"(?P<sampled>numgen random mod \d+ offset 0 0)",
+            r"(?P<filled>(?:add|update) @\w+ \{ ct mark [^}]*\})",
             r"limit rate \d+/second burst \d+ packets",
             r"counter",
             r'log prefix "(?P<prefix>[^"]+)" group \d+',
@@ -110,6 +112,8 @@ _PARTS: Final = re.compile(
 
 class Machine:
     """A ruleset that answers. Elements that have ended at `now` are gone.
+
+    Nobody crowds here: no flow is the one that is counted.
 
     Leases are open unless told to be `closed`: their elements are no part of a ruleset.
 
@@ -229,7 +233,8 @@ def _plain_step(part: Mapping[str, str | None]) -> _Step:
         case {"verdict": str(verdict)}:
             return lambda _: verdict
         case _:
-            return lambda _: None
+            said = _BREAK if part["sampled"] else None
+            return lambda _: said
 
 
 def _flags_differ(mask: Sequence[str], flags: Sequence[str]) -> _Step:

@@ -72,6 +72,7 @@ from policies.compiler.regions import (
     regions,
 )
 from policies.compiler.tables import (
+    DYNAMIC,
     Chain,
     Element,
     NamedSet,
@@ -288,7 +289,7 @@ def _sorted(
 
 
 def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
-    """Return the lease and the maps from address to device mark."""
+    """Return the lease, the maps from address to device mark, and who crowds."""
     held: dict[Family, list[Element]] = {family: [] for family in FAMILIES}
     four, six, spelled = held[IPV4], held[IPV6], speller()
     for peer in peers:
@@ -297,6 +298,8 @@ def _gates(peers: Iterable[Peer]) -> Iterable[NamedSet]:
             elements = four if isinstance(address, IPv4Address) else six
             elements.append(Element(spelled(address), mark, end))
     yield named_set(LIVE, "ifname", "timeout")
+    for name in DYNAMIC:
+        yield named_set(name, "mark", "dynamic", "timeout")
     for family in FAMILIES:
         yield named_set(
             f"device{family}",

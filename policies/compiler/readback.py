@@ -16,7 +16,14 @@ from policies.compiler.canonical import array
 from policies.compiler.errors import SnapshotFormatError
 from policies.compiler.leases import is_lease
 from policies.compiler.rules import PROTOCOLS, expression_text, rule_text
-from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, sorted_elements
+from policies.compiler.tables import (
+    DYNAMIC,
+    Chain,
+    Element,
+    NamedSet,
+    Ruleset,
+    sorted_elements,
+)
 from policies.compiler.types import NEVER
 
 _TOLERANCE: Final = timedelta(seconds=2)
@@ -27,7 +34,7 @@ def ruleset_from_nft(listing: object, *, interface: str, now: datetime) -> Rules
     """Return the table that a parsed listing describes, whole or its list alone.
 
     `now` is the moment of the listing: what is left of an element's time counts from
-    there. The elements of leases are left out, as in `ruleset`.
+    there. The elements of leases and of `DYNAMIC` sets are left out, as in `ruleset`.
 
     Raises:
         SnapshotFormatError: not a listing of libnftables' JSON.
@@ -79,7 +86,8 @@ def _named_set(kind: str, item: Mapping[str, object], *, now: datetime) -> Named
     """Return a set or a map with its elements."""
     name = _text(item, "name")
     key_type = " . ".join(_words(item.get("type")))
-    entries = () if is_lease(name) else array(item.get("elem", []))
+    is_ours = not is_lease(name) and name not in DYNAMIC
+    entries = array(item.get("elem", [])) if is_ours else ()
     elements = (_element(kind, entry, now=now) for entry in entries)
     if key_type == "ifname":
         elements = (e._replace(key=f'"{e.key}"') for e in elements)
@@ -87,9 +95,14 @@ def _named_set(kind: str, item: Mapping[str, object], *, now: datetime) -> Named
         name=name,
         key_type=key_type,
         data_type=" . ".join(_words(item.get("map"))) if kind == "map" else "",
-        flags=tuple(sorted(_words(item.get("flags", [])))),
+        flags=_flags(name, _words(item.get("flags", []))),
         elements=sorted_elements(elements),
     )
+
+
+def _flags(name: str, listed: Sequence[str]) -> tuple[str, ...]:
+    """Return a set's flags; versions of nft do not list that packets may fill it."""
+    return tuple(sorted({*listed, "dynamic"} if name in DYNAMIC else listed))
 
 
 def _element(kind: str, entry: object, *, now: datetime) -> Element:

@@ -25,6 +25,10 @@ _TEMPLATES: Final[Mapping[str, tuple[frozenset[str], str]]] = {
     "mangle": (frozenset({"key", "value"}), "{key} set {value}"),
     "map": (frozenset({"key", "data"}), "{key} map {data}"),
     "meta": (frozenset({"key"}), "meta {key}"),
+    "numgen": (
+        frozenset({"mode", "mod", "offset"}),
+        "numgen {mode} mod {mod} offset {offset}",
+    ),
     "payload": (frozenset({"protocol", "field"}), "{protocol} {field}"),
     "vmap": (frozenset({"key", "data"}), "{key} vmap {data}"),
 }
@@ -73,21 +77,48 @@ def _known(kind: object, content: object) -> str | None:
             return f"{expression_text(left)} & ({'|'.join(_flags(mask))})"
         case "match", {"op": str(op), "left": left, "right": right, **rest}:
             return None if rest else _match(op, expression_text(left), right)
-        case str(), {} if kind in _TEMPLATES:
-            return _templated(kind, content)
+        case str(), {}:
+            return _filling(content) if kind == "set" else _templated(kind, content)
         case _:
             return None
 
 
 def _templated(kind: str, content: Mapping[str, object]) -> str | None:
     """Return an expression by its template, if it has exactly the keys of it."""
-    keys, template = _TEMPLATES[kind]
-    if content.keys() != keys:
+    keys, template = _TEMPLATES.get(kind, (frozenset(), ""))
+    if not keys or content.keys() != keys:
         return None
     written = template.format(
         **{key: expression_text(item) for key, item in content.items()}
     )
     return written.removeprefix("meta ") if written.endswith("ifname") else written
+
+
+def _filling(content: Mapping[str, object]) -> str | None:
+    """Return a statement by which a packet fills a set."""
+    asked = ""
+    match content:
+        case {"op": op, "elem": element, "set": name, "stmt": [statement]}:
+            asked = f" {_over(statement)}"
+        case {"op": op, "elem": element, "set": name, **more} if not more:
+            pass
+        case _:
+            return None
+    match element:
+        case {"elem": {"val": key, "timeout": int(seconds), **rest}} if not rest:
+            timed = f"{expression_text(key)} timeout {seconds}s"
+            return f"{op} {name} {{ {timed}{asked} }}"
+        case _:
+            return None
+
+
+def _over(statement: object) -> str:
+    """Return a limit that holds once it is exceeded, or JSON when it is none."""
+    match statement:
+        case {"limit": {"inv": True, "rate": rate, "burst": burst, "per": per, **rest}}:
+            if not rest:
+                return f"limit rate over {rate}/{per} burst {burst} packets"
+    return json.dumps(statement, sort_keys=True)
 
 
 def _match(op: str, subject: str, right: object) -> str:

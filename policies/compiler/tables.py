@@ -21,6 +21,16 @@ _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 """IFNAMSIZ is 16 with its NUL; a table's name follows nft(8)'s identifiers."""
 
 
+OPENED: Final = "opened"
+"""How fast each device opens flows."""
+
+CROWDED: Final = "crowded"
+"""The devices that opened too many."""
+
+DYNAMIC: Final = frozenset({OPENED, CROWDED})
+"""Sets that packets fill: declared here, their elements no part of a ruleset."""
+
+
 class Element(NamedTuple):
     """A key, its data in a map (else empty), and its absolute end (or `NEVER`).
 
@@ -78,7 +88,8 @@ class Ruleset:
 
     `foreign` are (kind, name) of objects that are none of ours; only a listing has
     any. `tolerance` says how far its times may be off: a listing counts in seconds.
-    The elements of leases are the agent's and never part of this.
+    The elements of leases are the agent's, those of `DYNAMIC` sets the packets', and
+    neither are part of this.
     """
 
     interface: str

@@ -25,6 +25,10 @@ SENTENCES: Final[Mapping[str, str]] = {
         "The packet continues a connection that the gateway does not know,"
         " for example one that was cut."
     ),
+    "crowded": (
+        "The device opened very many connections within seconds;"
+        " it may open new ones again after ten."
+    ),
     "unknown": "The gateway gave no reason.",
     "inbound_no_device": (
         "An application's packet to a device that had lost its access: a late"

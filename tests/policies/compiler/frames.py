@@ -28,7 +28,7 @@ def frame(packet: Packet, name: int) -> bytes:
             packet.source.packed,
             packet.destination.packed,
         )
-        head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
+        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
         return GATEWAY_MAC + SOURCE_MAC + b"\x08\x00" + head + body
     head = struct.pack("!IHBB", 6 << 28, len(body), packet.protocol, 64)
     addresses = packet.source.packed + packet.destination.packed
@@ -53,7 +53,7 @@ def _body(packet: Packet, name: int) -> bytes:
             return b"\0" * 8 + mark
 
 
-def _checksum(head: bytes) -> int:
+def checksum(head: bytes) -> int:
     """Return the IPv4 header checksum (RFC 1071)."""
     total: int = sum(struct.unpack(f"!{len(head) // 2}H", head))
     while total >> 16:

@@ -46,15 +46,15 @@ NAME_BYTES = 8
 
 
 class Wire:
-    """Both ends of the gateway and both of its logs."""
+    """Both ends of the gateway, by their interfaces, and both of its logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, here: str, there: str) -> None:
         """Listen before anything is sent."""
         self._out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._out.bind(("tun", 0))
+        self._out.bind((here, 0))
         kind = socket.htons(ETH_P_ALL)
         self._heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, kind)
-        self._heard.bind(("net", ETH_P_ALL))
+        self._heard.bind((there, ETH_P_ALL))
         self._heard.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         self._heard.setblocking(False)
         self._logs = [_log(group) for group in (ACCEPT_GROUP, DROP_GROUP)]
@@ -122,7 +122,7 @@ def _number(name: bytes) -> int | None:
 
 def main() -> None:
     """Send, listen, report."""
-    wire = Wire()
+    wire = Wire(*sys.argv[1:])
     wire.send([bytes.fromhex(text) for text in json.load(sys.stdin)])
     passed = [number for name in wire.passed if (number := _number(name)) is not None]
     logged = [

@@ -79,7 +79,14 @@ def install_table(
 
 def sent(kernel: Kernel, packets: Sequence[Packet]) -> Heard:
     """Send packets, of which the last must come out, and hear."""
-    given = json.dumps([frames.frame(p, name).hex() for name, p in enumerate(packets)])
-    command = (sys.executable, "-m", "tests.policies.compiler.injector")
+    return sent_frames(kernel, [frames.frame(p, n) for n, p in enumerate(packets)])
+
+
+def sent_frames(
+    kernel: Kernel, made: Sequence[bytes], *, on: str = "tun", hear: str = "net"
+) -> Heard:
+    """Send frames into one end, of which the last should come out at the other."""
+    given = json.dumps([frame.hex() for frame in made])
+    command = (sys.executable, "-m", "tests.policies.compiler.injector", on, hear)
     heard = json.loads(kernel.run(*command, given=given))
     return Heard(passed=set(heard["passed"]), logged=dict(heard["logged"]))
