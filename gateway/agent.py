@@ -2,7 +2,8 @@
 
 * poller: long poll → engine → acknowledgement queue
 * acknowledger: sends acknowledgements, oldest first, until they are taken
-* renewer: keeps the gate open every 15 seconds, and cuts flows when a grant ends
+* renewer: keeps the gate open every 15 seconds, closes every second what terms do not
+  allow, and cuts flows when a grant ends
 * watcher: ends everything, closed, when the table or the interface is gone
 * collector: kernel events → spool, every 200 ms durable
 * uploader: spool → portal
@@ -36,6 +37,7 @@ from gateway.types import Gate
 log = Log(__name__)
 
 RENEW_SECONDS: Final = 15.0
+TERMS_SECONDS: Final = 1.0
 UPLOAD_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 1.0
 TELL_SECONDS: Final = 1.0
@@ -235,20 +237,25 @@ class Agent:
                     break
 
     def _renew(self) -> None:
-        before = None
+        before, due, is_woken = None, self._clock.ticks(), True
         while self._goes_on():
-            self._engine.renew(is_healthy=self._collector.is_healthy())
+            if is_woken or due <= self._clock.ticks():
+                self._engine.renew(is_healthy=self._collector.is_healthy())
+                due = self._clock.ticks() + RENEW_SECONDS
             gate = self._engine.gate
             if gate != before:
                 self._say(gate)
                 before = gate
             end = self._engine.next_end()
-            pause = RENEW_SECONDS
+            pause = TERMS_SECONDS
             if end is not None:
                 until = (end - self._clock.now()).total_seconds()
                 pause = min(pause, max(0.0, until) + 0.05)
-            self._wake_renewer.wait(pause)
+            is_woken = self._wake_renewer.wait(pause)
             self._wake_renewer.clear()
+            cut = self._engine.keep_terms(is_healthy=self._collector.is_healthy())
+            if cut:
+                log.warning("terms.withheld", flows_cut=cut)
             if end is not None and end <= self._clock.now():
                 log.info("grants.ended", flows_cut=self._engine.sweep())
 

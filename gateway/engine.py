@@ -7,16 +7,17 @@
 * What host names stand for changes elements only, and no generation. What a name no
   longer stands for is cut like what is no longer granted.
 * The gate is opened, for a minute at most and never beyond the lease, only while the
-  generation held is the one in force and every health holds.
+  generation held is the one in force and every health holds. Where an application
+  goes on without evidence, evidence is the health of the strict ones' own leases.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from math import inf
 
 from gateway import reconcile
 from gateway.acknowledgement import document
@@ -30,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
+from gateway.leases import LEASE_SECONDS, Leases
 from gateway.logs import Log
 from gateway.names import lost
 from gateway.reconcile import (
@@ -49,10 +51,12 @@ from gateway.trust import Held, Judge
 from gateway.types import Gate, InterfaceState, Timings
 from gateway.view import Observer, view_of
 from policies.compiler.holdings import holdings_digest
+from policies.compiler.leases import less_withheld, needs_evidence
 from policies.compiler.named import bounds
 from policies.compiler.nftables import base_text, closed_text, live_text
 from policies.compiler.types import (
     NOTHING_RESOLVED,
+    Application,
     IPAddress,
     IPNetwork,
     Lease,
@@ -61,8 +65,6 @@ from policies.compiler.types import (
 )
 
 log = Log(__name__)
-
-LIVE_SECONDS: Final = 60
 
 
 class Engine:
@@ -100,6 +102,7 @@ class Engine:
         """Whether the gate is kept open, as `renew` found last."""
         self.flows_cut = 0
         """How many flows were cut since the start, for whatever reason."""
+        self._leases = Leases(kernel)
 
     @property
     def generation(self) -> int:
@@ -220,22 +223,35 @@ class Engine:
     def renew(self, *, is_healthy: bool) -> bool:
         """Keep the gate open for another minute if it may be; return whether it may.
 
-        Not renewing is enough to close: the kernel does it.
+        Not renewing is enough to close: the kernel does it. `is_healthy` says whether
+        evidence becomes durable.
 
         Raises:
             KernelError: the interface or the table is gone; only a new start helps.
         """
         with self._lock:
             self.check()
-            reason = self._obstacle(is_healthy=is_healthy)
-            if not reason:
-                seconds = min(LIVE_SECONDS, int(self.seconds_left()))
-                self._kernel.run(live_text(self._kernel.interface, seconds))
+            self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
+            reason = self._obstacle()
+            if not reason and self._held is not None:
+                applications = self._held.snapshot.applications
+                if not is_healthy and needs_evidence(applications):
+                    reason = "evidence cannot be recorded"
+                self._open(applications, is_open=not reason)
             self.gate = Gate(is_open=not reason, reason=reason)
             return self.gate.is_open
 
-    def _obstacle(self, *, is_healthy: bool) -> str:
-        """Return why the gate may not be kept open, in words; empty if it may."""
+    def _open(self, applications: Collection[Application], *, is_open: bool) -> None:
+        """Keep open what may be: the gate, unless told otherwise, and the leases."""
+        left = self.seconds_left()
+        if is_open:
+            seconds = min(LEASE_SECONDS, int(left))
+            self._kernel.run(live_text(self._kernel.interface, seconds))
+        due = self._leases.due(applications, silent_for=self._silence(), most=left)
+        self._leases.renew(due, now=self._clock.now())
+
+    def _obstacle(self) -> str:
+        """Return why nothing at all may be kept open, in words; empty if it may."""
         if self._held is None:
             return "no snapshot was accepted yet"
         if self._applied != self._held.snapshot.generation:
@@ -245,7 +261,33 @@ class Engine:
         now, ticks = self._clock.now(), self._clock.ticks()
         if not self._freshness.is_clock_sane(now=now, ticks=ticks):
             return "the clock is not sane"
-        return "" if is_healthy else "evidence cannot be recorded"
+        return ""
+
+    def keep_terms(self, *, is_healthy: bool) -> int:
+        """Close at once what an application's terms allow no longer, and cut its flows.
+
+        Return how many were cut. What is allowed again is open again. To be called
+        every second.
+
+        Raises:
+            KernelError: the flows could not be read or cut.
+        """
+        with self._lock:
+            now, ticks = self._clock.now(), self._clock.ticks()
+            self._leases.note(is_healthy=is_healthy, ticks=ticks)
+            if (
+                self._held is None
+                or self._applied != self._held.snapshot.generation
+                or self._freshness is None
+            ):
+                return 0
+            want, before = self._held.snapshot, self._leases.withheld
+            is_closing = self._leases.close(
+                want.applications, silent_for=self._silence(), now=now, ticks=ticks
+            )
+            if before - self._leases.withheld:
+                self.renew(is_healthy=is_healthy)
+            return self._cut(None, want, want.pools) if is_closing else 0
 
     def watch(self, seconds: float) -> None:
         """Wait until the ruleset changes, `seconds` at most, then `check`."""
@@ -307,6 +349,14 @@ class Engine:
             if self._held is None:
                 return 0
             return self._cut(None, self._held.snapshot, self._held.snapshot.pools)
+
+    def _silence(self) -> float:
+        """Return how long the portal was silent, in seconds."""
+        if self._freshness is None:
+            return inf
+        return self._freshness.silent_for(
+            now=self._clock.now(), ticks=self._clock.ticks()
+        )
 
     def _rename(self, have: Have, snapshot: Snapshot, before: Resolved) -> None:
         if have.ruleset is None or have.snapshot is not snapshot:
@@ -455,7 +505,7 @@ class Engine:
         begun = self._clock.ticks()
         match step:
             case RunTransaction(text=text):
-                self._kernel.run(text)
+                self._kernel.run(text + self._opening(want))
                 timings.nftables_ms += (self._clock.ticks() - begun) * 1000
                 return
             case ChangeElements(changes=changes):
@@ -476,6 +526,14 @@ class Engine:
                 self._kernel.set_peers(peers)
         timings.wireguard_ms += (self._clock.ticks() - begun) * 1000
 
+    def _opening(self, want: Snapshot) -> str:
+        """Return what opens the leases that a transaction may declare."""
+        if self._freshness is None:
+            return ""
+        left = self.seconds_left()
+        due = self._leases.due(want.applications, silent_for=self._silence(), most=left)
+        return self._leases.opening_text(due)
+
     def _cut(
         self,
         devices: frozenset[int] | None,
@@ -489,7 +547,7 @@ class Engine:
             entries = [e for e in entries if e.tuple.destination in to]
         doomed = reconcile.flows_to_cut(
             entries,
-            snapshot,
+            less_withheld(snapshot, self._leases.withheld),
             pools=pools,
             now=self._clock.now(),
             resolved=self._resolved,

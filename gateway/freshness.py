@@ -35,6 +35,12 @@ class Freshness:
         at_arrival = (self.lease.not_after - self.now).total_seconds()
         return min(by_wall, at_arrival - (ticks - self.ticks))
 
+    def silent_for(self, *, now: datetime, ticks: float) -> float:
+        """Return how many seconds ago the portal said this, by the clock that is on."""
+        by_wall = (now - self.lease.issued).total_seconds()
+        at_arrival = (self.now - self.lease.issued).total_seconds()
+        return max(by_wall, at_arrival + (ticks - self.ticks))
+
     def is_clock_sane(self, *, now: datetime, ticks: float) -> bool:
         """Return whether the wall clock can be believed."""
         drift = now - self.now - timedelta(seconds=ticks - self.ticks)

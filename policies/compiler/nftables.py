@@ -137,7 +137,7 @@ def ruleset(
         *(o.application_id for opened in named.values() for o in opened),
     }
     held = placed(named, resolved)
-    leases = {a: s for a, s in leases_of(snapshot).items() if a in reached}
+    leases = leases_of(snapshot)
     by_name = {opened.application_id for of in named.values() for opened in of}
     rule = rule_writer(snapshot)
     return _sorted(
