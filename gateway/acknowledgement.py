@@ -1,4 +1,4 @@
-"""What the agent tells the portal of a generation (`POST acks`). Pure."""
+"""What the agent tells the portal of a generation, and of a notice. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from gateway.config import VERSION
 from gateway.flows import text_time
 from gateway.types import Timings
+from policies.compiler.notice import Notice
 from policies.compiler.types import Snapshot
 
 ERROR_LENGTH: Final = 250
@@ -30,6 +31,32 @@ def document(
         "received_at": text_time(received_at),
         "applied_at": text_time(applied_at) if applied_at else None,
         "observed_digest": observed_digest,
+        "flows_cut": timings.flows_cut,
+        "timings": timings.document(),
+        "boot_id": boot_id,
+        "agent_version": VERSION,
+        "error": error[:ERROR_LENGTH],
+    }
+
+
+def notice_document(
+    notice: Notice,
+    timings: Timings,
+    *,
+    received_at: datetime,
+    applied_at: datetime | None,
+    boot_id: str,
+    error: str,
+) -> dict[str, object]:
+    """Return the report of a notice, and of all before it, as docs/protocol.md has it.
+
+    `applied_at` is when the last of its steps was done, the cutting of flows.
+    """
+    return {
+        "epoch": notice.epoch,
+        "number": notice.number,
+        "received_at": text_time(received_at),
+        "applied_at": text_time(applied_at) if applied_at else None,
         "flows_cut": timings.flows_cut,
         "timings": timings.document(),
         "boot_id": boot_id,

@@ -1,5 +1,6 @@
 """The running agent: threads and the clock. Everything else is told the time.
 
+* hearer: notices of revocation → engine → report, before and beside all else
 * poller: long poll → engine → acknowledgement queue
 * acknowledger: sends acknowledgements, oldest first, until they are taken
 * renewer: keeps the gate open every 15 seconds, closes every second what terms do not
@@ -117,6 +118,7 @@ class Agent:
         self._engine.renew(is_healthy=self._collector.is_healthy())
         for target in (
             self._collect,
+            self._hear_notices,
             self._poll,
             self._acknowledge,
             self._renew,
@@ -165,6 +167,38 @@ class Agent:
             if not self._stop.is_set():
                 self._failure = exc
             self.stop()
+
+    def _hear_notices(self) -> None:
+        backoff, said = Backoff(), ""
+        report: dict[str, object] | None = None
+        while self._goes_on():
+            try:
+                if report is not None:
+                    self._portal.report_notice(report)
+                    report = None
+                report = self._engine.cut(
+                    self._portal.await_notices(
+                        after=self._engine.notice, epoch=self._engine.epoch
+                    )
+                )
+            except (PortalError, UntrustedError, StoreError) as exc:
+                # What the portal refused it will refuse again.
+                if getattr(exc, "status", 0) in {400, 404, 413, 422}:
+                    report = None
+                if not self._stop.is_set() and str(exc) != said:
+                    said = str(exc)
+                    log.warning("notices.failed", error=said)
+                self._stop.wait(backoff.next())
+            else:
+                backoff.reset()
+                if report is not None:
+                    log.info(
+                        "notice.reported",
+                        number=report["number"],
+                        flows_cut=report["flows_cut"],
+                        timings=report["timings"],
+                        error=report["error"],
+                    )
 
     def _poll(self) -> None:
         backoff, refused = Backoff(), ""

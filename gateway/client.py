@@ -49,6 +49,7 @@ class Channel(StrEnum):
     """The last path segment of a signed request; each has its own sequence."""
 
     SNAPSHOT = "snapshot"
+    NOTICES = "notices"
     ACKS = "acks"
     EVIDENCE = "evidence"
     NAMES = "names"
@@ -77,6 +78,12 @@ class Portal(Protocol):
 
         `holds` is what is held, in force or not: `EPOCH.GENERATION.DIGEST`.
         """
+
+    def await_notices(self, *, after: int, epoch: int) -> tuple[bytes, ...]:
+        """Wait for notices of revocation above `after`; return their envelopes."""
+
+    def report_notice(self, report: Mapping[str, object]) -> None:
+        """Say when a notice was applied, or why not."""
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Say what was applied, or why not."""
@@ -131,7 +138,7 @@ class HttpPortal:
                 self._base,
                 context,
                 timeout=LONG_POLL_SECONDS
-                if channel is Channel.SNAPSHOT
+                if channel in {Channel.SNAPSHOT, Channel.NOTICES}
                 else ANSWER_SECONDS,
             )
             for channel in Channel
@@ -150,6 +157,20 @@ class HttpPortal:
             epoch=envelope_in(document, "epoch"),
             asks_revoked=document.get("ask") == "revoked",
         )
+
+    def await_notices(self, *, after: int, epoch: int) -> tuple[bytes, ...]:
+        """Wait for notices of revocation above `after`; return their envelopes."""
+        query = urlencode({"after": after, "epoch": epoch})
+        document = self._json(Channel.NOTICES, "GET", f"?{query}", b"")
+        notices = document.get("notices")
+        if not isinstance(notices, list):
+            raise PortalAnswerError("the portal's answer holds no list of notices")
+        return tuple(json.dumps(notice).encode() for notice in notices)
+
+    def report_notice(self, report: Mapping[str, object]) -> None:
+        """Say when a notice was applied, or why not."""
+        body = json.dumps(report).encode()
+        self._exchange(Channel.NOTICES, "POST", "", body)
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Say what was applied, or why not."""

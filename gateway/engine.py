@@ -1,11 +1,13 @@
 """The apply engine: verify → persist → apply → acknowledge, and the lease.
 
-* Nothing unverified is kept; nothing is applied that is not on disk first.
-* Steps run in the order `reconcile.plan` gives. When the transaction is refused the
-  steps that tighten still run (peers leave, flows are cut), those that loosen do
-  not, and the lease is not renewed: the kernel closes within a minute.
-* What host names stand for changes elements only, and no generation. What a name no
-  longer stands for is cut like what is no longer granted.
+* Nothing unverified is kept; nothing is applied that is not on disk first. Only a
+  revocation that the disk does not take is applied all the same.
+* What the kernel refused is not in force: the lease is not renewed, and the kernel
+  closes within a minute.
+* A notice of revocation waits for nothing that takes long: reading, comparing and
+  reading back a generation happen outside the lock, and are done again if a notice
+  came meanwhile. What is enforced is the snapshot held less the keys that are cut; a
+  generation that is so narrowed is not acknowledged, its successor will be.
 * The gate is opened, for a minute at most and never beyond the lease, only while the
   generation held is the one in force and every health holds. Where an application
   goes on without evidence, evidence is the health of the strict ones' own leases.
@@ -20,9 +22,11 @@ from datetime import datetime
 from math import inf
 
 from gateway import reconcile
-from gateway.acknowledgement import document
+from gateway.acknowledgement import document, notice_document
 from gateway.client import Answer
 from gateway.clock import Clock
+from gateway.cuts import Cuts
+from gateway.enforcement import Enforcement
 from gateway.errors import (
     EquivocationError,
     KernelError,
@@ -33,31 +37,19 @@ from gateway.freshness import Freshness
 from gateway.kernel import Kernel
 from gateway.leases import LEASE_SECONDS, Leases
 from gateway.logs import Log
-from gateway.names import lost
-from gateway.reconcile import (
-    AddRoutes,
-    ChangeElements,
-    CutFlows,
-    Have,
-    RemovePeers,
-    RunTransaction,
-    SetListenPort,
-    SetPeers,
-    Step,
-)
+from gateway.notices import keep_cuts, stored_cuts
 from gateway.standing import Standing
 from gateway.store import Store
 from gateway.trust import Held, Judge
-from gateway.types import Gate, InterfaceState, Timings
-from gateway.view import Observer, view_of
+from gateway.types import Gate, Timings
+from gateway.view import Observer
 from policies.compiler.holdings import holdings_digest
-from policies.compiler.leases import less_withheld, needs_evidence
+from policies.compiler.leases import needs_evidence
 from policies.compiler.named import bounds
 from policies.compiler.nftables import base_text, closed_text, live_text
+from policies.compiler.notice import Notice
 from policies.compiler.types import (
-    NOTHING_RESOLVED,
     Application,
-    IPAddress,
     IPNetwork,
     Lease,
     Resolved,
@@ -89,25 +81,38 @@ class Engine:
         self._judge = replace(judge, anchor=self._standing.raised(judge.anchor))
         self._store = store
         self._kernel = kernel
-        self._observer = observer
         self._clock = clock
         self._boot_id = boot_id
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._freshness: Freshness | None = None
-        self._have: Have | None = None
-        self._applied = 0
-        self._resolved: Resolved = NOTHING_RESOLVED
+        self._cuts = Cuts(epoch=self._judge.anchor.epoch)
+        self._leases = Leases(kernel)
+        self._enforcement = Enforcement(
+            kernel=kernel,
+            observer=observer,
+            clock=clock,
+            lock=self._lock,
+            leases=self._leases,
+            opening=self._opening,
+        )
         self.gate = Gate(is_open=False, reason="the agent has just started")
         """Whether the gate is kept open, as `renew` found last."""
-        self.flows_cut = 0
-        """How many flows were cut since the start, for whatever reason."""
-        self._leases = Leases(kernel)
 
     @property
     def generation(self) -> int:
         """The generation in force, 0 for none; what a poll asks beyond."""
-        return self._applied
+        return self._enforcement.applied
+
+    @property
+    def notice(self) -> int:
+        """The number of the last notice in force, 0 for none."""
+        return self._cuts.number
+
+    @property
+    def flows_cut(self) -> int:
+        """How many flows were cut since the start, for whatever reason."""
+        return self._enforcement.flows_cut
 
     @property
     def epoch(self) -> int:
@@ -122,7 +127,7 @@ class Engine:
     @property
     def resolved(self) -> Resolved:
         """What host names stand for."""
-        return self._resolved
+        return self._enforcement.resolved
 
     @property
     def holds(self) -> str:
@@ -159,6 +164,7 @@ class Engine:
         """
         with self._lock:
             now = self._clock.now()
+            self._cuts = stored_cuts(self._store, self._judge)
             envelope = self._store.read_accepted()
             if envelope is None:
                 self._kernel.run(closed_text(self._kernel.interface))
@@ -170,6 +176,7 @@ class Engine:
                     f"the stored snapshot is not acceptable ({exc}); remove"
                     " accepted.json to take whatever the portal signs now"
                 ) from exc
+            self._enforcement.want = self._cuts.less(self._held.snapshot)
             self._freshness = self._stored_lease(self._held, now)
             if self._freshness is None:
                 self._kernel.run(closed_text(self._kernel.interface))
@@ -186,39 +193,52 @@ class Engine:
         """
         started, received_at = self._clock.ticks(), self._clock.now()
         timings = Timings()
+        if answer.epoch is not None:
+            self._go_up(answer.epoch, received_at)
+        held, lease = self._judged(answer, received_at)
+        verified = self._clock.ticks()
+        timings.verify_ms = (verified - started) * 1000
+        if answer.snapshot is not None and held is not self._held:
+            self._store.write_accepted(answer.snapshot)
+        timings.persist_ms = (self._clock.ticks() - verified) * 1000
         with self._lock:
-            if answer.epoch is not None:
-                self._go_up(answer.epoch, received_at)
-            held, lease = self._judged(answer, received_at)
-            verified = self._clock.ticks()
-            timings.verify_ms = (verified - started) * 1000
-            if answer.snapshot is not None and held is not self._held:
-                self._store.write_accepted(answer.snapshot)
-            timings.persist_ms = (self._clock.ticks() - verified) * 1000
-            self._held = held
+            self._accept(held)
             self._freshness = Freshness(
                 lease=lease, now=received_at, ticks=started, is_received=True
             )
-            if self._applied == held.snapshot.generation:
-                self._keep_lease(answer.lease)
-                return None
+            is_applied = self._enforcement.applied == held.snapshot.generation
+        acknowledgement = None
+        if not is_applied:
             acknowledgement = self._apply(
                 held, timings, received_at=received_at, started=started
             )
-            # Enforcement does not wait for these.
-            self._keep_lease(answer.lease)
+            # Enforcement does not wait for it.
             self._remember(held)
-            return acknowledgement
+        self._keep_lease(answer.lease)
+        return acknowledgement
+
+    def cut(self, envelopes: Iterable[bytes]) -> dict[str, object] | None:
+        """Cut off what notices say, in their order; return the report of the last.
+
+        Raises:
+            UntrustedError: one breaks a rule of trust; those before it are in force.
+            StoreError: one could not be made durable, and is not in force.
+        """
+        report = None
+        for envelope in envelopes:
+            report = self._cut_one(envelope)
+        return report
 
     def acknowledge_again(self, error: str) -> dict[str, object] | None:
         """Return an acknowledgement of what is held; with an error, of a refusal."""
         with self._lock:
-            if self._held is None:
-                return None
-            now = self._clock.now()
-            return self._acknowledgement(
-                self._held.snapshot, Timings(), received_at=now, error=error
-            )
+            held = self._held
+        if held is None:
+            return None
+        now = self._clock.now()
+        return self._acknowledgement(
+            held.snapshot, Timings(), received_at=now, error=error
+        )
 
     def renew(self, *, is_healthy: bool) -> bool:
         """Keep the gate open for another minute if it may be; return whether it may.
@@ -254,7 +274,7 @@ class Engine:
         """Return why nothing at all may be kept open, in words; empty if it may."""
         if self._held is None:
             return "no snapshot was accepted yet"
-        if self._applied != self._held.snapshot.generation:
+        if self._enforcement.applied != self._held.snapshot.generation:
             return "the accepted generation is not in force"
         if self._freshness is None or self.seconds_left() < 1:
             return "the lease has run out"
@@ -277,17 +297,18 @@ class Engine:
             self._leases.note(is_healthy=is_healthy, ticks=ticks)
             if (
                 self._held is None
-                or self._applied != self._held.snapshot.generation
+                or self._enforcement.applied != self._held.snapshot.generation
                 or self._freshness is None
             ):
                 return 0
-            want, before = self._held.snapshot, self._leases.withheld
+            before = self._leases.withheld
+            applications = self._held.snapshot.applications
             is_closing = self._leases.close(
-                want.applications, silent_for=self._silence(), now=now, ticks=ticks
+                applications, silent_for=self._silence(), now=now, ticks=ticks
             )
             if before - self._leases.withheld:
                 self.renew(is_healthy=is_healthy)
-            return self._cut(None, want, want.pools) if is_closing else 0
+            return self._enforcement.sweep() if is_closing else 0
 
     def watch(self, seconds: float) -> None:
         """Wait until the ruleset changes, `seconds` at most, then `check`."""
@@ -313,7 +334,8 @@ class Engine:
     def bounds(self) -> Mapping[str, tuple[IPNetwork, ...]]:
         """Return the host names in force, each with the prefixes it counts in."""
         with self._lock:
-            return {} if self._held is None else bounds(self._held.snapshot)
+            want = self._enforcement.want
+            return {} if want is None else bounds(want)
 
     def resolve(self, resolved: Resolved) -> dict[str, object] | None:
         """Let host names stand for this from now on, and cut what that ends.
@@ -322,23 +344,23 @@ class Engine:
         acknowledgement of that is returned.
         """
         with self._lock:
-            before, self._resolved = self._resolved, resolved
-            if self._held is None or self._have is None:
-                return None
             try:
-                self._rename(self._have, self._held.snapshot, before)
+                self._enforcement.resolve(resolved)
             except KernelError as exc:
+                if self._held is None:
+                    return None
                 log.warning("names.unapplied", error=str(exc))
-                self._have = None
+                self._enforcement.forget()
                 return self._apply(self._held, Timings(), received_at=self._clock.now())
             return None
 
     def next_end(self) -> datetime | None:
         """Return when the next grant or session ends, or None."""
         with self._lock:
-            if self._held is None:
+            want = self._enforcement.want
+            if want is None:
                 return None
-            return reconcile.next_end(self._held.snapshot, now=self._clock.now())
+            return reconcile.next_end(want, now=self._clock.now())
 
     def sweep(self) -> int:
         """Cut the flows whose grant or session has ended; return how many.
@@ -346,9 +368,7 @@ class Engine:
         The kernel has ended the elements by itself; established flows outlive them.
         """
         with self._lock:
-            if self._held is None:
-                return 0
-            return self._cut(None, self._held.snapshot, self._held.snapshot.pools)
+            return self._enforcement.sweep()
 
     def _silence(self) -> float:
         """Return how long the portal was silent, in seconds."""
@@ -358,26 +378,91 @@ class Engine:
             now=self._clock.now(), ticks=self._clock.ticks()
         )
 
-    def _rename(self, have: Have, snapshot: Snapshot, before: Resolved) -> None:
-        if have.ruleset is None or have.snapshot is not snapshot:
+    def _opening(self, want: Snapshot) -> str:
+        """Return what opens the leases that a transaction may declare."""
+        if self._freshness is None:
+            return ""
+        left = self.seconds_left()
+        due = self._leases.due(want.applications, silent_for=self._silence(), most=left)
+        return self._leases.opening_text(due)
+
+    def _accept(self, held: Held) -> None:
+        """Hold a snapshot, less what is cut; forget notices that it covers."""
+        if held is self._held:
             return
-        text, table = reconcile.rename(
-            have.ruleset, snapshot, self._resolved, now=self._clock.now()
+        self._held = held
+        left = self._cuts.beyond(held.snapshot.revoked_keys)
+        if left != self._cuts:
+            self._cuts = left
+            try:
+                keep_cuts(self._store, left)
+            except StoreError as exc:
+                # The file says more than it must, which is no harm.
+                log.warning("notices.unforgotten", reason=str(exc))
+        self._enforcement.want = left.less(held.snapshot)
+
+    def _cut_one(self, envelope: bytes) -> dict[str, object] | None:
+        started, received_at = self._clock.ticks(), self._clock.now()
+        timings = Timings()
+        with self._lock:
+            notice = self._judge.notice(envelope, after=self.notice, now=received_at)
+            verified = self._clock.ticks()
+            timings.verify_ms = (verified - started) * 1000
+            cuts = self._cuts.with_notice(notice, envelope)
+            if self._held is not None:
+                cuts = cuts.beyond(self._held.snapshot.revoked_keys)
+            error = ""
+            try:
+                keep_cuts(self._store, cuts)
+            except StoreError as exc:
+                # The portal sends it again after a restart; now it counts as well.
+                error = f"not kept: {exc}"
+            timings.persist_ms = (self._clock.ticks() - verified) * 1000
+            self._cuts = cuts
+            applied_at = None
+            try:
+                self._tighten(notice, timings)
+                applied_at = self._clock.now()
+            except KernelError as exc:
+                log.error("notice.failed", number=notice.number, error=str(exc))  # noqa: TRY400 -- the message is the fact; it goes to the portal too
+                # What stands is unknown: no renewal until all was applied anew.
+                self._enforcement.forget()
+                error = str(exc)
+            timings.total_ms = (self._clock.ticks() - started) * 1000
+        return notice_document(
+            notice,
+            timings,
+            received_at=received_at,
+            applied_at=applied_at,
+            boot_id=self._boot_id,
+            error=error,
         )
-        if text:
-            self._kernel.run(text)
-            self._have = replace(have, ruleset=table)
-        if gone := lost(before, self._resolved):
-            cut = self._cut(None, snapshot, snapshot.pools, to=gone)
-            log.info("names.lost", addresses=len(gone), flows_cut=cut)
+
+    def _tighten(self, notice: Notice, timings: Timings) -> None:
+        if self._held is None:
+            # Nothing is let in without a snapshot.
+            return
+        held = self._held.snapshot
+        self._enforcement.tighten(
+            self._cuts.less(held),
+            keys=notice.keys,
+            devices={
+                *notice.devices,
+                *(p.device_id for p in held.peers if p.public_key in notice.keys),
+            },
+            timings=timings,
+        )
 
     def _go_up(self, envelope: bytes, now: datetime) -> None:
         """Take a step to a higher epoch; kept before it counts."""
         step = self._judge.epoch(envelope, held=self._held, now=now)
         self._standing.go_up(step)
-        self._judge = replace(
-            self._judge, anchor=self._standing.raised(self._judge.anchor)
-        )
+        with self._lock:
+            self._judge = replace(
+                self._judge, anchor=self._standing.raised(self._judge.anchor)
+            )
+            # Numbers of notices begin anew; what they cut stays cut.
+            self._cuts = replace(self._cuts, epoch=self.epoch, number=0)
         log.warning("epoch.raised", epoch=step.after, floor=step.generation)
 
     def _judged(self, answer: Answer, now: datetime) -> tuple[Held, Lease]:
@@ -445,119 +530,28 @@ class Engine:
         *,
         received_at: datetime,
         started: float | None = None,
-    ) -> dict[str, object]:
+    ) -> dict[str, object] | None:
         """Bring the kernel to `held`; return the acknowledgement, of failure too."""
         begun = self._clock.ticks() if started is None else started
-        want, error = held.snapshot, ""
+        error = ""
         applied_at: datetime | None = None
         try:
-            self._run_steps(want, timings)
-            self._applied = want.generation
+            self._enforcement.apply(timings)
             applied_at = self._clock.now()
         except KernelError as exc:
+            number = held.snapshot.generation
             error = str(exc)
-            log.error("generation.failed", generation=want.generation, error=error)  # noqa: TRY400 -- the message is the fact; it goes to the portal too
-            self._applied, self._have = 0, None
+            log.error("generation.failed", generation=number, error=error)  # noqa: TRY400 -- the message is the fact; it goes to the portal too
+            with self._lock:
+                self._enforcement.forget()
         timings.total_ms = (self._clock.ticks() - begun) * 1000
         return self._acknowledgement(
-            want, timings, received_at=received_at, applied_at=applied_at, error=error
+            held.snapshot,
+            timings,
+            received_at=received_at,
+            applied_at=applied_at,
+            error=error,
         )
-
-    def _run_steps(self, want: Snapshot, timings: Timings) -> None:
-        now = self._clock.now()
-        have = self._have or Have(
-            snapshot=None,
-            ruleset=self._kernel.ruleset(now=now),
-            interface=self._kernel.peers(),
-        )
-        steps, loaded = reconcile.plan(
-            have,
-            want,
-            interface=self._kernel.interface,
-            now=now,
-            resolved=self._resolved,
-        )
-        pools = {*want.pools, *(have.snapshot.pools if have.snapshot else ())}
-        failure: KernelError | None = None
-        for step in steps:
-            if failure is not None and not isinstance(step, RemovePeers | CutFlows):
-                continue
-            try:
-                self._run_step(step, want, pools, timings)
-            except KernelError as exc:
-                failure = failure or exc
-        if failure is not None:
-            raise failure
-        self._observer.set_view(
-            view_of(want, self._clock, resolved=lambda: self._resolved)
-        )
-        self._have = Have(
-            snapshot=want,
-            ruleset=loaded,
-            interface=InterfaceState(
-                listen_port=want.listen_port, peers=reconcile.peers_of(want, now=now)
-            ),
-        )
-
-    def _run_step(
-        self, step: Step, want: Snapshot, pools: Iterable[IPNetwork], timings: Timings
-    ) -> None:
-        begun = self._clock.ticks()
-        match step:
-            case RunTransaction(text=text):
-                self._kernel.run(text + self._opening(want))
-                timings.nftables_ms += (self._clock.ticks() - begun) * 1000
-                return
-            case ChangeElements(changes=changes):
-                self._kernel.change_elements(changes, now=self._clock.now())
-                timings.nftables_ms += (self._clock.ticks() - begun) * 1000
-                return
-            case CutFlows(devices=devices):
-                timings.flows_cut += self._cut(devices, want, pools)
-                timings.conntrack_ms += (self._clock.ticks() - begun) * 1000
-                return
-            case RemovePeers(keys=keys):
-                self._kernel.remove_peers(keys)
-            case SetListenPort(port=port):
-                self._kernel.set_listen_port(port)
-            case AddRoutes(prefixes=prefixes):
-                self._kernel.add_routes(prefixes)
-            case SetPeers(peers=peers):
-                self._kernel.set_peers(peers)
-        timings.wireguard_ms += (self._clock.ticks() - begun) * 1000
-
-    def _opening(self, want: Snapshot) -> str:
-        """Return what opens the leases that a transaction may declare."""
-        if self._freshness is None:
-            return ""
-        left = self.seconds_left()
-        due = self._leases.due(want.applications, silent_for=self._silence(), most=left)
-        return self._leases.opening_text(due)
-
-    def _cut(
-        self,
-        devices: frozenset[int] | None,
-        snapshot: Snapshot,
-        pools: Iterable[IPNetwork],
-        *,
-        to: frozenset[IPAddress] | None = None,
-    ) -> int:
-        entries = self._kernel.entries(devices)
-        if to is not None:
-            entries = [e for e in entries if e.tuple.destination in to]
-        doomed = reconcile.flows_to_cut(
-            entries,
-            less_withheld(snapshot, self._leases.withheld),
-            pools=pools,
-            now=self._clock.now(),
-            resolved=self._resolved,
-        )
-        if not doomed:
-            return 0
-        self._observer.revoking([entry.tuple for entry in doomed])
-        cut = self._kernel.cut(doomed)
-        self.flows_cut += cut
-        return cut
 
     def _acknowledgement(
         self,
@@ -567,15 +561,20 @@ class Engine:
         received_at: datetime,
         applied_at: datetime | None = None,
         error: str = "",
-    ) -> dict[str, object]:
+    ) -> dict[str, object] | None:
         digest = ""
         if not error:
+            if self._enforcement.want is not snapshot:
+                return None
             try:
                 now = self._clock.now()
                 digest = holdings_digest(self._kernel.holdings(now=now))
                 applied_at = applied_at or now
             except KernelError as exc:
                 error = f"cannot read back: {exc}"
+            if self._enforcement.want is not snapshot:
+                # A notice came while it was read: it holds less, as it should.
+                return None
         return document(
             snapshot,
             timings,

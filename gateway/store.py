@@ -24,6 +24,7 @@ from policies.compiler.types import Resolved, address
 IDENTITY: Final = "identity.json"
 ACCEPTED: Final = "accepted.json"
 LEASE: Final = "lease.json"
+NOTICES: Final = "notices.json"
 SEQUENCES: Final = "sequences.json"
 LOCK: Final = "lock"
 NAMES: Final = "names.json"
@@ -48,6 +49,15 @@ class Identity:
     def __repr__(self) -> str:
         """Show no secret."""
         return f"Identity({self.gateway!r}, {self.portal!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notices:
+    """Notices that no accepted snapshot covers, as they came, and the last number."""
+
+    epoch: int
+    number: int
+    envelopes: tuple[bytes, ...]
 
 
 class Store:
@@ -177,6 +187,35 @@ class Store:
     def read_lease(self) -> bytes | None:
         """Return the lease that was accepted last, or None."""
         return self._bytes(LEASE)
+
+    def write_notices(self, kept: Notices) -> None:
+        """Keep the notices that are in force, durably, before they are."""
+        document = {
+            "epoch": kept.epoch,
+            "number": kept.number,
+            "notices": [envelope.decode("ascii") for envelope in kept.envelopes],
+        }
+        self._write(NOTICES, json.dumps(document).encode())
+
+    def read_notices(self) -> Notices | None:
+        """Return the notices that were in force, or None if there never was one.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        document = self._read(NOTICES)
+        if document is None:
+            return None
+        try:
+            return Notices(
+                epoch=int(document["epoch"]),
+                number=int(document["number"]),
+                envelopes=tuple(
+                    str(text).encode("ascii") for text in document["notices"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as exc:
+            raise StoreError(f"{self.directory / NOTICES} is damaged") from exc
 
     def write_names(self, resolved: Resolved) -> None:
         """Keep what host names stand for, so that a restart forgets none."""

@@ -25,6 +25,16 @@ Of a step to another **epoch** (a portal that was restored, ADR-0021):
 * it begins at this epoch and goes up;
 * the new epoch begins above the generation held.
 
+Of a **notice** of revocation, which can only remove:
+
+* its form is canonical and complete (`policies.compiler.notice`);
+* it is for this deployment, this gateway and this epoch;
+* its number is above the last one's;
+* it was not issued in the future.
+
+One that was accepted before needs neither epoch nor number: a key that is revoked
+stays revoked through every change of epoch.
+
 Of a **receipt** for evidence: it is for this gateway and signs for a number.
 
 Everything is verified before anything is believed; a refusal leaves what is held as
@@ -49,9 +59,10 @@ from gateway.errors import (
     UntrustedError,
 )
 from policies.compiler.canonical import fields, integer, parse_json, text
-from policies.compiler.envelope import EPOCH_TYPE
+from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE
 from policies.compiler.epoch import EpochStep, parse_epoch
 from policies.compiler.errors import CompilerError
+from policies.compiler.notice import Notice, parse_notice
 from policies.compiler.snapshot import (
     EVIDENCE_ACK_TYPE,
     LEASE_TYPE,
@@ -185,6 +196,34 @@ class Judge:
         self.check_lease_order(lease, held=held)
         return lease
 
+    def notice(self, envelope: bytes, *, after: int, now: datetime) -> Notice:
+        """Return the notice in `envelope`, the next one after number `after`.
+
+        Raises:
+            StaleError: it, or a later one, was accepted before; it has nothing to say.
+            UntrustedError: it breaks a rule of this module's docstring.
+        """
+        notice = self.kept_notice(envelope)
+        self.check_epoch(notice.epoch)
+        self.check_issued(notice.issued, now=now)
+        self.check_number(notice, after=after)
+        return notice
+
+    def kept_notice(self, envelope: bytes) -> Notice:
+        """Return a notice that was accepted before.
+
+        Raises:
+            UntrustedError: it is not signed, malformed, or another's.
+        """
+        payload = self.payload(envelope, NOTICE_TYPE)
+        try:
+            notice = parse_notice(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the notice is malformed: {exc}") from exc
+        self.check_deployment(notice.deployment)
+        self.check_audience(notice.audience)
+        return notice
+
     def receipt(self, envelope: bytes) -> int:
         """Return the number up to which the portal signs for this gateway's records.
 
@@ -279,6 +318,11 @@ class Judge:
         forgotten = _revoked(held) - set(snapshot.revoked_keys)
         if forgotten:
             raise RevokedKeyError(f"{len(forgotten)} revoked keys were forgotten")
+
+    def check_number(self, notice: Notice, *, after: int) -> None:
+        """Refuse a notice that comes after a later one."""
+        if notice.number <= after:
+            raise StaleError(f"notice {notice.number} comes after notice {after}")
 
     def check_lease_subject(self, lease: Lease, *, of: Held) -> None:
         """Refuse a lease for another snapshot than the one in hand."""

@@ -18,6 +18,7 @@ from policies.compiler.errors import SnapshotFormatError
 
 SNAPSHOT_TYPE: Final = "application/vnd.peerage.snapshot.v1+json"
 LEASE_TYPE: Final = "application/vnd.peerage.lease.v1+json"
+NOTICE_TYPE: Final = "application/vnd.peerage.revocation.v1+json"
 EVIDENCE_ACK_TYPE: Final = "application/vnd.peerage.evidence-ack.v1+json"
 EPOCH_TYPE: Final = "application/vnd.peerage.epoch.v1+json"
 

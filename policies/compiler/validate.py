@@ -54,7 +54,7 @@ def check_snapshot(snapshot: Snapshot) -> None:
     _check_peers(snapshot.peers, snapshot.pools)
     _check_references(snapshot)
     _check_conditions(snapshot)
-    _check_keys(snapshot.revoked_keys)
+    check_keys(snapshot.revoked_keys)
     if revoked := {p.public_key for p in snapshot.peers} & set(snapshot.revoked_keys):
         msg = f"a revoked key is a peer: {min(revoked)}"
         raise InvalidValueError(msg)
@@ -119,7 +119,7 @@ def _check_peers(peers: tuple[Peer, ...], pools: tuple[IPNetwork, ...]) -> None:
     """Check that peers are disjoint and inside the pools."""
     _check_ids("device", [peer.device_id for peer in peers], maximum=MAX_ID)
     _check_unique("key", (peer.public_key for peer in peers))
-    _check_keys(peer.public_key for peer in peers)
+    check_keys(peer.public_key for peer in peers)
     for peer in peers:
         if not peer.addresses:
             msg = f"dv_{peer.device_id} has no address"
@@ -148,7 +148,7 @@ def _check_addresses(
         raise InvalidValueError(msg)
 
 
-def _check_keys(keys: Iterable[str]) -> None:
+def check_keys(keys: Iterable[str]) -> None:
     """Refuse anything but keys; all at once takes half the time of one by one."""
     listed = list(keys)
     if not set(map(len, listed)) <= {44} or not _KEYS.fullmatch("".join(listed)):

@@ -63,6 +63,8 @@ class FakePortal:
         self.clock = clock
         self.lease_seconds = 900.0
         self.acknowledgements: list[Mapping[str, object]] = []
+        self.notices: dict[int, bytes] = {}
+        self.reports: list[Mapping[str, object]] = []
         self.records: list[dict[str, object]] = []
         self.takes_names = True
         self.told: list[Mapping[str, tuple[str, ...]]] = []
@@ -108,6 +110,29 @@ class FakePortal:
         """Keep what is shown, and ask no more."""
         self.shown.append(tuple(envelopes))
         self.asks_revoked = False
+
+    def give_notice(self, number: int, envelope: bytes) -> None:
+        """Serve this notice from now on."""
+        with self._news:
+            self.notices[number] = envelope
+            self._news.notify_all()
+
+    def await_notices(self, *, after: int, epoch: int) -> tuple[bytes, ...]:
+        """Return the notices above a number, when there are some."""
+        del epoch
+        with self._news:
+            self._news.wait_for(
+                lambda: max(self.notices, default=0) > after, self._wait
+            )
+            if not self.is_reachable:
+                raise PortalUnreachableError("nobody answers")
+            return tuple(e for n, e in sorted(self.notices.items()) if n > after)
+
+    def report_notice(self, report: Mapping[str, object]) -> None:
+        """Keep the report of a notice."""
+        with self._news:
+            self.reports.append(report)
+            self._news.notify_all()
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Keep an acknowledgement."""

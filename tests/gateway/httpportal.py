@@ -115,7 +115,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _route(self, body: bytes) -> tuple[int, dict[str, Any] | None]:
+    def _route(  # noqa: PLR0911 -- an answer for each path
+        self, body: bytes
+    ) -> tuple[int, dict[str, Any] | None]:
         if self.server.refuse_with:
             raise Refusal(self.server.refuse_with, "go\x1b away")
         parts = urlsplit(self.path)
@@ -137,6 +139,8 @@ class Handler(BaseHTTPRequestHandler):
                 signed = json.loads(body)["signed"]
                 portal.tell_revoked([json.dumps(e).encode() for e in signed])
                 return 204, None
+            case "notices":
+                return self._notices(parse_qs(parts.query), body)
             case "acks":
                 portal.acknowledge(json.loads(body))
                 return 204, None
@@ -146,6 +150,18 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 records = [json.dumps(r).encode() for r in json.loads(body)["records"]]
                 return 200, {"ack": json.loads(portal.send_evidence(records))}
+
+    def _notices(
+        self, query: dict[str, list[str]], body: bytes
+    ) -> tuple[int, dict[str, Any] | None]:
+        portal = self.server.portal
+        if self.command == "POST":
+            portal.report_notice(json.loads(body))
+            return 204, None
+        notices = portal.await_notices(
+            after=int(query["after"][0]), epoch=int(query["epoch"][0])
+        )
+        return 200, {"notices": [json.loads(notice) for notice in notices]}
 
     def _enroll(self, document: dict[str, str]) -> dict[str, Any]:
         if document["token"] != TOKEN or self.server.signing_key:

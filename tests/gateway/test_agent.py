@@ -150,6 +150,29 @@ def test_a_revocation_reaches_the_kernel_and_its_flow_is_told_as_revoked(
     assert bench.portal.acknowledgements[-1]["flows_cut"] == 1
 
 
+def test_a_notice_is_enforced_and_reported_while_a_poll_waits(bench: Bench) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    bench.kernel.flows = [entry(1, ALICE)]
+    bench.portal.give_notice(4, signer().notice(4, "alice", devices=[ALICE]))
+    until(lambda: bench.portal.reports)
+    assert (bench.portal.reports[0]["number"], bench.engine.notice) == (4, 4)
+    assert bench.portal.reports[0]["flows_cut"] == 1
+    assert len(bench.portal.reports) == 1
+    assert bench.engine.generation == 1
+
+
+def test_a_notice_that_is_not_the_portals_ends_nothing(bench: Bench) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.portal.give_notice(4, signer(2).notice(4, "alice"))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    bench.portal.give_notice(4, signer().notice(4, "alice", devices=[ALICE]))
+    until(lambda: bench.portal.reports)
+    assert bench.engine.notice == 4
+
+
 def named_world() -> Facts:
     """Return the world with application 3 by name."""
     by_name = application(3, "db.example.com@10.50.0.0/24 tcp 8080")

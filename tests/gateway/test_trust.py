@@ -15,7 +15,7 @@ from gateway.errors import (
     UntrustedError,
 )
 from gateway.trust import Held, Judge, pinned_key
-from policies.compiler.envelope import EPOCH_TYPE
+from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE
 from policies.compiler.snapshot import (
     LEASE_TYPE,
     SNAPSHOT_TYPE,
@@ -344,3 +344,59 @@ def test_a_key_is_pinned_under_its_own_id_only() -> None:
         pinned_key(signer(2).keyid, key)
     with pytest.raises(UntrustedError, match="not an Ed25519 key"):
         pinned_key(digest(b"short")[:16], b"short")
+
+
+def test_a_signed_notice_for_this_gateway_is_accepted() -> None:
+    envelope = signer().notice(3, "alice", devices=[ALICE])
+    notice = JUDGE.notice(envelope, after=2, now=NOW)
+    assert notice.number == 3
+    assert notice.keys == {public_text("alice")}
+    assert notice.devices == {ALICE}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"deployment": "elsewhere"}, "deployment"),
+        ({"audience": "gw_2"}, "'gw_2'"),
+        ({"epoch": 2}, "epoch 2"),
+        ({"issued": NOW + timedelta(seconds=61)}, "issued"),
+        ({"number": 2}, "after notice 2"),
+        ({"number": 1}, "after notice 2"),
+    ],
+    ids=["deployment", "gateway", "epoch", "the future", "again", "an earlier one"],
+)
+def test_a_notice_that_is_not_for_here_and_now_is_refused(
+    change: dict[str, object], message: str
+) -> None:
+    spoiled = signer().notice(3, "alice", **change)  # type: ignore[arg-type]
+    with pytest.raises(UntrustedError, match=message):
+        JUDGE.notice(spoiled, after=2, now=NOW)
+
+
+def test_a_kept_notice_counts_in_every_epoch_and_order() -> None:
+    kept = signer().notice(1, "alice", epoch=7)
+    assert JUDGE.kept_notice(kept).epoch == 7
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        signer(2).notice(3, "alice"),
+        signer().sign(NOTICE_TYPE, b"{}"),
+        signer().snapshot(snapshot()),
+        b"{}",
+    ],
+    ids=["unknown key", "malformed", "a snapshot", "no envelope"],
+)
+def test_what_is_no_notice_of_the_portal_is_refused(envelope: bytes) -> None:
+    with pytest.raises(UntrustedError):
+        JUDGE.notice(envelope, after=0, now=NOW)
+
+
+def test_a_notice_is_no_snapshot_and_no_lease() -> None:
+    notice = signer().notice(3, "alice")
+    with pytest.raises(UntrustedError, match="envelope of"):
+        JUDGE.snapshot(notice, held=None, now=NOW)
+    with pytest.raises(UntrustedError, match="envelope of"):
+        JUDGE.lease(notice, of=held(), held=None, now=NOW)

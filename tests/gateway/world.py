@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from gateway.trust import Anchor
 from policies.compiler.canonical import Json
 from policies.compiler.compile import compile_snapshot
-from policies.compiler.envelope import EPOCH_TYPE
+from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE
 from policies.compiler.epoch import EpochStep, epoch_bytes
+from policies.compiler.notice import Notice, notice_bytes
 from policies.compiler.snapshot import (
     EVIDENCE_ACK_TYPE,
     LEASE_TYPE,
@@ -229,6 +230,26 @@ class Signer:
             not_after=issued + timedelta(seconds=seconds),
         )
         return self.sign(LEASE_TYPE, lease_bytes(replace(lease, **changes)))  # type: ignore[arg-type]
+
+    def notice(
+        self,
+        number: int,
+        /,
+        *names: str,
+        devices: Iterable[int] = (),
+        **changes: object,
+    ) -> bytes:
+        """Return a signed notice that the keys of these names are revoked."""
+        notice = Notice(
+            deployment=DEPLOYMENT,
+            audience=GATEWAY,
+            epoch=1,
+            number=number,
+            issued=NOW,
+            devices=frozenset(devices),
+            keys=frozenset(map(public_text, names)),
+        )
+        return self.sign(NOTICE_TYPE, notice_bytes(replace(notice, **changes)))  # type: ignore[arg-type]
 
     def receipt(self, through: int, *, gateway: str = GATEWAY) -> bytes:
         """Return a signed receipt for evidence."""

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.compiler.evaluate import Packet, verdict
-from policies.compiler.narrow import of_device, whatever_names_stand_for
+from policies.compiler.narrow import of_device, whatever_names_stand_for, without_keys
 from policies.compiler.types import Facts
+from policies.compiler.validate import check_snapshot
 from tests.policies.compiler.build import (
     NOW,
     application,
@@ -58,3 +59,18 @@ def test_names_may_stand_for_all_that_they_may() -> None:
     named = snapshot(given)
     assert not verdict(named, packet, now=NOW).is_allowed
     assert verdict(whatever_names_stand_for(named), packet, now=NOW).is_allowed
+
+
+def test_without_keys_nothing_of_their_devices_is_left() -> None:
+    whole = snapshot(company())
+    key = next(peer.public_key for peer in whole.peers if peer.device_id == 7)
+    left = without_keys(whole, {key})
+    check_snapshot(left)
+    assert {p.device_id for p in whole.peers} - {p.device_id for p in left.peers} == {7}
+    assert not any(7 in members.device_ids for members in left.subjects)
+    assert left.grants == whole.grants
+
+
+def test_without_keys_of_nobody_is_the_very_same() -> None:
+    whole = snapshot(company())
+    assert without_keys(whole, {"A" * 43 + "="}) is whole
