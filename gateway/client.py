@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode, urlsplit
@@ -33,8 +34,11 @@ from gateway.errors import (
     PortalRefusedError,
     PortalUnreachableError,
 )
+from gateway.logs import Log
 from gateway.signing import Request, signed_headers
 from gateway.store import Identity, Store
+
+log = Log(__name__)
 
 API: Final = "/api/gateway/v1"
 ANSWER_SECONDS: Final = 10.0
@@ -123,12 +127,22 @@ class HttpPortal:
     """The portal over HTTPS. Each channel belongs to one thread."""
 
     def __init__(
-        self, identity: Identity, sequences: Sequences, *, clock: Callable[[], datetime]
+        self,
+        identity: Identity,
+        sequences: Sequences,
+        *,
+        clock: Callable[[], datetime],
+        correct: Callable[[datetime], bool] = lambda _: False,
     ) -> None:
-        """Prepare; nothing is opened before the first request."""
+        """Prepare; nothing is opened before the first request.
+
+        `correct` is told what time it is at a portal that refuses a request, and
+        returns whether `clock` says something else from then on.
+        """
         self._identity = identity
         self._sequences = sequences
         self._clock = clock
+        self._correct = correct
         self._is_closed = False
         self._key = Ed25519PrivateKey.from_private_bytes(identity.signing_seed)
         self._base = base_url(identity.portal, insecure_http=identity.insecure_http)
@@ -219,16 +233,26 @@ class HttpPortal:
             if not was_open or self._is_closed:
                 raise
             return self._send(channel, method, query, body)
+        except PortalRefusedError as exc:
+            # A wrong clock makes a wrong `created`, which is refused like a wrong key.
+            told = http_date(exc.date)
+            if exc.status != http.HTTPStatus.UNAUTHORIZED or told is None:
+                raise
+            if not self._correct(told):
+                raise
+            return self._send(channel, method, query, body)
 
     def _send(self, channel: Channel, method: str, query: str, body: bytes) -> bytes:
         request = Request(
             method=method, url=f"{self._base}{API}/{channel.value}{query}", body=body
         )
+        sequence = self._sequences.next(channel)
+        log.debug("request.sent", channel=channel.value, sequence=sequence)
         headers = signed_headers(
             request,
             key=self._key,
             keyid=self._identity.gateway,
-            sequence=self._sequences.next(channel),
+            sequence=sequence,
             created=int(self._clock().timestamp()),
             nonce=os.urandom(NONCE_BYTES),
         )
@@ -317,7 +341,8 @@ def exchange(
         opened.close()
         raise PortalUnreachableError("the portal's answer is too long")
     if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
-        raise PortalRefusedError(answer.status, problem_detail(body))
+        date = answer.getheader("Date") or ""
+        raise PortalRefusedError(answer.status, problem_detail(body), date=date)
     return body
 
 
@@ -356,6 +381,15 @@ def envelope_in(document: Mapping[str, Any], name: str) -> bytes | None:
     if not isinstance(envelope, dict | None):
         raise PortalAnswerError(f"{name} is not an envelope")
     return None if envelope is None else json.dumps(envelope).encode()
+
+
+def http_date(text: str) -> datetime | None:
+    """Return the time of a `Date` field (RFC 9110 §6.6.1), None if it holds none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def problem_detail(body: bytes) -> str:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -71,8 +71,11 @@ class Engine:
         observer: Observer,
         clock: Clock,
         boot_id: str,
+        heard: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         """Start with nothing held; `open` reads what is stored.
+
+        `heard` is told the portal's signed time whenever a lease is accepted.
 
         Raises:
             StoreError: what never goes back cannot be read.
@@ -83,6 +86,7 @@ class Engine:
         self._kernel = kernel
         self._clock = clock
         self._boot_id = boot_id
+        self._heard = heard
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._freshness: Freshness | None = None
@@ -203,6 +207,9 @@ class Engine:
         timings.persist_ms = (self._clock.ticks() - verified) * 1000
         with self._lock:
             self._accept(held)
+            # The clock may stand elsewhere from here on: count by that.
+            self._heard(lease.issued)
+            received_at = self._clock.now()
             self._freshness = Freshness(
                 lease=lease, now=received_at, ticks=started, is_received=True
             )

@@ -30,10 +30,11 @@ class PortalUnreachableError(PortalError):
 class PortalRefusedError(PortalError):
     """The portal answered, and the answer was no."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        """Keep the HTTP status beside the message."""
+    def __init__(self, status: int, detail: str, *, date: str = "") -> None:
+        """Keep the HTTP status and the answer's `Date` beside the message."""
         super().__init__(f"the portal answered {status}: {detail}")
         self.status = status
+        self.date = date
 
 
 class PortalAnswerError(PortalError):

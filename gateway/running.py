@@ -17,6 +17,7 @@ from typing import Final
 from gateway import conntrack, logs
 from gateway.agent import Agent, SystemClock
 from gateway.client import HttpPortal, Sequences
+from gateway.clock import SteadyClock
 from gateway.config import VERSION, RunCommand
 from gateway.engine import Engine
 from gateway.events import EventReader
@@ -57,7 +58,7 @@ def run(command: RunCommand) -> None:
         command.runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
     store = Store(command.state)
     identity = store.read_identity()
-    clock = SystemClock()
+    clock = SteadyClock(SystemClock())
     telemetry = Telemetry(clock)
     boot_id = BOOT_ID.read_text(encoding="ascii").strip()
     with ExitStack() as closing:
@@ -88,8 +89,11 @@ def run(command: RunCommand) -> None:
             observer=collector,
             clock=clock,
             boot_id=boot_id,
+            heard=lambda issued: telemetry.compared(clock.hear(issued)),
         )
-        portal = HttpPortal(identity, Sequences(store), clock=clock.now)
+        portal = HttpPortal(
+            identity, Sequences(store), clock=clock.now, correct=clock.correct
+        )
         agent = Agent(
             engine=engine,
             collector=collector,

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import report, spool
+from gateway.clock import NEAR
 from gateway.config import StatusCommand
 from gateway.errors import StoreError, UntrustedError
 from gateway.publisher import STATUS
 from gateway.standing import Standing
 from gateway.store import Identity, Store
-from gateway.telemetry import SKEW_ALARM_SECONDS
 from gateway.trust import Anchor, Held, Judge
 from policies.compiler.named import bounds
 
@@ -188,7 +188,7 @@ def _clock(offset: float | None) -> str:
     if offset is None:
         return "not yet compared with the portal's"
     text = f"{abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} the portal"
-    return f"{text}: set it" if abs(offset) > SKEW_ALARM_SECONDS else text
+    return f"{text}: set it" if abs(offset) > NEAR.total_seconds() else text
 
 
 def _held(store: Store, judge: Judge, now: datetime) -> Held | None:

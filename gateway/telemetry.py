@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from gateway.clock import Clock
+from gateway.clock import NEAR, Clock
+from gateway.logs import Log
+
+log = Log(__name__)
 
 STAGES: Final = ("verify", "persist", "nftables", "wireguard", "conntrack", "total")
-SKEW_ALARM_SECONDS: Final = 30.0
-"""A clock that is further from the portal's needs eyes (faults 35)."""
-
 Labelled = tuple[str, str]
 """A count's name and its label, empty where it has none."""
 
@@ -112,6 +112,19 @@ class Telemetry:
         """Note one that it did not."""
         self.latest.acknowledgement_error = str(error)
         self.count("acknowledgement_errors")
+
+    def compared(self, offset_seconds: float) -> None:
+        """Note how far this machine's clock is ahead of the portal's signed time."""
+        before, self.latest.clock_offset_seconds = (
+            self.latest.clock_offset_seconds,
+            offset_seconds,
+        )
+        was_off = before is not None and abs(before) > NEAR.total_seconds()
+        if abs(offset_seconds) > NEAR.total_seconds():
+            if not was_off:
+                log.error("clock.skewed", offset_seconds=round(offset_seconds, 3))
+        elif was_off:
+            log.info("clock.agrees", offset_seconds=round(offset_seconds, 3))
 
     def recorded(self, record: Mapping[str, object]) -> None:
         """Note a record of evidence; of a gap, how many events it stands for."""

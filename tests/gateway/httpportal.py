@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -192,7 +193,12 @@ class Handler(BaseHTTPRequestHandler):
             key_resolver=Resolver(self.server.signing_key),
         )
         try:
-            verifier.verify(message, require_components=COVERED, body=body)
+            verifier.verify(
+                message,
+                max_age=timedelta(seconds=60),
+                require_components=COVERED,
+                body=body,
+            )
         except http_message_signatures.exceptions.InvalidSignature as exc:
             raise Refusal(401, "signature") from exc
         used = self.server.sequences.setdefault(channel, [0])

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway import enrollment
-from gateway.client import Channel, HttpPortal, Sequences, base_url, tls_context
+from gateway.agent import SystemClock
+from gateway.client import (
+    Channel,
+    HttpPortal,
+    Sequences,
+    base_url,
+    http_date,
+    tls_context,
+)
+from gateway.clock import SteadyClock
 from gateway.config import EnrollCommand
 from gateway.errors import (
     ConfigError,
@@ -206,3 +215,49 @@ def test_a_file_that_holds_no_certificates_is_refused(tmp_path: Path) -> None:
         tls_context(str(tmp_path / "ca.pem"))
     with pytest.raises(ConfigError, match="certificates"):
         tls_context(str(tmp_path / "absent.pem"))
+
+
+@pytest.mark.parametrize("skew", [3600, -3600], ids=["ahead", "behind"])
+def test_a_clock_that_is_wrong_at_the_start_is_corrected_by_the_refusal(
+    bench: Bench, skew: int
+) -> None:
+    @dataclass
+    class Machine(SystemClock):
+        def now(self) -> datetime:
+            return super().now() + timedelta(seconds=skew)
+
+    steady = SteadyClock(Machine())
+    client = HttpPortal(
+        bench.store.read_identity(),
+        Sequences(bench.store),
+        clock=steady.now,
+        correct=steady.correct,
+    )
+    assert client.poll(after=0, epoch=1).snapshot is not None
+    assert abs((steady.now() - clock()).total_seconds()) < 5
+    client.close()
+
+
+def test_a_refusal_is_not_tried_again_when_the_clock_is_right(bench: Bench) -> None:
+    bench.server.refuse_with = 401
+    asked: list[datetime] = []
+
+    def correct(told: datetime) -> bool:
+        asked.append(told)
+        return False
+
+    client = HttpPortal(
+        bench.store.read_identity(),
+        Sequences(bench.store),
+        clock=clock,
+        correct=correct,
+    )
+    with pytest.raises(PortalRefusedError):
+        client.poll(after=0, epoch=1)
+    assert len(asked) == 1
+    client.close()
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "Sat, 28 Nov 2026 15:00:00 -0000"])
+def test_a_date_that_is_none_says_no_time(text: str) -> None:
+    assert http_date(text) is None
