@@ -75,6 +75,7 @@ class EventCode(StrEnum):
     GATEWAY_NAMES = "GW014"
     GATEWAY_QUARANTINE = "GW020"
     GATEWAY_RELEASE = "GW021"
+    EVIDENCE_SPOOL = "GW022"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -280,6 +281,11 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_RELEASE,
             "gateway.release",
             "{actor_label} released {gateway_label} from quarantine",
+        ),
+        (
+            EventCode.EVIDENCE_SPOOL,
+            "agent.spool.begin",
+            "{gateway_label} began another spool of connection events",
         ),
         (
             EventCode.GATEWAY_REQUEST_REFUSED,

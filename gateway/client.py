@@ -92,8 +92,8 @@ class Portal(Protocol):
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Say what was applied, or why not."""
 
-    def send_evidence(self, records: Sequence[bytes]) -> bytes:
-        """Hand over records (JSON each); return the envelope of the receipt."""
+    def send_evidence(self, records: Sequence[bytes], *, spool: str) -> bytes:
+        """Hand over records (JSON each) of a spool; return the receipt's envelope."""
 
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Say what host names stand for at present, for people to read."""
@@ -191,9 +191,10 @@ class HttpPortal:
         body = json.dumps(acknowledgement).encode()
         self._exchange(Channel.ACKS, "POST", "", body)
 
-    def send_evidence(self, records: Sequence[bytes]) -> bytes:
-        """Hand over records (JSON each); return the envelope of the receipt."""
-        body = b'{"records":[' + b",".join(records) + b"]}"
+    def send_evidence(self, records: Sequence[bytes], *, spool: str) -> bytes:
+        """Hand over records (JSON each) of a spool; return the receipt's envelope."""
+        name = json.dumps(spool).encode()
+        body = b'{"spool":' + name + b',"records":[' + b",".join(records) + b"]}"
         document = self._json(Channel.EVIDENCE, "POST", "", body)
         receipt = document.get("ack")
         if not isinstance(receipt, dict):

@@ -23,12 +23,15 @@ from gateway.errors import SpoolError
 from gateway.events import ACCEPT_GROUP
 from gateway.flows import FlowTable, Record, text_time
 from gateway.journal import Journal
+from gateway.logs import Log
 from gateway.spool import Spool
 from gateway.telemetry import Telemetry
 from gateway.trust import Judge
 from gateway.types import Entry, FlowTuple, Logged, Overrun
 from gateway.view import View
 from policies.compiler.types import IPAddress
+
+log = Log(__name__)
 
 SYNC_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 1.0
@@ -264,6 +267,9 @@ class Uploader:
     def step(self) -> int:
         """Hand over one batch; return how many records the portal signed for.
 
+        A portal that has more of this spool than there is has heard it from elsewhere:
+        the state directory came from a backup. What is here goes on under another name.
+
         Raises:
             PortalError: it was not taken; try again later.
             UntrustedError: the receipt is not one; nothing is forgotten.
@@ -272,8 +278,13 @@ class Uploader:
         batch = _within(self._spool.batch(UPLOAD_RECORDS), UPLOAD_BYTES)
         if not batch:
             return 0
-        envelope = self._portal.send_evidence([body for _, body in batch])
-        through = self._judge.receipt(envelope)
+        name = self._spool.name
+        envelope = self._portal.send_evidence([body for _, body in batch], spool=name)
+        through = self._judge.receipt(envelope, spool=name)
+        if through > self._spool.last:
+            self._spool.rename()
+            log.warning("spool.renamed", before=name, name=self._spool.name)
+            return 0
         if through > batch[-1][0]:
             raise SpoolError(
                 f"the portal signed for record {through}, beyond {batch[-1][0]}"

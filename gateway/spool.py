@@ -6,6 +6,8 @@
   records are given out.
 * A segment is deleted only when `acknowledge` says that the portal has all of it.
 * The sequence goes on across restarts and never repeats.
+* A random name tells this spool from any other that ever was on this gateway: one that
+  was deleted, or that came from a backup and counts on from old numbers (ADR-0020).
 * A torn or damaged piece is skipped and counted in `lost`, never passed on.
 """
 
@@ -15,6 +17,8 @@ import contextlib
 import itertools
 import json
 import os
+import re
+import secrets
 import struct
 import threading
 import zlib
@@ -31,6 +35,8 @@ MAX_RECORD_BYTES: Final = 8192
 SEGMENT_BYTES: Final = 4 << 20
 SUFFIX: Final = ".seg"
 ACKNOWLEDGED: Final = "acknowledged.json"
+NAME: Final = "name"
+NAME_BYTES: Final = 16
 
 
 class Spool:
@@ -50,6 +56,7 @@ class Spool:
         self._durable: deque[tuple[int, bytes]] = deque()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.name = _name(directory) or self._new_name()
             self._acknowledged = _acknowledged(directory)
             self._last = max(self._acknowledged, self._load())
             self._file = self._start_segment()
@@ -75,6 +82,18 @@ class Spool:
             with contextlib.suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total
+
+    def rename(self) -> None:
+        """Go on under another name, with the same records and numbers.
+
+        Raises:
+            SpoolError: the disk refused.
+        """
+        with self._lock:
+            try:
+                self.name = self._new_name()
+            except OSError as exc:
+                raise SpoolError(f"{self._directory}: {exc.strerror}") from exc
 
     def append(self, record: Mapping[str, object]) -> int:
         """Write a record and return its sequence number. Durable after `sync`.
@@ -152,6 +171,11 @@ class Spool:
         with self._lock:
             self._file.close()
 
+    def _new_name(self) -> str:
+        name = secrets.token_hex(NAME_BYTES)
+        write_atomically(self._directory / NAME, name.encode())
+        return name
+
     def _load(self) -> int:
         """Read every segment; return the last sequence number seen."""
         last, is_torn = 0, False
@@ -201,7 +225,7 @@ class Spool:
 
 def segments(directory: Path) -> list[Path]:
     """Return the segments in `directory`, oldest first."""
-    return sorted(directory.glob(f"*{SUFFIX}"))
+    return sorted(p for p in directory.glob(f"*{SUFFIX}") if p.stem.isdigit())
 
 
 def depth(directory: Path) -> int:
@@ -215,9 +239,25 @@ def depth(directory: Path) -> int:
     )
 
 
+def _name(directory: Path) -> str:
+    """Return the name of the spool in `directory`; empty where there is none."""
+    try:
+        found = (directory / NAME).read_text(encoding="ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""
+
+
 def _acknowledged(directory: Path) -> int:
-    path = directory / ACKNOWLEDGED
-    return int(json.loads(path.read_bytes())["through"]) if path.exists() else 0
+    """Return what the portal has signed for; 0 where nobody knows any more.
+
+    Records are then sent again, and the portal passes over those it has. Numbers go on
+    all the same: the names of the segments say where.
+    """
+    try:
+        return int(json.loads((directory / ACKNOWLEDGED).read_bytes())["through"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _records(path: Path) -> Iterator[bytes | None]:

@@ -35,7 +35,8 @@ Of a **notice** of revocation, which can only remove:
 One that was accepted before needs neither epoch nor number: a key that is revoked
 stays revoked through every change of epoch.
 
-Of a **receipt** for evidence: it is for this gateway and signs for a number.
+Of a **receipt** for evidence: it is for this gateway and the spool in hand, and signs
+for a number.
 
 Everything is verified before anything is believed; a refusal leaves what is held as
 it was. Time is an argument.
@@ -77,7 +78,7 @@ from policies.compiler.types import Lease, Snapshot
 
 MAX_LEASE: Final = timedelta(days=1)
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-RECEIPT: Final = frozenset({"gateway", "accepted_through"})
+RECEIPT: Final = frozenset({"gateway", "spool", "accepted_through"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +225,8 @@ class Judge:
         self.check_audience(notice.audience)
         return notice
 
-    def receipt(self, envelope: bytes) -> int:
-        """Return the number up to which the portal signs for this gateway's records.
+    def receipt(self, envelope: bytes, *, spool: str) -> int:
+        """Return the number up to which the portal signs for the records of a spool.
 
         Raises:
             UntrustedError: the receipt is not signed, malformed, or another's.
@@ -234,6 +235,7 @@ class Judge:
         try:
             document = fields(parse_json(payload), RECEIPT)
             self.check_audience(text(document["gateway"]))
+            self.check_spool(text(document["spool"]), spool=spool)
             return integer(document["accepted_through"], minimum=0)
         except CompilerError as exc:
             raise UntrustedError(f"the receipt is malformed: {exc}") from exc
@@ -267,6 +269,11 @@ class Judge:
         """Refuse what is for another gateway."""
         if audience != self.anchor.gateway:
             raise UntrustedError(f"it is for {audience!r}, not {self.anchor.gateway!r}")
+
+    def check_spool(self, name: str, *, spool: str) -> None:
+        """Refuse what is for another spool."""
+        if name != spool:
+            raise UntrustedError(f"it is for the spool {name!r}, not {spool!r}")
 
     def check_epoch(self, epoch: int) -> None:
         """Refuse what is of another epoch."""

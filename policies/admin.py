@@ -13,6 +13,7 @@ from policies.models import (
     AgentState,
     Application,
     ApplicationDestination,
+    EvidenceSpool,
     Grant,
     Label,
     LabelGrant,
@@ -145,7 +146,15 @@ class PublicationAdmin(ReadOnlyAdmin[Publication]):
 class AgentStateAdmin(ReadOnlyAdmin[AgentState]):
     """How far an agent's evidence came."""
 
-    list_display = ("gateway", "accepted_through", "lost_since")
+    list_display = ("gateway", "accepted_through", "spool", "lost_since")
+    list_select_related = ("gateway",)
+
+
+@admin.register(EvidenceSpool)
+class EvidenceSpoolAdmin(ReadOnlyAdmin[EvidenceSpool]):
+    """The spools that evidence came from."""
+
+    list_display = ("gateway", "name", "accepted_through", "begun_at")
     list_select_related = ("gateway",)
 
 

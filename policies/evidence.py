@@ -10,6 +10,7 @@ found elsewhere.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from policies.compiler.errors import SnapshotFormatError
 from policies.errors import EvidenceError
 
 MAX_RECORDS: Final = 5000
+_SPOOL: Final = re.compile(r"([0-9a-f]{32})?")
 MAX_RECORD_BYTES: Final = 8192
 MAX_TEXT: Final = 64
 MAX_PROTOCOL: Final = 255
@@ -123,6 +125,18 @@ class RefusedRecord:
 
 
 Record: TypeAlias = FlowRecord | GapRecord | StartRecord | DriftRecord | RefusedRecord
+
+
+def parse_spool(value: object) -> str:
+    """Return the name of a spool: 32 hexadecimal digits, or empty from older agents.
+
+    Raises:
+        EvidenceError: it is something else.
+    """
+    if isinstance(value, str) and _SPOOL.fullmatch(value):
+        return value
+    msg = "spool is not 32 hexadecimal digits"
+    raise EvidenceError(msg)
 
 
 def parse_records(values: object) -> tuple[Record, ...]:

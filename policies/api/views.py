@@ -27,7 +27,7 @@ from peers.api.authentication import (
 from peers.api.problems import problem, refusal
 from peers.errors import PeerError
 from policies import notifier, selectors, services, signing
-from policies.compiler.canonical import canonical_json
+from policies.compiler.canonical import Json, canonical_json
 from policies.compiler.envelope import EVIDENCE_ACK_TYPE
 from policies.connections import in_pool
 from policies.errors import (
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from policies.notifier import Position
 
 Told = TypeVar("Told")
+BATCH: Final = {"records", "spool"}
+MALFORMED: Final = "malformed"
 NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
@@ -108,15 +110,15 @@ def evidence(request: HttpRequest) -> HttpResponse:
     now = portal_request.received_at
     try:
         gateway = authenticate_gateway(portal_request, channel="evidence", now=now)
+        records, spool = _batch(_document(portal_request))
         through = services.ingest_evidence(
             gateway=gateway,
-            records=_records(_document(portal_request)),
+            records=records,
+            spool=spool,
             actor=gateway_actor(gateway, portal_request),
             now=now,
         )
-        payload = canonical_json(
-            {"gateway": gateway.ref.id, "accepted_through": through}
-        )
+        payload = canonical_json(_receipt(gateway, through, spool))
         receipt = signing.sign(EVIDENCE_ACK_TYPE, payload)
     except PeerError as exc:
         return refusal(exc)
@@ -199,11 +201,19 @@ def _document(request: PortalRequest) -> object:
     return document
 
 
-def _records(document: object) -> object:
-    # Anything but an object with this one key holds no list of records.
-    if isinstance(document, dict) and document.keys() == {"records"}:
-        return document["records"]
-    return None
+def _receipt(gateway: Gateway, through: int, spool: str) -> Json:
+    receipt: dict[str, Json] = {"gateway": gateway.ref.id, "accepted_through": through}
+    # An agent that does not name its spool knows no receipt that does.
+    return {**receipt, "spool": spool} if spool else receipt
+
+
+def _batch(document: object) -> tuple[object, str]:
+    """Return the records of a batch and the name of its spool, as they were sent."""
+    if isinstance(document, dict) and {"records"} <= document.keys() <= BATCH:
+        spool = document.get("spool", "")
+        return document["records"], spool if isinstance(spool, str) else MALFORMED
+    # Anything else holds no list of records.
+    return None, ""
 
 
 def _json(body: bytes) -> HttpResponse:

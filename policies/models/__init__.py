@@ -17,6 +17,7 @@ from policies.models.revocations import Revocation, RevocationTarget
 from policies.models.snapshots import (
     Acknowledgement,
     AgentState,
+    EvidenceSpool,
     Publication,
     Snapshot,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "AgentState",
     "Application",
     "ApplicationDestination",
+    "EvidenceSpool",
     "Grant",
     "Label",
     "LabelGrant",

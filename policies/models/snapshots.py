@@ -74,7 +74,8 @@ class Publication(models.Model):
 class AgentState(models.Model):
     """What the portal remembers of an agent: how far its evidence came, its silence.
 
-    `accepted_through` is the highest sequence of evidence that was accepted.
+    `accepted_through` numbers the gateway's evidence over all its spools, `spool` is
+    the one it comes from at present (`EvidenceSpool`).
     `lost_since` is set when the agent was reported lost, until it speaks again.
     """
 
@@ -85,11 +86,42 @@ class AgentState(models.Model):
         related_name="agent_state",
     )
     accepted_through = models.PositiveBigIntegerField(default=0)
+    spool = models.CharField(max_length=32, blank=True)
     lost_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         """Return gateway and sequence."""
         return f"{self.gateway_id}#{self.accepted_through}"
+
+
+class EvidenceSpool(models.Model):
+    """How far the evidence of one spool of a gateway was accepted, by its own numbers.
+
+    A spool that is lost or taken from a backup begins or goes on with numbers that the
+    portal has seen. Its name tells them apart.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    gateway = models.ForeignKey(
+        Gateway, on_delete=models.CASCADE, related_name="evidence_spools"
+    )
+    name = models.CharField(max_length=32, blank=True)
+    accepted_through = models.PositiveBigIntegerField(default=0)
+    begun_at = models.DateTimeField()
+
+    class Meta:
+        """One row a spool."""
+
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("gateway", "name"), name="policies_evidencespool_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return gateway, spool and number."""
+        return f"{self.gateway_id}/{self.name}#{self.accepted_through}"
 
 
 class Acknowledgement(models.Model):

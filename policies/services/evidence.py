@@ -2,13 +2,15 @@
 
 What the gateway lost it says; what is missing between two numbers is found here, and
 so is a record that cannot be read: it is counted as lost and shown in the log, and
-what comes after it is taken. A batch is accepted as a whole or not at all.
+what comes after it is taken. A batch is accepted as a whole or not at all. Numbers are
+those of one spool; another spool begins another numbering, and is an alert (ADR-0020).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
@@ -25,8 +27,9 @@ from policies.evidence import (
     RefusedRecord,
     StartRecord,
     parse_records,
+    parse_spool,
 )
-from policies.models import AgentState
+from policies.models import AgentState, EvidenceSpool
 from policies.services.refusals import refuse_gateway_request
 
 if TYPE_CHECKING:
@@ -39,15 +42,23 @@ EXAMPLES: Final = 10
 
 
 def ingest_evidence(
-    *, gateway: Gateway, records: object, actor: Actor, now: datetime
+    *,
+    gateway: Gateway,
+    records: object,
+    actor: Actor,
+    now: datetime,
+    spool: object = "",
 ) -> int:
     """Store what is new in a batch; return the number everything is accepted through.
+
+    Both are numbers of the spool that the batch comes from. What is stored is numbered
+    on over all spools of the gateway.
 
     Raises:
         EvidenceError: the batch is malformed; nothing of it was stored.
     """
     try:
-        parsed = parse_records(records)
+        parsed, name = parse_records(records), parse_spool(spool)
     except EvidenceError as exc:
         refuse_gateway_request(
             gateway=gateway, channel="evidence", reason=str(exc), actor=actor, now=now
@@ -56,10 +67,11 @@ def ingest_evidence(
     with transaction.atomic():
         AgentState.objects.get_or_create(gateway=gateway)
         state = AgentState.objects.select_for_update(no_key=True).get(pk=gateway.pk)
-        new = [item for item in parsed if item.sequence > state.accepted_through]
+        source = _source(state, name, parsed, actor, now)
+        new = [item for item in parsed if item.sequence > source.accepted_through]
         if not new:
-            return state.accepted_through
-        missing = _missing(state.accepted_through, new, now)
+            return source.accepted_through
+        missing = _missing(source.accepted_through, new, now)
         if missing is not None:
             _record_gap(gateway, missing, actor, now)
         refused = [item for item in new if isinstance(item, RefusedRecord)]
@@ -67,19 +79,69 @@ def ingest_evidence(
         for item in new:
             _record_notice(gateway, item, actor, now)
         flows = [item for item in new if isinstance(item, FlowRecord)]
-        _record_flows(gateway, flows, actor, now)
-        state.accepted_through = new[-1].sequence
-        state.save(update_fields=["accepted_through"])
-        return state.accepted_through
+        offset = state.accepted_through - source.accepted_through
+        _record_flows(gateway, flows, offset, actor, now)
+        source.accepted_through = new[-1].sequence
+        source.save(update_fields=["accepted_through"])
+        state.accepted_through = source.accepted_through + offset
+        state.save(update_fields=["accepted_through", "spool"])
+        return source.accepted_through
+
+
+def _source(
+    state: AgentState, name: str, parsed: Sequence[Record], actor: Actor, now: datetime
+) -> EvidenceSpool:
+    """Return the spool of a batch; another than before is an alert.
+
+    The spool before it was lost, or is a copy's: what it held may be lost, and how much
+    nobody knows. An agent that begins to name its spool goes on with the numbers.
+    """
+    first = parsed[0].sequence if parsed else 1
+    goes_on = not state.accepted_through or (
+        not state.spool and (not name or first > 1)
+    )
+    rows = EvidenceSpool.objects.filter(gateway=state.pk, name=name)
+    # The caller holds the lock on `state`: nobody else makes one.
+    source = rows.first() or EvidenceSpool.objects.create(
+        gateway_id=state.pk,
+        name=name,
+        accepted_through=state.accepted_through if goes_on else first - 1,
+        begun_at=now,
+    )
+    if state.spool != name and not goes_on:
+        record(
+            EventCode.EVIDENCE_SPOOL,
+            actor=actor,
+            now=now,
+            outcome=Outcome.ALERT,
+            gateway=state.gateway.ref,
+            reason="evidence comes from another spool; the one before may be lost",
+            details={
+                "spool": name,
+                "before": state.spool,
+                "first": first,
+                "accepted_through": source.accepted_through,
+            },
+        )
+        AgentState.objects.filter(pk=state.pk).update(spool=name)
+    state.spool = name
+    return source
 
 
 def _record_flows(
-    gateway: Gateway, records: Sequence[FlowRecord], actor: Actor, now: datetime
+    gateway: Gateway,
+    records: Sequence[FlowRecord],
+    offset: int,
+    actor: Actor,
+    now: datetime,
 ) -> None:
     if not records:
         return
     attribution = load_attribution(records)
-    attributed = [attribution.flow(item) for item in records]
+    attributed = [
+        (replace(flow, sequence=flow.sequence + offset), doubt)
+        for flow, doubt in map(attribution.flow, records)
+    ]
     record_flows(gateway=gateway.ref, flows=[flow for flow, _ in attributed], now=now)
     doubts = Counter(doubt for _, doubt in attributed if doubt)
     if not doubts:

@@ -101,10 +101,10 @@ class IllPortal(FakePortal):
             ),
         )
 
-    def send_evidence(self, records: Sequence[bytes]) -> bytes:
+    def send_evidence(self, records: Sequence[bytes], *, spool: str) -> bytes:
         """Take evidence, when well."""
         self._be_ill()
-        return super().send_evidence(records)
+        return super().send_evidence(records, spool=spool)
 
     def acknowledge(self, acknowledgement: Mapping[str, object]) -> None:
         """Take an acknowledgement, when well."""

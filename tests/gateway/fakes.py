@@ -70,6 +70,7 @@ class FakePortal:
         self.told: list[Mapping[str, tuple[str, ...]]] = []
         self.is_reachable = True
         self.receipts_back = 0
+        self.spools: dict[str, int] = {}
         self.forced: Snapshot | None = None
         """Answered at once, whatever the gateway holds: a portal that lies."""
         self.step: bytes | None = None
@@ -140,15 +141,16 @@ class FakePortal:
             self.acknowledgements.append(acknowledgement)
             self._news.notify_all()
 
-    def send_evidence(self, records: Sequence[bytes]) -> bytes:
+    def send_evidence(self, records: Sequence[bytes], *, spool: str) -> bytes:
         """Keep the records that are new and sign for the last."""
         if not self.is_reachable:
             raise PortalUnreachableError("nobody answers")
-        held = max((int(str(r["seq"])) for r in self.records), default=0)
+        held = self.spools.get(spool, 0)
         parsed = [json.loads(record) for record in records]
         self.records += [record for record in parsed if record["seq"] > held]
         last = max([held, *(record["seq"] for record in parsed)])
-        return self.signer.receipt(last - self.receipts_back)
+        self.spools[spool] = last
+        return self.signer.receipt(last - self.receipts_back, spool=spool)
 
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Keep what names stand for."""

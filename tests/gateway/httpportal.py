@@ -149,8 +149,10 @@ class Handler(BaseHTTPRequestHandler):
                 portal.tell_names(json.loads(body)["names"])
                 return 204, None
             case _:
-                records = [json.dumps(r).encode() for r in json.loads(body)["records"]]
-                return 200, {"ack": json.loads(portal.send_evidence(records))}
+                batch = json.loads(body)
+                records = [json.dumps(r).encode() for r in batch["records"]]
+                receipt = portal.send_evidence(records, spool=batch["spool"])
+                return 200, {"ack": json.loads(receipt)}
 
     def _notices(
         self, query: dict[str, list[str]], body: bytes

@@ -30,7 +30,7 @@ from gateway.errors import (
 from gateway.store import Store
 from tests.gateway.fakes import FakePortal
 from tests.gateway.httpportal import TOKEN, HttpFake, serving
-from tests.gateway.world import snapshot
+from tests.gateway.world import SPOOL, snapshot
 
 
 def clock() -> datetime:
@@ -115,7 +115,7 @@ def test_a_poll_brings_a_snapshot_and_then_only_a_lease(bench: Bench) -> None:
 
 def test_acknowledgements_and_evidence_are_taken(bench: Bench) -> None:
     bench.client.acknowledge({"generation": 1})
-    assert bench.client.send_evidence([b'{"seq":1}', b'{"seq":2}'])
+    assert bench.client.send_evidence([b'{"seq":1}', b'{"seq":2}'], spool=SPOOL)
     assert bench.server.portal.acknowledgements == [{"generation": 1}]
     assert bench.server.portal.records == [{"seq": 1}, {"seq": 2}]
 
@@ -177,7 +177,7 @@ def test_an_answer_of_another_form_is_an_error(bench: Bench, answer: bytes) -> N
     with pytest.raises(PortalAnswerError):
         bench.client.poll(after=0, epoch=1)
     with pytest.raises(PortalAnswerError):
-        bench.client.send_evidence([])
+        bench.client.send_evidence([], spool=SPOOL)
 
 
 def test_nobody_there_is_an_error_of_its_own(bench: Bench) -> None:

@@ -310,18 +310,33 @@ def test_a_batch_that_is_sent_twice_is_taken_once(bench: Bench) -> None:
     bench.spool.close()
 
 
-@pytest.mark.parametrize(("back", "error"), [(-5, SpoolError)], ids=["too far"])
-def test_a_receipt_for_what_was_never_sent_is_refused(
-    bench: Bench, back: int, error: type[Exception]
+def test_a_portal_that_has_more_of_a_spool_gets_it_under_another_name(
+    bench: Bench,
 ) -> None:
+    """The state directory came from a backup: the portal heard of later numbers."""
     uploader = Uploader(
         portal=bench.portal, spool=bench.spool, judge=Judge(anchor=signer().anchor())
     )
+    before = bench.spool.name
+    bench.portal.spools[before] = 70
     bench.step(logged(ALICE))
-    bench.portal.receipts_back = back
-    with pytest.raises(error):
+    assert uploader.step() == 0
+    assert (bench.spool.depth, bench.portal.records) == (1, [])
+    assert bench.spool.name != before
+    assert uploader.step() == 1
+    assert [r["seq"] for r in bench.portal.records] == [1]
+    bench.spool.close()
+
+
+def test_a_receipt_for_what_was_never_sent_is_refused(bench: Bench) -> None:
+    judge = Judge(anchor=signer().anchor())
+    uploader = Uploader(portal=bench.portal, spool=bench.spool, judge=judge)
+    bench.step(logged(ALICE))
+    bench.spool.append({"kind": "gap"})
+    bench.portal.receipts_back = -1
+    with pytest.raises(SpoolError):
         uploader.step()
-    assert bench.spool.depth == 1
+    assert bench.spool.depth == 2
     bench.spool.close()
 
 

@@ -143,3 +143,41 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolError, match="file"):
         Spool(tmp_path / "file")
+
+
+def test_a_spool_keeps_its_name_and_a_new_one_has_another(tmp_path: Path) -> None:
+    opened = filled(tmp_path / "a", 1)
+    opened.close()
+    again, other = Spool(tmp_path / "a"), Spool(tmp_path / "b")
+    assert again.name == opened.name
+    assert other.name != opened.name
+    again.close()
+    other.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"abc", b"\xff" * 32, None])
+def test_fault_22_a_name_that_is_lost_is_another_name_and_loses_nothing(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    opened = filled(tmp_path, 3)
+    opened.close()
+    (tmp_path / "name").unlink()
+    if damage is not None:
+        (tmp_path / "name").write_bytes(damage)
+    again = Spool(tmp_path)
+    assert again.name != opened.name
+    assert numbers(again) == [1, 2, 3]
+    again.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"through": null}', b"\xff"])
+def test_fault_22_a_damaged_acknowledgement_sends_again_and_counts_on(
+    tmp_path: Path, damage: bytes
+) -> None:
+    opened = filled(tmp_path, 60)
+    opened.acknowledge(60)
+    opened.close()
+    (tmp_path / "acknowledged.json").write_bytes(damage)
+    again = Spool(tmp_path)
+    assert again.append({}) == 61
+    again.close()

@@ -27,6 +27,7 @@ from policies.compiler.types import Snapshot
 from tests.gateway.world import (
     ALICE,
     NOW,
+    SPOOL,
     facts,
     public_text,
     signer,
@@ -319,22 +320,23 @@ def test_a_refused_lease_is_not_parsed_before_its_signature() -> None:
 
 
 def test_a_receipt_says_how_far() -> None:
-    assert JUDGE.receipt(signer().receipt(41)) == 41
+    assert JUDGE.receipt(signer().receipt(41), spool=SPOOL) == 41
 
 
 @pytest.mark.parametrize(
     ("envelope", "message"),
     [
         (signer().receipt(41, gateway="gw_2"), "gw_2"),
+        (signer().receipt(41, spool="6" * 32), "for the spool"),
         (signer(2).receipt(41), "no pinned key"),
         (signer().lease(snapshot()), "not of"),
         (signer().receipt(-1), "malformed"),
     ],
-    ids=["another gateway", "another portal", "another type", "negative"],
+    ids=["gateway", "spool", "portal", "type", "negative"],
 )
 def test_a_receipt_that_breaks_a_rule_is_refused(envelope: bytes, message: str) -> None:
     with pytest.raises(UntrustedError, match=message):
-        JUDGE.receipt(envelope)
+        JUDGE.receipt(envelope, spool=SPOOL)
 
 
 def test_a_key_is_pinned_under_its_own_id_only() -> None:

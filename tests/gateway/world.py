@@ -54,6 +54,7 @@ from policies.compiler.types import (
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEPLOYMENT: Final = "peerage"
 GATEWAY: Final = "gw_1"
+SPOOL: Final = "5" * 32
 ALICE, BOB = 7, 8
 GROUP: Final = Subject(kind=SubjectKind.GROUP, id=4)
 ALICE_ALONE: Final = Subject(kind=SubjectKind.USER, id=1)
@@ -251,9 +252,15 @@ class Signer:
         )
         return self.sign(NOTICE_TYPE, notice_bytes(replace(notice, **changes)))  # type: ignore[arg-type]
 
-    def receipt(self, through: int, *, gateway: str = GATEWAY) -> bytes:
+    def receipt(
+        self, through: int, *, gateway: str = GATEWAY, spool: str = SPOOL
+    ) -> bytes:
         """Return a signed receipt for evidence."""
-        document: Json = {"gateway": gateway, "accepted_through": through}
+        document: Json = {
+            "gateway": gateway,
+            "spool": spool,
+            "accepted_through": through,
+        }
         return self.sign(EVIDENCE_ACK_TYPE, canonical_json(document))
 
 

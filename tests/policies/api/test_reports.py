@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -58,6 +59,17 @@ def test_malformed_acknowledgement_is_refused_with_one_event(
     assert codes() == ["GW013W"]
 
 
+def test_a_receipt_names_the_spool(agent: SigningAgent, snapshot: Snapshot) -> None:
+    assert snapshot.pk
+    batch = {"spool": "a" * 32, "records": [opened(1)]}
+    answer = agent.post("evidence", batch).json()["ack"]
+    assert json.loads(base64.b64decode(answer["payload"])) == {
+        "gateway": agent.gateway.ref.id,
+        "spool": "a" * 32,
+        "accepted_through": 1,
+    }
+
+
 def test_evidence_is_signed_for(agent: SigningAgent, snapshot: Snapshot) -> None:
     assert snapshot.pk
     answer = agent.post("evidence", {"records": [opened(1), opened(2)]})
@@ -75,7 +87,15 @@ def test_evidence_is_signed_for(agent: SigningAgent, snapshot: Snapshot) -> None
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b'{"records":5}', b'{"records":[],"more":1}', b'{"records":[{}]}'],
+    [
+        b"",
+        b"[]",
+        b'{"records":5}',
+        b'{"records":[],"more":1}',
+        b'{"records":[{}]}',
+        b'{"records":[],"spool":5}',
+        b'{"spool":""}',
+    ],
 )
 def test_malformed_evidence_is_refused_with_one_event(
     agent: SigningAgent, body: bytes

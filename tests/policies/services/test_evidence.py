@@ -41,9 +41,13 @@ def source(device: Device) -> str:
     return device.leases.get(address__contains=".").address
 
 
-def ingest(gateway: Gateway, *records: dict[str, Any]) -> int:
+def ingest(gateway: Gateway, *records: dict[str, Any], spool: str = "") -> int:
     return services.ingest_evidence(
-        gateway=gateway, records=list(records), actor=agent(gateway), now=NOW
+        gateway=gateway,
+        records=list(records),
+        spool=spool,
+        actor=agent(gateway),
+        now=NOW,
     )
 
 
@@ -307,5 +311,78 @@ def test_batch_costs_the_same_however_long(
 ) -> None:
     tied = {"device": device.pk, "source": source(device)}
     ingest(gw1, opened(1, **tied))
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(22):
         ingest(gw1, *(opened(number, **tied) for number in range(2, 202)))
+
+
+A, B = "a" * 32, "b" * 32
+
+
+def stored(gateway: Gateway) -> list[int]:
+    """Return how the gateway numbered what is stored, in the portal's order."""
+    rows = FlowEvent.objects.filter(gateway_id=gateway.ref.id).order_by("sequence")
+    return [row.body["seq"] for row in rows]
+
+
+def test_another_spool_begins_its_own_numbers_and_is_an_alert(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    assert ingest(gw1, opened(1, **tied), opened(2, **tied), spool=A) == 2
+    before = codes()
+    for _ in range(2):
+        assert ingest(gw1, opened(1, **tied), spool=B) == 1
+    assert codes() == [*before, "GW022A"]
+    assert stored(gw1) == [1, 2, 1]
+    assert AuditEvent.objects.latest("id").details == {
+        "spool": B,
+        "before": A,
+        "first": 1,
+        "accepted_through": 0,
+    }
+
+
+def test_a_spool_that_comes_back_goes_on_where_it_was(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied), opened(2, **tied), spool=A)
+    ingest(gw1, opened(1, **tied), spool=B)
+    before = codes()
+    assert ingest(gw1, opened(2, **tied), opened(3, **tied), spool=A) == 3
+    assert codes() == [*before, "GW022A"]
+    assert stored(gw1) == [1, 2, 1, 3]
+
+
+def test_numbers_skipped_within_a_spool_are_counted_there(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied), spool=A)
+    ingest(gw1, opened(700, **tied), spool=B)
+    before = codes()
+    ingest(gw1, opened(705, **tied), spool=B)
+    assert codes() == [*before, "GW008A"]
+    assert AuditEvent.objects.latest("id").details["lost"] == 4
+
+
+def test_an_agent_that_begins_to_name_its_spool_counts_on(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    ingest(gw1, opened(1, **tied), opened(2, **tied))
+    before = codes()
+    assert ingest(gw1, opened(2, **tied), opened(3, **tied), spool=A) == 3
+    assert codes() == before
+    assert stored(gw1) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("spool", ["x", "A" * 32, "a" * 33, None, 5])
+def test_a_malformed_spool_is_refused_with_one_event(
+    gw1: Gateway, spool: object
+) -> None:
+    with pytest.raises(EvidenceError):
+        services.ingest_evidence(
+            gateway=gw1, records=[], spool=spool, actor=agent(gw1), now=NOW
+        )
+    assert codes() == ["GW013W"]
