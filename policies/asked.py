@@ -107,7 +107,9 @@ def _applications() -> tuple[Mapping[int, Application], Mapping[int, frozenset[i
         "destinations", Prefetch("gateways", queryset=enrolled_gateways())
     ):
         known[row.pk] = Application(
-            id=row.pk, destinations=tuple(map(destination_of, row.destinations.all()))
+            id=row.pk,
+            destinations=tuple(map(destination_of, row.destinations.all())),
+            strictness=row.strictness,
         )
         for gateway in row.gateways.all():
             serving.setdefault(gateway.pk, set()).add(row.pk)

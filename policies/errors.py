@@ -11,6 +11,10 @@ class InvalidDestinationError(PolicyError):
     """A destination is malformed, or overlaps another of the same application."""
 
 
+class InvalidTermsError(PolicyError):
+    """An application's own terms are no stricter than the lease, or out of bounds."""
+
+
 class InvalidGrantError(PolicyError):
     """A grant has no subject, two subjects, or an impossible time."""
 

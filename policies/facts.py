@@ -26,6 +26,7 @@ from policies.compiler import types
 from policies.compiler.conditions import Hours
 from policies.compiler.locks import Lock, LockKind
 from policies.compiler.ranges import reader
+from policies.compiler.strictness import Evidence, Strictness
 from policies.conditions import stored_conditions, time_zone
 from policies.errors import InvalidGrantError
 from policies.models import Application, ApplicationDestination, Grant
@@ -56,6 +57,7 @@ class Rows:
     members: Mapping[int, Sequence[int]]
     proofs: Mapping[int, types.Authentication]
     applications: Mapping[int, Sequence[int]]
+    terms: Mapping[int, Strictness]
     destinations: Mapping[int, Sequence[ApplicationDestination]]
     grants: Mapping[int, Sequence[Grant]]
     revoked_keys: tuple[str, ...]
@@ -101,7 +103,9 @@ class Rows:
     def _application(self, number: int) -> types.Application:
         found = map(destination_of, self.destinations.get(number, ()))
         return types.Application(
-            id=number, destinations=types.sorted_destinations(found)
+            id=number,
+            destinations=types.sorted_destinations(found),
+            strictness=self.terms[number],
         )
 
 
@@ -112,6 +116,11 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
         ended_at__isnull=True,
     )
     people = _people(grants)
+    served = [
+        *Application.objects.filter(gateways__in=gateways)
+        .order_by("pk")
+        .values_list("gateways", "pk", "max_staleness", "evidence")
+    ]
     return Rows(
         pools=[*AddressPool.objects.values_list("prefix", flat=True)],
         devices=_devices(people),
@@ -121,11 +130,11 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
             ).values_list("group_id", "user_id")
         ),
         proofs=_proofs(grants, people),
-        applications=_grouped(
-            Application.objects.filter(gateways__in=gateways)
-            .order_by("pk")
-            .values_list("gateways", "pk")
-        ),
+        applications=_grouped((gateway, number) for gateway, number, *_ in served),
+        terms={
+            number: Strictness(max_staleness=limit, evidence=Evidence(evidence))
+            for _, number, limit, evidence in served
+        },
         destinations=_grouped(
             (row.application_id, row)
             for row in ApplicationDestination.objects.filter(

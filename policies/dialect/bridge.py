@@ -13,6 +13,7 @@ from datetime import tzinfo
 from typing import Final
 
 from policies.compiler.conditions import Hours
+from policies.compiler.strictness import ORDINARY
 from policies.compiler.types import Application, Grant, Subject, SubjectKind
 from policies.dialect.definitions import (
     EVERY_APPLICATION,
@@ -67,6 +68,7 @@ def to_facts(policy: PolicyDefinition, names: Names) -> FactsPolicy:
         Application(
             id=names.applications[application.name],
             destinations=application.destinations,
+            strictness=application.terms or ORDINARY,
         )
         for application in policy.applications
     )
@@ -121,6 +123,9 @@ def from_facts(
                 destinations=tuple(
                     sorted(set(application.destinations), key=lambda d: d.sort_key)
                 ),
+                terms=None
+                if application.strictness == ORDINARY
+                else application.strictness,
             )
             for application in sorted(
                 facts.applications, key=lambda a: applications(a.id)

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from policies.compiler.conditions import Requirements, Schedule
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
+from policies.compiler.strictness import Strictness
 from policies.compiler.types import (
     NEVER,
     Destination,
@@ -59,10 +60,11 @@ class GroupDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationDefinition:
-    """Named destinations."""
+    """Named destinations. `terms` are None where a file does not say."""
 
     name: str
     destinations: tuple[Destination, ...]
+    terms: Strictness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ def define(
         for key, rules in _served(document.rules, found).items()
     }
     names = application_names(served)
+    _check_terms(document, names.values())
     grants = tuple(_grants(document, found, served, names))
     _check_names(document, grants)
     return PolicyDefinition(
@@ -131,7 +134,9 @@ def define(
             for name, members in sorted(document.groups.items())
         ),
         applications=tuple(
-            ApplicationDefinition(name=name, destinations=destinations)
+            ApplicationDefinition(
+                name=name, destinations=destinations, terms=document.terms.get(name)
+            )
             for name, destinations in sorted(
                 {names[key]: served[key] for key in served}.items()
             )
@@ -165,6 +170,21 @@ def _check_names(document: PolicyDocument, grants: Iterable[GrantDefinition]) ->
             text = f'two grants would be called "{grant.name}"; change an id'
             raise UnsupportedError([problem(rule.position, text)])
         seen.add(grant.name)
+
+
+def _check_terms(document: PolicyDocument, names: Iterable[str]) -> None:
+    """Refuse terms of what no rule names: they would hold for nothing."""
+    known = frozenset(names)
+    problems = [
+        problem(
+            document.term_places[name],
+            f'applicationTerms="{name}" is no application that the file grants',
+        )
+        for name in document.terms
+        if name not in known
+    ]
+    if problems:
+        raise UnsupportedError(problems)
 
 
 def _target_misfits(target: Target, directory: Directory) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from policies.compiler.conditions import Requirements, Schedule
 from policies.compiler.ranges import Range
+from policies.compiler.strictness import Strictness
 from policies.compiler.types import MAX_PORT, NEVER, IPNetwork
 from policies.dialect.errors import Position, Problem
 from policies.dialect.postures import Posture, Scalar
@@ -134,7 +135,7 @@ class PolicyDocument:
     """A policy file. `warnings` tell what was read and has no effect here.
 
     `host_names` says of some `hosts` that they stand for those of their addresses only
-    that a gateway resolves the name to.
+    that a gateway resolves the name to. `terms` are of applications, by name.
     """
 
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -149,3 +150,5 @@ class PolicyDocument:
     tests: tuple[PolicyTest, ...] = ()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     places: Places = field(default_factory=dict, compare=False)
+    terms: Mapping[str, Strictness] = field(default_factory=dict)
+    term_places: Places = field(default_factory=dict, compare=False)

@@ -31,6 +31,7 @@ from policies.dialect.naming import is_part, part_names, service_text
 from policies.dialect.postures import assertion_text
 from policies.dialect.requirements import requirement_fields
 from policies.dialect.schedules import window_text
+from policies.dialect.terms import TERMS, terms_section
 
 Section: TypeAlias = "Mapping[str, object] | Sequence[object]"
 
@@ -64,6 +65,9 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
     parts: dict[str, tuple[_Part, ...]] = {}
     for application in policy.applications:
         _check_name(application.name)
+        if tailscale and application.terms is not None:
+            # Applied again, a file that does not say leaves them as they are.
+            remarks.append(f"this dialect has no terms: {application.name}")
         if tailscale and any(place.host for place in application.destinations):
             remarks.append(f"this dialect has no host names: {application.name}")
             left = _less_hosts(application)
@@ -95,6 +99,7 @@ def export(policy: PolicyDefinition, *, tailscale: bool = False) -> str:
         "groups": {group.name: list(group.members) for group in policy.groups},
         "hosts": aliases.hosts,
         "hostNames": aliases.host_names,
+        TERMS: {} if tailscale else terms_section(policy.applications),
         "ipsets": aliases.ipsets,
         "tagOwners": {tag: [] for tag in sorted(_tags(policy))},
         "postures": {

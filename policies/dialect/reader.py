@@ -34,6 +34,7 @@ from policies.dialect.rules import (
     read_time,
     texts,
 )
+from policies.dialect.terms import TERMS, read_terms, term_places
 from policies.dialect.tree import Node
 from policies.dialect.validation import check, check_supported
 
@@ -62,7 +63,7 @@ SECTIONS: Final = (
     "tests",
 )
 
-OWN_SECTIONS: Final = ("hostNames",)
+OWN_SECTIONS: Final = ("hostNames", TERMS)
 """Sections of our own, where extensions are allowed."""
 
 _TEST: Final = ("src", "user", "proto", "accept", "allow", "deny", "srcPostureAttrs")
@@ -156,6 +157,8 @@ def _document(
         ),
         warnings=tuple(sorted(warnings, key=_place)),
         places=_places(sections),
+        terms=dict(read_terms(sections.get(TERMS))),
+        term_places=term_places(sections.get(TERMS)),
     )
 
 

@@ -65,13 +65,22 @@ def age_text(seconds: int) -> str:
     return f"{seconds // UNITS[unit]}{unit}"
 
 
-def _age(node: Node) -> MaxAge:
-    """Return an age written `8h`."""
+def read_age(node: Node) -> int:
+    """Return the seconds of an age written `8h`.
+
+    Raises:
+        PolicyError: it is not written like that.
+    """
     match = _AGE.fullmatch(node.text)
     if match is None:
         node.refuse(f"{node.text!r} is not an age like 8h, 30m or 7d")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def _age(node: Node) -> MaxAge:
+    """Return an age as what it demands."""
     try:
-        return MaxAge(seconds=int(match[1]) * UNITS[match[2]])
+        return MaxAge(seconds=read_age(node))
     except InvalidValueError as exc:
         node.refuse(str(exc))
 

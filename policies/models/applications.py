@@ -10,9 +10,25 @@ from audit.actor import Ref
 from peers.fields import CidrField
 from peers.models import Gateway
 from policies.compiler.hostnames import LONGEST as LONGEST_HOST_NAME
+from policies.compiler.strictness import (
+    MAX_STALENESS,
+    MIN_STALENESS,
+    Evidence,
+    Strictness,
+)
 from policies.compiler.types import Protocol
 from policies.models.labels import Label
 from portal.accounts.models import Group
+
+
+class EvidenceChoice(models.TextChoices):
+    """What becomes of access without evidence, as a form shows it."""
+
+    STRICT = Evidence.STRICT.value, "strict: no access"
+    BEST_EFFORT = (
+        Evidence.BEST_EFFORT.value,
+        "best effort: access goes on, the loss is counted",
+    )
 
 
 class Application(models.Model):
@@ -32,6 +48,12 @@ class Application(models.Model):
         Label, related_name="applications", blank=True
     )
     created_at = models.DateTimeField()
+    max_staleness = models.PositiveIntegerField(null=True, blank=True)
+    evidence = models.CharField(
+        max_length=11,
+        choices=EvidenceChoice.choices,
+        default=Evidence.STRICT.value,
+    )
     is_requestable = models.BooleanField(default=False)
     needs_two_approvals = models.BooleanField(default=False)
     owner = models.ForeignKey(
@@ -50,9 +72,20 @@ class Application(models.Model):
     )
 
     class Meta:
-        """By name."""
+        """By name; terms are those that a gateway can keep."""
 
         ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(max_staleness__isnull=True)
+                | Q(max_staleness__gte=MIN_STALENESS, max_staleness__lte=MAX_STALENESS),
+                name="policies_application_staleness_in_bounds",
+            ),
+            models.CheckConstraint(
+                condition=Q(evidence__in=[found.value for found in Evidence]),
+                name="policies_application_evidence_is_known",
+            ),
+        )
 
     def __str__(self) -> str:
         """Return the name."""
@@ -62,6 +95,13 @@ class Application(models.Model):
     def ref(self) -> Ref:
         """The machine id and label, for events and snapshots."""
         return Ref(id=f"ap_{self.pk}", label=self.name)
+
+    @property
+    def strictness(self) -> Strictness:
+        """Its own terms (ADR-0024)."""
+        return Strictness(
+            max_staleness=self.max_staleness, evidence=Evidence(self.evidence)
+        )
 
 
 class ProtocolChoice(models.TextChoices):

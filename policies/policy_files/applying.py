@@ -24,6 +24,7 @@ from audit.services import Json, record
 from peers.models import Gateway
 from policies import services
 from policies.compiler.errors import CompilerError
+from policies.compiler.strictness import ORDINARY
 from policies.compiler.types import NEVER, SubjectKind
 from policies.conditions import given_conditions
 from policies.dialect.document import ALWAYS
@@ -257,6 +258,7 @@ def _change_applications(
             description=found.description,
             destinations=inputs(wanted),
             gateways=found.gateways.all(),
+            terms=wanted.terms,
             actor=actor,
             now=now,
         )
@@ -266,6 +268,7 @@ def _change_applications(
             name=wanted.name,
             destinations=inputs(wanted),
             gateways=served_by,
+            terms=wanted.terms or ORDINARY,
             actor=actor,
             now=now,
         )

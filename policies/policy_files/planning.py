@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from policies.application_terms import check_terms
 from policies.brake import are_conditional, at_any_time, braking
 from policies.compiler import types
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.conditions import Hours
 from policies.compiler.locks import without_locked
+from policies.compiler.strictness import ORDINARY, stricter
 from policies.conditions import (
     Conditions,
     conditions_text,
@@ -196,7 +198,7 @@ def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
     there = {_key(grant, names[grant.application_id], now) for grant in _managed(state)}
     there |= {_key(grant, grant.label, now) for grant in state.label_grants}
     missing = sorted(wanted.keys() - there, key=lambda key: key.sort_key)
-    stored = {a.id: a.destinations for a in state.policy.applications}
+    stored = {a.id: a for a in state.policy.applications}
     return _Changes(
         created=tuple(
             a for a in policy.applications if a.name not in state.applications
@@ -205,7 +207,7 @@ def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
             a
             for a in policy.applications
             if a.name in state.applications
-            and stored[state.applications[a.name]] != a.destinations
+            and _differs(a, stored[state.applications[a.name]])
         ),
         granted=tuple((key, wanted[key]) for key in missing if _is_able(key, state)),
         ended=tuple(
@@ -222,6 +224,13 @@ def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
     )
 
 
+def _differs(wanted: ApplicationDefinition, stored: types.Application) -> bool:
+    """Return whether a file describes an application otherwise."""
+    return wanted.destinations != stored.destinations or (
+        wanted.terms is not None and wanted.terms != stored.strictness
+    )
+
+
 def _check(policy: PolicyDefinition, state: State) -> None:
     """Refuse what could only be applied by leaving something out."""
     local = {group.name for group in policy.groups}
@@ -235,6 +244,7 @@ def _check(policy: PolicyDefinition, state: State) -> None:
     for application in policy.applications:
         try:
             parse_destinations(inputs(application))
+            check_terms(application.terms or ORDINARY)
         except PolicyError as exc:
             msg = f"{application.name}: {exc}"
             raise PlanError(msg) from exc
@@ -253,6 +263,12 @@ def _widened(application: ApplicationDefinition, state: State) -> Iterator[str]:
         return
     stored = next(a for a in state.policy.applications if a.id == number)
     described = frozenset(stored.destinations)
+    terms = application.terms or stored.strictness
+    if stricter(terms, stored.strictness) != terms:
+        yield (
+            f"{application.name}: {state.answered[number]} answers for it, so no file"
+            " makes its terms less strict; change them on its page"
+        )
     for destination in application.destinations:
         if added := missing(destination, described):
             yield (
@@ -435,14 +451,18 @@ def _after(
     now: datetime,
 ) -> FactsPolicy:
     """Return the portal's policy as it would be."""
-    places = {a.id: a.destinations for a in state.policy.applications}
-    places.update({numbers[a.name]: a.destinations for a in policy.applications})
+    described = {a.id: a for a in state.policy.applications}
+    for wanted in policy.applications:
+        number = numbers[wanted.name]
+        stored = described.get(number)
+        described[number] = types.Application(
+            id=number,
+            destinations=wanted.destinations,
+            strictness=wanted.terms or (stored.strictness if stored else ORDINARY),
+        )
     free = max((grant.id for grant in state.policy.grants), default=0) + 1
     return FactsPolicy(
-        applications=tuple(
-            types.Application(id=number, destinations=found)
-            for number, found in sorted(places.items())
-        ),
+        applications=tuple(found for _, found in sorted(described.items())),
         grants=(
             *(grant for grant in state.policy.grants if grant.id not in gone),
             *(

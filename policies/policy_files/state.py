@@ -306,7 +306,9 @@ def _application(row: Application) -> types.Application:
     """Return a stored application as the compiler's value."""
     found = map(destination_of, row.destinations.all())
     return types.Application(
-        id=row.pk, destinations=tuple(sorted(found, key=lambda d: d.sort_key))
+        id=row.pk,
+        destinations=tuple(sorted(found, key=lambda d: d.sort_key)),
+        strictness=row.strictness,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from policies.application_terms import terms_text
 from policies.compiler.types import NEVER, Subject, SubjectKind
 from policies.conditions import conditions_text
 from policies.destinations import label
@@ -182,10 +183,11 @@ def _names(plan: Plan) -> dict[Subject, str]:
 
 def _application(found: ApplicationDefinition) -> dict[str, Json]:
     """Return an application and where it is."""
-    return {
+    said: dict[str, Json] = {
         "name": found.name,
         "destinations": [label(place) for place in found.destinations],
     }
+    return said if found.terms is None else said | {"terms": terms_text(found.terms)}
 
 
 def _time(moment: datetime) -> str | None:

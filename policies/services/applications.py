@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.services import NOBODY, record
+from audit.services import NOBODY, Json, record
+from policies.application_terms import check_terms
+from policies.compiler.strictness import ORDINARY, Strictness
 from policies.destinations import DestinationInput, label, parse_destinations
-from policies.errors import ApplicationInUseError, InvalidNameError, PolicyError
+from policies.errors import (
+    ApplicationInUseError,
+    InvalidNameError,
+    PolicyError,
+)
 from policies.models import Application, ApplicationDestination
 from policies.names import clean_description, clean_name
 from policies.services.labels import hold_bearing, label_application
@@ -33,6 +39,7 @@ def create_application(
     destinations: Sequence[DestinationInput],
     gateways: Iterable[Gateway] = (),
     labels: Iterable[Label] = (),
+    terms: Strictness = ORDINARY,
     actor: Actor,
     now: datetime,
 ) -> Application:
@@ -43,6 +50,7 @@ def create_application(
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
         InvalidDestinationError: a destination is malformed or two overlap.
+        InvalidTermsError: its limit is no stricter than the lease.
         UnknownLabelError: a label was removed meanwhile.
     """
     try:
@@ -51,6 +59,7 @@ def create_application(
                 name=clean_name(name),
                 description=clean_description(description),
                 created_at=now,
+                **_stored(terms),
             )
             parsed = parse_destinations(destinations)
             _save(application)
@@ -62,7 +71,7 @@ def create_application(
                 actor=actor,
                 now=now,
                 application=application.ref,
-                details=_details(parsed, served),
+                details=_details(parsed, served, terms),
             )
             publish_on_commit(
                 gateway_ids=[gateway.pk for gateway in served],
@@ -87,16 +96,18 @@ def update_application(
     destinations: Sequence[DestinationInput],
     gateways: Iterable[Gateway],
     labels: Iterable[Label] | None = None,
+    terms: Strictness | None = None,
     actor: Actor,
     now: datetime,
 ) -> Application:
     """Say anew what an application is and who serves it.
 
-    Without `labels` it keeps those it bears.
+    Without `labels` it keeps those it bears, without `terms` those it has.
 
     Raises:
         InvalidNameError: the name is empty, taken, too long, or not printable.
         InvalidDestinationError: a destination is malformed or two overlap.
+        InvalidTermsError: its limit is no stricter than the lease.
         UnknownLabelError: a label was removed meanwhile.
     """
     before = application.ref
@@ -105,6 +116,9 @@ def update_application(
             application = _held(application, labels)
             application.name = clean_name(name)
             application.description = clean_description(description)
+            if terms is not None:
+                for column, value in _stored(terms).items():
+                    setattr(application, column, value)
             parsed = parse_destinations(destinations)
             _save(application)
             served = sorted(gateways, key=lambda gateway: gateway.pk)
@@ -117,7 +131,10 @@ def update_application(
                 actor=actor,
                 now=now,
                 application=application.ref,
-                details={"was": before.label, **_details(parsed, served)},
+                details={
+                    "was": before.label,
+                    **_details(parsed, served, application.strictness),
+                },
             )
             publish_on_commit(
                 gateway_ids=[*affected, *(gateway.pk for gateway in served)],
@@ -212,12 +229,24 @@ def _write(application: Application, parsed: Sequence[Destination]) -> None:
     )
 
 
+def _stored(terms: Strictness) -> dict[str, Any]:
+    """Return terms as columns.
+
+    Raises:
+        InvalidTermsError: the limit is no stricter than the lease.
+    """
+    check_terms(terms)
+    return {"max_staleness": terms.max_staleness, "evidence": terms.evidence.value}
+
+
 def _details(
-    parsed: Sequence[Destination], gateways: Sequence[Gateway]
-) -> dict[str, list[str]]:
+    parsed: Sequence[Destination], gateways: Sequence[Gateway], terms: Strictness
+) -> dict[str, Json]:
     return {
         "destinations": [label(destination) for destination in parsed],
         "gateways": [gateway.ref.id for gateway in gateways],
+        "max_staleness": terms.max_staleness,
+        "evidence": terms.evidence.value,
     }
 
 

@@ -13,7 +13,8 @@ from audit.events import EventCode
 from policies import lock_selectors
 from policies import selectors as policies_selectors
 from policies import services as policies_services
-from policies.errors import InvalidDestinationError, PolicyError
+from policies.application_terms import limit_text
+from policies.errors import InvalidDestinationError, InvalidTermsError, PolicyError
 from policies.resolutions import fresh_reports, told_names
 from portal.accounts.access import (
     administrator_required,
@@ -65,6 +66,7 @@ def application(request: PortalRequest, application_id: int) -> HttpResponse:
             fresh_reports(gateways, now=request.received_at),
         ),
         labels=found.labels.all(),
+        limit=limit_text(found.strictness),
         grants=_live_grants(request, found),
         locks=lock_selectors.locks_on(found, now=request.received_at),
     )
@@ -190,9 +192,16 @@ def _initial(application: Application) -> dict[str, object]:
         "destinations": "\n".join(map(str, application.destinations.all())),
         "gateways": application.gateways.all(),
         "labels": application.labels.all(),
+        "max_staleness": application.max_staleness,
+        "evidence": application.evidence,
     }
 
 
 def _explain(form: ApplicationForm, error: PolicyError) -> None:
-    field = "destinations" if isinstance(error, InvalidDestinationError) else None
-    form.add_error(field, str(error))
+    match error:
+        case InvalidDestinationError():
+            form.add_error("destinations", str(error))
+        case InvalidTermsError():
+            form.add_error("max_staleness", str(error))
+        case _:
+            form.add_error(None, str(error))

@@ -14,9 +14,16 @@ from django.core.exceptions import ValidationError
 from audit.events import CATALOGUE, Outcome
 from audit.filters import Decision
 from peers.models import DeviceState, Gateway
+from policies.compiler.strictness import (
+    MAX_STALENESS,
+    MIN_STALENESS,
+    Evidence,
+    Strictness,
+)
 from policies.destinations import DestinationInput, parse_destinations
 from policies.errors import InvalidDestinationError
 from policies.models import Application, Label
+from policies.models.applications import EvidenceChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,6 +188,37 @@ class ApplicationForm(ConsoleForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="Who is granted a label reaches every application that bears it.",
     )
+
+    max_staleness = forms.IntegerField(
+        required=False,
+        min_value=MIN_STALENESS,
+        max_value=MAX_STALENESS,
+        label="Close after so many seconds without word from the portal",
+        help_text=(
+            f"From {MIN_STALENESS}, and shorter than what every gateway allows. Empty:"
+            " as every gateway. Established connections end, too."
+        ),
+    )
+    evidence = forms.ChoiceField(
+        choices=EvidenceChoice.choices,
+        required=False,
+        initial=EvidenceChoice.STRICT,
+        label="While a gateway cannot record connections",
+        help_text="For example when its disk is full.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Return both terms as one value; none where a program sent neither."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        limit, evidence = (
+            cleaned.pop("max_staleness", None),
+            cleaned.pop("evidence", ""),
+        )
+        if evidence:
+            cleaned["terms"] = Strictness(
+                max_staleness=limit, evidence=Evidence(evidence)
+            )
+        return cleaned
 
     def clean_destinations(self) -> tuple[DestinationInput, ...]:
         """Return the destinations, or say for each wrong line what is wrong."""

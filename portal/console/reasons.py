@@ -19,6 +19,11 @@ SENTENCES: Final[Mapping[str, str]] = {
         " Packets that were on their way then are still counted here."
     ),
     "not_live": "The gateway was closed: it had not heard from the portal in time.",
+    "withheld": (
+        "No grant let it pass while an application there was closed by its own terms:"
+        " the gateway had not heard from the portal in its time, or could not record"
+        " connections."
+    ),
     "spoofed": "The source address is a device's, but the packet came from elsewhere.",
     "invalid": "The packet fits no connection that the gateway knows.",
     "mid_stream": (

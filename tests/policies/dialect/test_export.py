@@ -18,6 +18,7 @@ from policies.compiler.conditions import (
     Strength,
     sorted_requirements,
 )
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -117,8 +118,16 @@ bodies = st.tuples(
 )
 
 
+TERMS: Final = (
+    ORDINARY,
+    Strictness(max_staleness=90),
+    Strictness(evidence=Evidence.BEST_EFFORT),
+    Strictness(max_staleness=600, evidence=Evidence.BEST_EFFORT),
+)
+
+
 def _facts(
-    served: list[list[Destination]],
+    served: list[tuple[list[Destination], Strictness]],
     grants: list[tuple[Subject, int, datetime, datetime, Hours | None, Requirements]],
 ) -> FactsPolicy:
     return FactsPolicy(
@@ -126,8 +135,9 @@ def _facts(
             Application(
                 id=number,
                 destinations=tuple(sorted(set(listed), key=lambda d: d.sort_key)),
+                strictness=strictness,
             )
-            for number, listed in enumerate(served, 1)
+            for number, (listed, strictness) in enumerate(served, 1)
         ),
         grants=tuple(
             Grant(
@@ -147,7 +157,11 @@ def _facts(
 
 facts_policies = st.builds(
     _facts,
-    st.lists(st.lists(destinations, max_size=4), min_size=3, max_size=3),
+    st.lists(
+        st.tuples(st.lists(destinations, max_size=4), st.sampled_from(TERMS)),
+        min_size=3,
+        max_size=3,
+    ),
     st.lists(bodies, max_size=4),
 )
 

@@ -8,6 +8,7 @@ import pytest
 
 from audit.actor import SYSTEM
 from peers.models import Device, Gateway
+from policies.compiler.strictness import ORDINARY, Strictness
 from policies.conditions import conditions_text
 from policies.models import Application, Grant
 from policies.policy_files.documents import export_policy, open_policy
@@ -241,3 +242,42 @@ def test_every_application_stays_as_it_is_described(
     found = plan(source(grant(ALICE, "*", "*")))
     assert (found.created, found.changed) == ((), ())
     assert [wanted.application for wanted, _ in found.granted] == ["wiki"]
+
+
+def test_terms_of_a_file_are_a_change_and_without_them_nothing_changes(
+    wiki: Application,
+) -> None:
+    entry = grant(ALICE, "wiki")
+    terms = {"wiki": {"maxStaleness": "2m"}}
+    (changed,) = plan(source(entry, applicationTerms=terms)).changed
+    assert changed.terms == Strictness(max_staleness=120)
+    Application.objects.filter(pk=wiki.pk).update(max_staleness=120)
+    assert plan(source(entry, applicationTerms=terms)).changed == ()
+    assert plan(source(entry)).changed == ()
+    (changed,) = plan(source(entry, applicationTerms={"wiki": {}})).changed
+    assert changed.terms == ORDINARY
+
+
+def test_a_limit_that_is_no_stricter_than_the_lease_is_refused(
+    wiki: Application,
+) -> None:
+    terms = {str(wiki): {"maxStaleness": "15m"}}
+    with pytest.raises(PlanError, match="wiki: every gateway closes 900 seconds"):
+        plan(source(grant(ALICE, "wiki"), applicationTerms=terms))
+
+
+@pytest.mark.parametrize(
+    "looser",
+    [{"maxStaleness": "5m"}, {}, {"maxStaleness": "2m", "evidence": "bestEffort"}],
+)
+def test_a_file_makes_no_terms_less_strict_that_somebody_answers_for(
+    wiki: Application, bob: User, looser: dict[str, object]
+) -> None:
+    """Attack C08, by terms."""
+    open_for_requests(wiki, owner=bob)
+    Application.objects.filter(pk=wiki.pk).update(max_staleness=120)
+    entry = grant(ALICE, "wiki")
+    with pytest.raises(PlanError, match="no file makes its terms less strict"):
+        plan(source(entry, applicationTerms={"wiki": looser}))
+    stricter = {"wiki": {"maxStaleness": "1m"}}
+    assert plan(source(entry, applicationTerms=stricter)).changed

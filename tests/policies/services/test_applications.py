@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
 
 from audit.actor import SYSTEM
+from audit.events import Outcome
 from audit.models import AuditEvent
 from peers.models import Gateway
 from policies import services
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.destinations import DestinationInput
 from policies.errors import (
     ApplicationInUseError,
     InvalidDestinationError,
     InvalidNameError,
+    InvalidTermsError,
 )
 from policies.facts import gateway_facts
 from policies.models import Application, Grant, Publication
@@ -205,3 +209,54 @@ def test_a_name_reaches_the_facts_and_the_snapshot(gw1: Gateway) -> None:
     (served,) = gateway_facts(gw1).applications
     assert served.id == application.pk
     assert [place.host for place in served.destinations] == ["db.example.com"]
+
+
+QUICK = Strictness(max_staleness=120, evidence=Evidence.BEST_EFFORT)
+
+
+def test_terms_reach_the_gateways_facts_and_the_log(gw1: Gateway) -> None:
+    made = create(gateways=[gw1], terms=QUICK)
+    [found] = gateway_facts(gw1).applications
+    assert (made.strictness, found.strictness) == (QUICK, QUICK)
+    event = AuditEvent.objects.get(code="PL001")
+    assert event.details["max_staleness"] == 120
+    assert event.details["evidence"] == "best_effort"
+
+
+def test_a_change_without_terms_keeps_them_and_one_with_them_says_them(
+    gw1: Gateway,
+) -> None:
+    made = create(gateways=[gw1], terms=QUICK)
+
+    def change(**changed: Any) -> Strictness:  # noqa: ANN401 -- any argument of the service
+        return services.update_application(
+            application=made,
+            name="wiki",
+            description="",
+            destinations=[web("10.1.0.0/24")],
+            gateways=[gw1],
+            **changed,
+            actor=SYSTEM,
+            now=NOW,
+        ).strictness
+
+    assert change() == QUICK
+    assert change(terms=ORDINARY) == ORDINARY
+
+
+@pytest.mark.parametrize("seconds", [900, 901, 86_400])
+def test_a_limit_is_stricter_than_the_lease_or_refused(seconds: int) -> None:
+    with pytest.raises(InvalidTermsError, match="900 seconds after"):
+        create(terms=Strictness(max_staleness=seconds))
+    assert not Application.objects.exists()
+    [event] = AuditEvent.objects.all()
+    assert event.outcome == Outcome.REFUSED
+
+
+@pytest.mark.parametrize("column", [{"max_staleness": 59}, {"evidence": "none"}])
+def test_the_database_keeps_no_terms_that_no_gateway_keeps(
+    column: dict[str, Any],
+) -> None:
+    made = create()
+    with pytest.raises(IntegrityError):
+        Application.objects.filter(pk=made.pk).update(**column)

@@ -227,3 +227,35 @@ def test_a_line_with_no_exact_host_name_is_refused(
     page = sign_in(dave).post(ADD, form).content.decode()
     assert "Line 1:" in page
     assert not Application.objects.exists()
+
+
+def test_terms_are_shown_kept_and_changed(
+    wiki: Application, dave: User, sign_in: SignIn
+) -> None:
+    url = reverse("console:edit_application", args=(wiki.pk,))
+    browser = sign_in(dave)
+    before = browser.get(f"/manage/applications/{wiki.pk}/").content.decode()
+    assert "closes after 15 minutes, as every gateway" in before
+    terms = {"max_staleness": "120", "evidence": "best_effort"}
+    confirm(browser, url, described(name="wiki", **terms))
+    wiki.refresh_from_db()
+    assert (wiki.max_staleness, wiki.evidence) == (120, "best_effort")
+    after = browser.get(f"/manage/applications/{wiki.pk}/").content.decode()
+    assert "closes after 2 minutes<" in after
+    assert "best effort: access goes on, the loss is counted" in after
+    page = browser.get(url).content.decode()
+    assert 'value="120"' in page
+    assert '<option value="best_effort" selected>' in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [("59", "greater than or equal to 60"), ("900", "900 seconds after")],
+)
+def test_a_limit_that_is_none_is_explained_beside_its_field(
+    dave: User, sign_in: SignIn, seconds: str, says: str
+) -> None:
+    sent = described(max_staleness=seconds, evidence="strict")
+    page = sign_in(dave).post(ADD, sent).content.decode()
+    assert says in page
+    assert not Application.objects.exists()

@@ -7,13 +7,13 @@ import re
 import pytest
 
 from policies.attribution import INBOUND, ON_THE_WAY_IN
-from policies.compiler.fixed import fixed_chains
+from policies.compiler.fixed import fixed_chains, withheld_chain
 from portal.console.reasons import SENTENCES, explained
 
 DENIALS = sorted(
     {
         reason
-        for chain in fixed_chains("wg0")
+        for chain in (*fixed_chains("wg0"), withheld_chain())
         for rule in chain.rules
         for reason in re.findall(r'log prefix "(\w+)"', rule)
     }
