@@ -76,6 +76,11 @@ class EventCode(StrEnum):
     GATEWAY_QUARANTINE = "GW020"
     GATEWAY_RELEASE = "GW021"
     EVIDENCE_SPOOL = "GW022"
+    GATEWAY_AHEAD = "GW030"
+    GATEWAY_RECOVERY_START = "GW031"
+    GATEWAY_REVOCATIONS_IMPORT = "GW032"
+    GATEWAY_EPOCH_RAISE = "GW033"
+    GATEWAY_RECOVERED = "GW034"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -286,6 +291,31 @@ CATALOGUE: Final = {
             EventCode.EVIDENCE_SPOOL,
             "agent.spool.begin",
             "{gateway_label} began another spool of connection events",
+        ),
+        (
+            EventCode.GATEWAY_AHEAD,
+            "gateway.ahead",
+            "{gateway_label} holds what this portal never issued",
+        ),
+        (
+            EventCode.GATEWAY_RECOVERY_START,
+            "gateway.recovery.start",
+            "{actor_label} began to recover {gateway_label}, which is ahead",
+        ),
+        (
+            EventCode.GATEWAY_REVOCATIONS_IMPORT,
+            "gateway.revocations.import",
+            "What this portal had lost was taken back from {gateway_label}",
+        ),
+        (
+            EventCode.GATEWAY_EPOCH_RAISE,
+            "gateway.epoch.raise",
+            "{gateway_label} was given a higher epoch",
+        ),
+        (
+            EventCode.GATEWAY_RECOVERED,
+            "gateway.recovered",
+            "{gateway_label} is no longer ahead of this portal",
         ),
         (
             EventCode.GATEWAY_REQUEST_REFUSED,

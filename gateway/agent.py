@@ -210,7 +210,7 @@ class Agent:
                     holds=self._engine.holds,
                 )
                 if answer.asks_revoked:
-                    self._portal.tell_revoked(self._engine.signed())
+                    self._show()
                 acknowledgement = self._engine.receive(answer)
             except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():
@@ -247,6 +247,12 @@ class Agent:
         self._telemetry.applied(acknowledgement)
         if self._waiting.qsize() < MAX_WAITING:
             self._waiting.put(acknowledgement)
+
+    def _show(self) -> None:
+        """Show what is held; who holds nothing has nothing that could be lost."""
+        accepted = self._engine.accepted()
+        if accepted is not None:
+            self._portal.show(accepted, floor=self._engine.floor)
 
     def _acknowledge(self) -> None:
         backoff = Backoff()

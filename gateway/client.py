@@ -98,8 +98,11 @@ class Portal(Protocol):
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Say what host names stand for at present, for people to read."""
 
-    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
-        """Show a portal that lost its memory what it had signed, revocations in it."""
+    def show(self, snapshot: bytes, *, floor: int) -> None:
+        """Show a portal that lost its memory what it had signed, revocations in it.
+
+        `floor` is the lowest generation that this gateway would take.
+        """
 
 
 class Sequences:
@@ -206,9 +209,9 @@ class HttpPortal:
         body = json.dumps({"names": names}).encode()
         self._exchange(Channel.NAMES, "POST", "", body)
 
-    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
+    def show(self, snapshot: bytes, *, floor: int) -> None:
         """Show a portal that lost its memory what it had signed, revocations in it."""
-        body = b'{"signed":[' + b",".join(envelopes) + b"]}"
+        body = b'{"floor":%d,"snapshot":%b}' % (floor, snapshot)
         self._exchange(Channel.REVOKED, "POST", "", body)
 
     def close(self) -> None:

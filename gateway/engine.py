@@ -142,10 +142,17 @@ class Engine:
                 return ""
             return f"{held.snapshot.epoch}.{held.snapshot.generation}.{held.digest}"
 
-    def signed(self) -> tuple[bytes, ...]:
+    @property
+    def floor(self) -> int:
+        """The lowest generation that could be taken, in this epoch or a higher one."""
+        with self._lock:
+            held = self._held
+            above = 1 if held is None else held.snapshot.generation + 1
+            return max(above, self._judge.anchor.floor)
+
+    def accepted(self) -> bytes | None:
         """Return what the portal had signed for this gateway and may have lost."""
-        accepted = self._store.read_accepted()
-        return () if accepted is None else (accepted,)
+        return self._store.read_accepted()
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""

@@ -13,6 +13,7 @@ from peers.models import (
     Device,
     DeviceKey,
     EnrolmentChallenge,
+    ForgottenKey,
     Gateway,
     GatewayChannel,
     GatewayEnrolmentToken,
@@ -98,6 +99,15 @@ class DeviceKeyAdmin(ReadOnlyAdmin[DeviceKey]):
     list_display = ("id", "public_key", "device", "state", "created_at", "ended_at")
     list_filter = ("state",)
     list_select_related = ("device",)
+    search_fields = ("public_key__exact",)
+
+
+@admin.register(ForgottenKey)
+class ForgottenKeyAdmin(ReadOnlyAdmin[ForgottenKey]):
+    """Keys that a restored portal learnt again."""
+
+    list_display = ("id", "public_key", "gateway", "learnt_at")
+    list_select_related = ("gateway",)
     search_fields = ("public_key__exact",)
 
 

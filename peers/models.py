@@ -244,6 +244,23 @@ class DeviceKey(models.Model):
         return f"{self.public_key} ({self.state})"
 
 
+class ForgottenKey(models.Model):
+    """A key that a portal restored from a backup had forgotten (ADR-0021).
+
+    A gateway proved by this portal's own signature that the key was once known. Whose
+    it was is lost with the rows; it counts as revoked and is never enrolled again.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    public_key = PublicKeyField(unique=True)
+    gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT)
+    learnt_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        """Return the key."""
+        return str(self.public_key)
+
+
 class AddressLease(models.Model):
     """A tunnel address belongs to a device over a time range.
 

@@ -14,6 +14,7 @@ from policies.models import (
     Application,
     ApplicationDestination,
     EvidenceSpool,
+    GatewayRecovery,
     Grant,
     Label,
     LabelGrant,
@@ -189,6 +190,14 @@ class RevocationTargetAdmin(ReadOnlyAdmin[RevocationTarget]):
 
     list_display = ("id", "revocation", "gateway", "generation", "enforced_at")
     list_select_related = ("revocation", "gateway")
+
+
+@admin.register(GatewayRecovery)
+class GatewayRecoveryAdmin(ReadOnlyAdmin[GatewayRecovery]):
+    """Gateways that were ahead of a restored portal."""
+
+    list_display = ("id", "gateway", "epoch", "generation", "noticed_at", "ended_at")
+    list_select_related = ("gateway",)
 
 
 @admin.register(PolicyVersion)

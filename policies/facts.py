@@ -19,6 +19,7 @@ from peers.models import (
     AddressPool,
     DeviceKey,
     DeviceState,
+    ForgottenKey,
     Gateway,
     KeyState,
 )
@@ -142,13 +143,16 @@ def load_rows(gateways: Collection[Gateway]) -> Rows:
             )
         ),
         grants=_grouped((row.application_id, row) for row in grants),
-        revoked_keys=tuple(
-            DeviceKey.objects.filter(state=KeyState.REVOKED)
-            .order_by("public_key")
-            .values_list("public_key", flat=True)
-        ),
+        revoked_keys=_revoked_keys(),
         locks=_locks(),
     )
+
+
+def _revoked_keys() -> tuple[str, ...]:
+    # What a restored portal has forgotten is nobody's, and stays out for ever.
+    forgotten = ForgottenKey.objects.values_list("public_key", flat=True)
+    revoked = DeviceKey.objects.filter(state=KeyState.REVOKED).order_by()
+    return tuple(sorted(revoked.values_list("public_key", flat=True).union(forgotten)))
 
 
 def gateway_facts(gateway: Gateway) -> types.Facts:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from policies.compiler.types import IPNetwork
+    from policies.positions import Snapshotted, Standing
     from portal.accounts.models import User
 
 NOTHING = (0, 0)
@@ -273,6 +274,30 @@ def published_position(gateway_id: int) -> tuple[int, int]:
     """Return epoch and generation of one gateway's current snapshot; not a gate."""
     row = Publication.objects.filter(pk=gateway_id, generation__gt=0)
     return row.values_list("epoch", "generation").first() or NOTHING
+
+
+def is_issued(gateway: Gateway, snapshot: Snapshotted) -> bool:
+    """Return whether this portal issued that very snapshot; not a gate."""
+    return Snapshot.objects.filter(
+        gateway=gateway,
+        epoch=snapshot.epoch,
+        generation=snapshot.generation,
+        digest=snapshot.digest,
+    ).exists()
+
+
+def is_ahead(gateway: Gateway, standing: Standing, published: tuple[int, int]) -> bool:
+    """Return whether a gateway holds what this portal never issued; not a gate.
+
+    An agent of before says no digest: then only a number that is too high tells.
+    """
+    if standing.position > published:
+        return True
+    holds = standing.holds
+    # What is left from an epoch before is replaced as soon as there is a snapshot.
+    if holds is None or holds.epoch != published[0]:
+        return False
+    return not is_issued(gateway, holds)
 
 
 def current_snapshot(gateway_id: int) -> Snapshot | None:

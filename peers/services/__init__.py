@@ -23,6 +23,7 @@ from peers.services.devices import (
     revoke_device,
     revoke_devices_of,
 )
+from peers.services.forgotten import remember_keys
 from peers.services.gateways import (
     create_gateway,
     enroll_gateway,
@@ -43,6 +44,7 @@ __all__ = (
     "quarantine_gateway",
     "record_config_issued",
     "release_gateway",
+    "remember_keys",
     "rename_device",
     "retire_gateway",
     "revoke_device",

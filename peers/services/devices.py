@@ -20,7 +20,14 @@ from peers.errors import (
     PeerError,
 )
 from peers.keys import KEY_BYTES, decode_base64, fingerprint
-from peers.models import Device, DeviceKey, DeviceState, Gateway, KeyState
+from peers.models import (
+    Device,
+    DeviceKey,
+    DeviceState,
+    ForgottenKey,
+    Gateway,
+    KeyState,
+)
 from peers.names import plain_reason, valid_name, valid_platform
 from peers.services.challenges import prove_possession
 from peers.services.leases import lease_addresses, release_addresses
@@ -204,6 +211,7 @@ def _refuse_seen(public_key: str) -> None:
     if (
         DeviceKey.objects.filter(public_key=public_key).exists()
         or Gateway.objects.filter(public_key=public_key).exists()
+        or ForgottenKey.objects.filter(public_key=public_key).exists()
     ):
         raise KeySeenError(KEY_SEEN)
 

@@ -33,6 +33,7 @@ from peers.keys import (
 )
 from peers.models import (
     DeviceKey,
+    ForgottenKey,
     Gateway,
     GatewayEnrolmentToken,
     GatewayState,
@@ -256,8 +257,9 @@ def _verify_proof(
 
 
 def _enroll(gateway: Gateway, now: datetime) -> None:
-    if DeviceKey.objects.filter(public_key=gateway.public_key).exists():
-        raise KeySeenError(KEY_SEEN)
+    for rows in (DeviceKey.objects, ForgottenKey.objects):
+        if rows.filter(public_key=gateway.public_key).exists():
+            raise KeySeenError(KEY_SEEN)
     gateway.state = GatewayState.ENROLLED
     gateway.enrolled_at = now
     gateway.seen_at = now

@@ -10,5 +10,6 @@ urlpatterns = [
     path("snapshot", views.snapshot, name="gateway-snapshot"),
     path("acks", views.acks, name="gateway-acks"),
     path("names", views.names, name="gateway-names"),
+    path("revoked", views.revoked, name="gateway-revoked"),
     path("evidence", views.evidence, name="gateway-evidence"),
 ]

@@ -8,7 +8,6 @@ that goes away cancels the wait.
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -37,20 +36,22 @@ from policies.errors import (
     SnapshotError,
 )
 from policies.leases import signed_lease
+from policies.positions import parse_standing
 from policies.reports import parse_report
 from policies.resolutions import parse_resolution
+from policies.shown import parse_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from audit.http import PortalRequest
     from peers.models import Gateway
-    from policies.notifier import Position
+    from policies.models import GatewayRecovery
+    from policies.positions import Standing
 
 Told = TypeVar("Told")
 BATCH: Final = {"records", "spool"}
 MALFORMED: Final = "malformed"
-NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
 @csrf_exempt
@@ -60,15 +61,16 @@ async def snapshot(request: HttpRequest) -> HttpResponse:
     """Return the snapshot beyond `after`, at once or when there is one, and a lease."""
     portal_request = cast("PortalRequest", request)
     try:
-        gateway, after = await in_pool(_begin)(portal_request)
-        await notifier.wait_for_newer(
-            gateway.pk,
-            after,
-            current=selectors.published_position,
-            seconds=settings.PEERAGE_LONG_POLL_SECONDS,
-        )
+        gateway, standing, recovery = await in_pool(_begin)(portal_request)
+        if recovery is None:
+            await notifier.wait_for_newer(
+                gateway.pk,
+                standing.position,
+                current=selectors.published_position,
+                seconds=settings.PEERAGE_LONG_POLL_SECONDS,
+            )
         now = datetime.now(UTC)  # noqa: TID251 -- the lease begins when it is given
-        return await in_pool(_answer)(gateway, after, now)
+        return await in_pool(_answer)(gateway, standing, recovery, now)
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:
@@ -104,6 +106,19 @@ def names(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @never_cache
 @require_POST
+def revoked(request: HttpRequest) -> HttpResponse:
+    """Take back what this portal had signed, from a gateway that it asked."""
+    return _told(
+        request,
+        "revoked",
+        parse_shown,
+        lambda shown, **by: services.take_shown(shown=shown, **by),
+    )
+
+
+@csrf_exempt
+@never_cache
+@require_POST
 def evidence(request: HttpRequest) -> HttpResponse:
     """Take the gateway's records; sign for what is stored."""
     portal_request = cast("PortalRequest", request)
@@ -127,29 +142,32 @@ def evidence(request: HttpRequest) -> HttpResponse:
     return _json(b'{"ack":' + receipt + b"}")
 
 
-def _begin(request: PortalRequest) -> tuple[Gateway, Position]:
+def _begin(
+    request: PortalRequest,
+) -> tuple[Gateway, Standing, GatewayRecovery | None]:
     now = request.received_at
     gateway = authenticate_gateway(request, channel="snapshot", now=now)
-    epoch, after = request.GET.get("epoch", ""), request.GET.get("after", "")
-    if not (NUMBER.fullmatch(epoch) and NUMBER.fullmatch(after)):
-        msg = "a poll says after=GENERATION and epoch=EPOCH"
+    actor = gateway_actor(gateway, request)
+    try:
+        standing = parse_standing(request.GET.dict())
+    except AcknowledgementError as exc:
         services.refuse_gateway_request(
-            gateway=gateway,
-            channel="snapshot",
-            reason=msg,
-            actor=gateway_actor(gateway, request),
-            now=now,
+            gateway=gateway, channel="snapshot", reason=str(exc), actor=actor, now=now
         )
-        raise AcknowledgementError(msg)
-    if selectors.published_position(gateway.pk) == selectors.NOTHING:
+        raise
+    published = selectors.published_position(gateway.pk)
+    if published == selectors.NOTHING:
         # Its first poll since it enrolled.
         services.publish_snapshots(
-            gateway_ids=[gateway.pk],
-            cause="gateway.first_poll",
-            actor=gateway_actor(gateway, request),
-            now=now,
+            gateway_ids=[gateway.pk], cause="gateway.first_poll", actor=actor, now=now
         )
-    return gateway, (int(epoch), int(after))
+        # Without a policy that compiles it stands at the beginning of its epoch.
+        published = selectors.published_position(gateway.pk)
+        published = max(published, (gateway.epoch, 0))
+    recovery = services.note_standing(
+        gateway=gateway, standing=standing, published=published, actor=actor, now=now
+    )
+    return gateway, standing, recovery
 
 
 def _told(
@@ -179,18 +197,32 @@ def _told(
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
-def _answer(gateway: Gateway, after: Position, now: datetime) -> HttpResponse:
+def _answer(
+    gateway: Gateway,
+    standing: Standing,
+    recovery: GatewayRecovery | None,
+    now: datetime,
+) -> HttpResponse:
     # It was authenticated before it waited; what came to light since counts.
     require_free(gateway)
     current = selectors.current_snapshot(gateway.pk)
     if current is None:
         msg = "there is no policy for this gateway that compiles"
         raise SnapshotError(msg)
-    is_newer = (current.epoch, current.generation) > after
+    is_newer = (current.epoch, current.generation) > standing.position
     # The stored envelope is JSON already, and may be megabytes.
     envelope = current.envelope.encode() if is_newer else b"null"
     lease = signed_lease(current, now=now)
-    return _json(b'{"lease":' + lease + b',"snapshot":' + envelope + b"}")
+    more = b"" if recovery is None else _recovering(recovery)
+    return _json(b'{"lease":' + lease + b',"snapshot":' + envelope + more + b"}")
+
+
+def _recovering(recovery: GatewayRecovery) -> bytes:
+    """Return what a gateway that is ahead is told besides (ADR-0021)."""
+    if recovery.step:
+        return b',"epoch":' + recovery.step.encode()
+    is_asked = recovery.asked_at and not recovery.shown_at and not recovery.is_left_out
+    return b',"ask":"revoked"' if is_asked else b""
 
 
 def _document(request: PortalRequest) -> object:

@@ -11,6 +11,7 @@ from policies.models.grants import Grant
 from policies.models.labels import Label, LabelGrant
 from policies.models.locks import Lock, Lockable
 from policies.models.policy_versions import PolicyVersion
+from policies.models.recoveries import GatewayRecovery
 from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.resolutions import Resolution
 from policies.models.revocations import Revocation, RevocationTarget
@@ -29,6 +30,7 @@ __all__ = [
     "Application",
     "ApplicationDestination",
     "EvidenceSpool",
+    "GatewayRecovery",
     "Grant",
     "Label",
     "LabelGrant",

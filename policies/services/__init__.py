@@ -23,6 +23,12 @@ from policies.services.labels import (
 )
 from policies.services.locks import create_lock, lift_lock
 from policies.services.publishing import publish_on_commit, publish_snapshots
+from policies.services.recoveries import (
+    begin_recovery,
+    give_steps,
+    note_standing,
+    take_shown,
+)
 from policies.services.refusals import refuse_gateway_request
 from policies.services.reminders import (
     remind_approvers,
@@ -53,6 +59,7 @@ __all__ = [
     "DestinationInput",
     "approvals_needed",
     "approve_request",
+    "begin_recovery",
     "cancel_request",
     "cancel_requests_of",
     "clean_up",
@@ -67,9 +74,11 @@ __all__ = [
     "end_label_grant",
     "end_requested_access",
     "expire_requests",
+    "give_steps",
     "ingest_evidence",
     "label_application",
     "lift_lock",
+    "note_standing",
     "publish_on_commit",
     "publish_snapshots",
     "record_acknowledgement",
@@ -81,6 +90,7 @@ __all__ = [
     "report_lost_agents",
     "republish_due_snapshots",
     "request_access",
+    "take_shown",
     "tell_requesters",
     "update_application",
     "update_request_rules",

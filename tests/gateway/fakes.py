@@ -77,7 +77,7 @@ class FakePortal:
         """A step to another epoch, given with every answer."""
         self.asks_revoked = False
         self.held: list[str] = []
-        self.shown: list[tuple[bytes, ...]] = []
+        self.shown: list[tuple[bytes, int]] = []
         self._wait = wait
         self._news = threading.Condition()
         self._snapshot: Snapshot | None = None
@@ -107,9 +107,9 @@ class FakePortal:
             asks_revoked=self.asks_revoked,
         )
 
-    def tell_revoked(self, envelopes: Sequence[bytes]) -> None:
+    def show(self, snapshot: bytes, *, floor: int) -> None:
         """Keep what is shown, and ask no more."""
-        self.shown.append(tuple(envelopes))
+        self.shown.append((snapshot, floor))
         self.asks_revoked = False
 
     def give_notice(self, number: int, envelope: bytes) -> None:

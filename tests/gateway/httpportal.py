@@ -137,8 +137,10 @@ class Handler(BaseHTTPRequestHandler):
                 )
                 return 200, _document(answer)
             case "revoked":
-                signed = json.loads(body)["signed"]
-                portal.tell_revoked([json.dumps(e).encode() for e in signed])
+                shown = json.loads(body)
+                portal.show(
+                    json.dumps(shown["snapshot"]).encode(), floor=shown["floor"]
+                )
                 return 204, None
             case "notices":
                 return self._notices(parse_qs(parts.query), body)
