@@ -81,6 +81,8 @@ class EventCode(StrEnum):
     GATEWAY_REVOCATIONS_IMPORT = "GW032"
     GATEWAY_EPOCH_RAISE = "GW033"
     GATEWAY_RECOVERED = "GW034"
+    GATEWAY_KEY_OFFERED = "GW023"
+    GATEWAY_KEY_ROTATED = "GW024"
     AGENT_ENROLL = "GW001"
     AGENT_LOST = "GW003"
     GATEWAY_APPLY = "GW004"
@@ -316,6 +318,16 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_RECOVERED,
             "gateway.recovered",
             "{gateway_label} is no longer ahead of this portal",
+        ),
+        (
+            EventCode.GATEWAY_KEY_OFFERED,
+            "gateway.key.offer",
+            "{gateway_label} offered a new key for its requests",
+        ),
+        (
+            EventCode.GATEWAY_KEY_ROTATED,
+            "gateway.key.rotate",
+            "{gateway_label} signs its requests with a new key",
         ),
         (
             EventCode.GATEWAY_REQUEST_REFUSED,

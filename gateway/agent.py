@@ -10,6 +10,7 @@
 * uploader: spool → portal
 * resolver: host names → addresses, for as long as each answer holds
 * teller: what names stand for → portal, for people to read
+* rotator: another key for the requests, when the one in use is old
 
 A thread that fails ends the process, loudly: the data plane stays as it is, the
 supervisor starts the agent again, and if nobody does the kernel closes in a minute.
@@ -32,6 +33,7 @@ from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
 from gateway.evidence import Collector, Uploader
 from gateway.logs import Log
 from gateway.naming import Naming, Told
+from gateway.rotation import Rotation
 from gateway.telemetry import Telemetry
 from gateway.types import Gate
 
@@ -42,6 +44,7 @@ TERMS_SECONDS: Final = 1.0
 UPLOAD_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 1.0
 TELL_SECONDS: Final = 1.0
+ROTATE_SECONDS: Final = 600.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 MAX_WAITING: Final = 1000
@@ -92,6 +95,7 @@ class Agent:
         clock: Clock,
         boot_id: str,
         telemetry: Telemetry | None = None,
+        rotation: Rotation | None = None,
     ) -> None:
         """Put the parts together; nothing runs before `start`."""
         self._engine = engine
@@ -102,6 +106,7 @@ class Agent:
         self._clock = clock
         self._boot_id = boot_id
         self._telemetry = telemetry or Telemetry(clock)
+        self._rotation = rotation
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
         self._wake_resolver = threading.Event()
@@ -126,6 +131,7 @@ class Agent:
             self._upload,
             self._resolve,
             self._tell_names,
+            self._rotate,
         ):
             name = target.__name__.strip("_")
             thread = threading.Thread(
@@ -331,6 +337,17 @@ class Agent:
             else:
                 told = news
                 backoff.reset()
+
+    def _rotate(self) -> None:
+        while self._rotation is not None and not self._stop.is_set():
+            pause = ROTATE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter
+            try:
+                self._rotation.step()
+            except (PortalError, StoreError) as exc:
+                if not self._stop.is_set():
+                    log.warning("key.unrotated", error=str(exc))
+                pause = LONGEST_DELAY
+            self._stop.wait(pause)
 
     def _collect(self) -> None:
         while self._goes_on():

@@ -22,11 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode, urlsplit
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import (
     ConfigError,
@@ -36,7 +33,8 @@ from gateway.errors import (
 )
 from gateway.logs import Log
 from gateway.signing import Request, signed_headers
-from gateway.store import Identity, Store
+from gateway.stamping import Channel, RequestKeys, Sequences
+from gateway.store import Identity
 
 log = Log(__name__)
 
@@ -45,19 +43,7 @@ ANSWER_SECONDS: Final = 10.0
 LONG_POLL_SECONDS: Final = 45.0
 MAX_ANSWER_BYTES: Final = 256 << 20
 MAX_DETAIL: Final = 200
-RESERVED: Final = 1000
 NONCE_BYTES: Final = 16
-
-
-class Channel(StrEnum):
-    """The last path segment of a signed request; each has its own sequence."""
-
-    SNAPSHOT = "snapshot"
-    NOTICES = "notices"
-    ACKS = "acks"
-    EVIDENCE = "evidence"
-    NAMES = "names"
-    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,27 +91,6 @@ class Portal(Protocol):
         """
 
 
-class Sequences:
-    """Strictly increasing numbers per channel, across restarts."""
-
-    def __init__(self, store: Store) -> None:
-        """Go on after everything that an earlier run may have used."""
-        self._store = store
-        self._reserved = store.read_sequences()
-        self._used = dict(self._reserved)
-        self._lock = threading.Lock()
-
-    def next(self, channel: Channel) -> int:
-        """Return the next number of a channel, reserving on disk where needed."""
-        with self._lock:
-            number = self._used.get(channel, 0) + 1
-            if number > self._reserved.get(channel, 0):
-                self._reserved[channel.value] = number + RESERVED
-                self._store.write_sequences(self._reserved)
-            self._used[channel.value] = number
-            return number
-
-
 class HttpPortal:
     """The portal over HTTPS. Each channel belongs to one thread."""
 
@@ -136,18 +101,18 @@ class HttpPortal:
         *,
         clock: Callable[[], datetime],
         correct: Callable[[datetime], bool] = lambda _: False,
+        keep: Callable[[Identity], None] = lambda _: None,
     ) -> None:
         """Prepare; nothing is opened before the first request.
 
         `correct` is told what time it is at a portal that refuses a request, and
-        returns whether `clock` says something else from then on.
+        returns whether `clock` says something else from then on. `keep` makes an
+        identity with another key durable.
         """
-        self._identity = identity
-        self._sequences = sequences
-        self._clock = clock
+        self.keys = RequestKeys(identity, sequences, clock=clock, keep=keep)
         self._correct = correct
+        self._introducing = threading.Lock()
         self._is_closed = False
-        self._key = Ed25519PrivateKey.from_private_bytes(identity.signing_seed)
         self._base = base_url(identity.portal, insecure_http=identity.insecure_http)
         context = tls_context(identity.ca_file)
         self._connections = {
@@ -214,6 +179,12 @@ class HttpPortal:
         body = b'{"floor":%d,"snapshot":%b}' % (floor, snapshot)
         self._exchange(Channel.REVOKED, "POST", "", body)
 
+    def introduce(self) -> None:
+        """Tell the portal of this gateway's newest key, signed by it."""
+        with self._introducing:
+            body = json.dumps(self.keys.offer()).encode()
+            self._exchange(Channel.KEY, "POST", "", body)
+
     def close(self) -> None:
         """Close every connection; a poll that waits in another thread ends."""
         self._is_closed = True
@@ -238,26 +209,40 @@ class HttpPortal:
                 raise
             return self._send(channel, method, query, body)
         except PortalRefusedError as exc:
-            # A wrong clock makes a wrong `created`, which is refused like a wrong key.
-            told = http_date(exc.date)
-            if exc.status != http.HTTPStatus.UNAUTHORIZED or told is None:
+            if exc.status != http.HTTPStatus.UNAUTHORIZED:
                 raise
-            if not self._correct(told):
+            if not self._is_heard_otherwise(channel, exc):
                 raise
             return self._send(channel, method, query, body)
+
+    def _is_heard_otherwise(self, channel: Channel, exc: PortalRefusedError) -> bool:
+        """Find out whether a request that was refused is worth another try."""
+        # A wrong clock makes a wrong `created`, which is refused like a wrong key.
+        told = http_date(exc.date)
+        if told is not None and self._correct(told):
+            return True
+        if channel is Channel.KEY or not self.keys.can_be_introduced:
+            return False
+        if self.keys.has_successor:
+            # The portal took it, the answer was lost, and the key before has ended.
+            self.keys.take_over()
+        else:
+            # The portal was restored from a backup, and knows the key before only.
+            self.introduce()
+        return True
 
     def _send(self, channel: Channel, method: str, query: str, body: bytes) -> bytes:
         request = Request(
             method=method, url=f"{self._base}{API}/{channel.value}{query}", body=body
         )
-        sequence = self._sequences.next(channel)
-        log.debug("request.sent", channel=channel.value, sequence=sequence)
+        stamp = self.keys.stamp(channel)
+        log.debug("request.sent", channel=channel.value, sequence=stamp.sequence)
         headers = signed_headers(
             request,
-            key=self._key,
-            keyid=self._identity.gateway,
-            sequence=sequence,
-            created=int(self._clock().timestamp()),
+            key=stamp.key,
+            keyid=self.keys.gateway,
+            sequence=stamp.sequence,
+            created=stamp.created,
             nonce=os.urandom(NONCE_BYTES),
         )
         return exchange(self._connections[channel], request, headers)

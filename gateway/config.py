@@ -20,6 +20,8 @@ DEFAULT_STATE: Final = Path("/var/lib/peerage-gateway")
 DEFAULT_RUNTIME: Final = Path("/run/peerage-gateway")
 # IFNAMSIZ is 16 with the zero; the name becomes part of an nftables table name.
 DNS_PORT: Final = 53
+KEY_DAYS: Final = 30
+MAX_KEY_DAYS: Final = 365
 MAX_PORT: Final = 65535
 INTERFACE: Final = re.compile(r"[a-z][a-z0-9]{0,14}\Z")
 
@@ -48,7 +50,7 @@ class RunCommand:
     """Enforce, until told to stop.
 
     Without `resolvers`, resolv.conf(5) says whom to ask. `log_level` is one of
-    the module `logging`.
+    the module `logging`. After `key_days` the key that signs requests is replaced.
     """
 
     state: Path
@@ -57,6 +59,7 @@ class RunCommand:
     resolvers: tuple[Server, ...] = ()
     log_format: LogFormat = LogFormat.JSON
     log_level: int = logging.INFO
+    key_days: int = KEY_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,7 @@ def parse(arguments: Sequence[str]) -> Command:
                 resolvers=tuple(map(_server, options.resolver)),
                 log_format=options.log_format or default_format(sys.stderr),
                 log_level=logging.DEBUG if options.debug else logging.INFO,
+                key_days=_days(options.key_days),
             )
         case "boot":
             return BootCommand(interface=_interface(options))
@@ -126,6 +130,12 @@ def _runtime(options: argparse.Namespace) -> Path:
     if options.runtime is not None:
         return Path(options.runtime)
     return DEFAULT_RUNTIME if state == DEFAULT_STATE else state
+
+
+def _days(days: int) -> int:
+    if not 0 < days <= MAX_KEY_DAYS:
+        raise ConfigError(f"a key lives 1 to {MAX_KEY_DAYS} days, not {days}")
+    return days
 
 
 def _server(text: str) -> Server:
@@ -181,6 +191,13 @@ def _parser() -> argparse.ArgumentParser:
         type=LogFormat,
         choices=list(LogFormat),
         help="default: text at a terminal, else json",
+    )
+    run.add_argument(
+        "--key-days",
+        type=int,
+        default=KEY_DAYS,
+        metavar="N",
+        help=f"replace the key that signs requests after N days (default: {KEY_DAYS})",
     )
     run.add_argument("--debug", action="store_true", help="log addresses and requests")
     boot = commands.add_parser("boot", help="load the closed ruleset and end")

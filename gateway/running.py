@@ -10,13 +10,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from gateway import conntrack, logs
 from gateway.agent import Agent, SystemClock
-from gateway.client import HttpPortal, Sequences
+from gateway.client import HttpPortal
 from gateway.clock import SteadyClock
 from gateway.config import VERSION, RunCommand
 from gateway.engine import Engine
@@ -29,7 +30,9 @@ from gateway.naming import Naming
 from gateway.notify import Supervisor
 from gateway.publisher import Publisher
 from gateway.resolver import DnsResolver
+from gateway.rotation import Rotation
 from gateway.spool import Spool
+from gateway.stamping import Sequences
 from gateway.store import Identity, Store
 from gateway.telemetry import Telemetry
 from gateway.trust import Anchor, Judge
@@ -92,7 +95,11 @@ def run(command: RunCommand) -> None:
             heard=lambda issued: telemetry.compared(clock.hear(issued)),
         )
         portal = HttpPortal(
-            identity, Sequences(store), clock=clock.now, correct=clock.correct
+            identity,
+            Sequences(store),
+            clock=clock.now,
+            correct=clock.correct,
+            keep=store.write_identity,
         )
         agent = Agent(
             engine=engine,
@@ -109,6 +116,11 @@ def run(command: RunCommand) -> None:
             clock=clock,
             boot_id=boot_id,
             telemetry=telemetry,
+            rotation=Rotation(
+                keys=portal.keys,
+                portal=portal,
+                period=timedelta(days=command.key_days),
+            ),
         )
         publisher = Publisher(
             engine=engine,

@@ -34,7 +34,12 @@ WIREGUARD_LOG: Final = "wireguard-go.log"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What enrolment fixed: names, pinned keys, and this gateway's own secrets."""
+    """What enrolment fixed: names, pinned keys, and this gateway's own secrets.
+
+    The key that signs requests is replaced from time to time (`gateway.stamping`):
+    `signing_key_at` is since when it is used, `next_signing_seed` its successor before
+    it is used, `endorsement` what the key before signed for the newest.
+    """
 
     portal: str
     insecure_http: bool
@@ -45,6 +50,9 @@ class Identity:
     snapshot_keys: tuple[tuple[str, bytes], ...]
     signing_seed: bytes
     wireguard_private_key: str
+    signing_key_at: datetime | None = None
+    next_signing_seed: bytes = b""
+    endorsement: str = ""
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -140,6 +148,11 @@ class Store:
             ],
             "signing_seed": _text(identity.signing_seed),
             "wireguard_private_key": identity.wireguard_private_key,
+            "signing_key_at": identity.signing_key_at.isoformat()
+            if identity.signing_key_at
+            else None,
+            "next_signing_seed": _text(identity.next_signing_seed),
+            "endorsement": identity.endorsement,
         }
         self._write(IDENTITY, json.dumps(document, indent=1).encode())
 
@@ -168,6 +181,7 @@ class Store:
                 ),
                 signing_seed=base64.b64decode(document["signing_seed"], validate=True),
                 wireguard_private_key=str(document["wireguard_private_key"]),
+                **_rotation(document),
             )
         except (KeyError, TypeError, ValueError, binascii.Error) as exc:
             raise StoreError(f"{self.directory / IDENTITY} is damaged") from exc
@@ -279,6 +293,17 @@ class Store:
         except OSError as exc:
             path = self.directory / name
             raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def _rotation(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what an identity says of its key's replacement; older ones say nothing."""
+    at = document.get("signing_key_at")
+    seed = base64.b64decode(document.get("next_signing_seed", ""), validate=True)
+    return {
+        "signing_key_at": datetime.fromisoformat(at).astimezone(UTC) if at else None,
+        "next_signing_seed": seed,
+        "endorsement": str(document.get("endorsement", "")),
+    }
 
 
 def write_atomically(path: Path, content: bytes) -> None:

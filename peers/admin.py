@@ -17,6 +17,7 @@ from peers.models import (
     Gateway,
     GatewayChannel,
     GatewayEnrolmentToken,
+    GatewaySigningKey,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ class GatewayEnrolmentTokenAdmin(ReadOnlyAdmin[GatewayEnrolmentToken]):
 
     hidden = ("token_sha256",)
     list_display = ("id", "gateway", "created_at", "expires_at", "used_at")
+    list_select_related = ("gateway",)
+
+
+@admin.register(GatewaySigningKey)
+class GatewaySigningKeyAdmin(ReadOnlyAdmin[GatewaySigningKey]):
+    """Keys that were offered and keys that ended."""
+
+    hidden = ("public_key",)
+    list_display = ("id", "gateway", "offered_at", "used_at", "ended_at")
     list_select_related = ("gateway",)
 
 

@@ -29,6 +29,8 @@ class Gateway(models.Model):
     enrolled gateway keeps its keys for ever: a host that lost them is another
     gateway, so that no key of a gateway is ever forgotten and handed to a device.
     `quarantined_at` is set while two hold its key (ADR-0020): it is told nothing.
+    `signing_key` is replaced from time to time: `signing_key_at` says since when it is
+    in use, if not since the enrolment, `signing_key_until` when it ends at the latest.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -46,6 +48,8 @@ class Gateway(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True)
     agent_version = models.CharField(max_length=64, blank=True)
     quarantined_at = models.DateTimeField(null=True, blank=True)
+    signing_key_at = models.DateTimeField(null=True, blank=True)
+    signing_key_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         """By name, as people look for them; a retired gateway frees its name."""
@@ -84,6 +88,32 @@ class GatewayEnrolmentToken(models.Model):
     def __str__(self) -> str:
         """Return which gateway it is for."""
         return f"token of {self.gateway_id}"
+
+
+class GatewaySigningKey(models.Model):
+    """A key that a gateway offered to sign with, or signed with before; for ever.
+
+    One that is neither used nor ended is on offer. `ended_at` is by the gateway's own
+    clock where its successor took over: the date under which that one first signed.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    gateway = models.ForeignKey(
+        Gateway, on_delete=models.CASCADE, related_name="signing_keys"
+    )
+    public_key = models.BinaryField(max_length=32, unique=True)
+    offered_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Newest first."""
+
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        """Return which gateway's it is."""
+        return f"signing key of {self.gateway_id}"
 
 
 class GatewayChannel(models.Model):

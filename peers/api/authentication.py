@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hmac
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.exceptions import DisallowedHost
 
 from audit.actor import Actor, ActorKind
@@ -32,9 +31,10 @@ from peers.api.signatures import (
     signature_base,
 )
 from peers.errors import GatewayRequestError, QuarantineError, ReplayError
-from peers.models import Gateway
+from peers.models import Gateway, GatewaySigningKey
 from peers.selectors import enrolled_gateways
 from peers.sequences import Position, Verdict
+from peers.services.signing_keys import endorsed, is_signed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 CLAIM_LENGTH: Final = 200
+KEYS_TRIED: Final = 4
 QUARANTINED: Final = (
     "two hold the key of this gateway: it is in quarantine until an administrator"
     " releases it in the portal"
@@ -51,10 +52,41 @@ _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOffer:
+    """A new key, which signs the request, and what the key before signed for it."""
+
+    key: bytes
+    endorsement: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signer:
+    """Whose signature holds, when it was made, and by which key if not the one in use.
+
+    Of an offer it is the key that endorses.
+    """
+
+    gateway: Gateway
+    created: int
+    key: GatewaySigningKey | None = None
+
+    @property
+    def is_former(self) -> bool:
+        return self.key is not None and self.key.ended_at is not None
+
+
 def authenticate_gateway(
-    request: PortalRequest, *, channel: str, now: datetime
+    request: PortalRequest,
+    *,
+    channel: str,
+    now: datetime,
+    offer: KeyOffer | None = None,
 ) -> Gateway:
     """Return the enrolled gateway that signed this request.
+
+    With an `offer` the new key must have signed, and the one in use endorse it. The
+    first use of a key on offer ends the one before.
 
     Raises:
         GatewayRequestError: any check failed. One event was recorded.
@@ -65,18 +97,29 @@ def authenticate_gateway(
     """
     try:
         sequence = _sequence(request)
-        gateway, created = _signer(request, now)
+        signer = _signer(request, now, offer)
+        gateway = signer.gateway
     except GatewayRequestError as exc:
         record_refused(request, exc, now=now)
         raise
     try:
         if gateway.quarantined_at is not None:
             raise QuarantineError(QUARANTINED)
-        seen = Position(sequence=sequence, created=created)
+        seen = Position(sequence=sequence, created=signer.created)
+        if signer.is_former:
+            _refuse_former(request, signer, channel, seen, now)
         _advance(request, gateway, channel, seen, now)
     except GatewayRequestError as exc:
         record_refused(request, exc, gateway=gateway, now=now)
         raise
+    if signer.key is not None and offer is None:
+        services.promote_signing_key(
+            gateway=gateway,
+            key=signer.key,
+            created=signer.created,
+            actor=gateway_actor(gateway, request),
+            now=now,
+        )
     Gateway.objects.filter(pk=gateway.pk).update(seen_at=now)
     gateway.seen_at = now
     return gateway
@@ -149,25 +192,80 @@ def _sequence(request: PortalRequest) -> int:
     return int(text)
 
 
-def _signer(request: PortalRequest, now: datetime) -> tuple[Gateway, int]:
-    """Return the gateway whose signature holds, and when it says it signed."""
+def _signer(request: PortalRequest, now: datetime, offer: KeyOffer | None) -> _Signer:
     announced = parse_signature_input(request.headers.get("Signature-Input", ""))
     signature = parse_signature(request.headers.get("Signature", ""))
     gateway = enrolled_gateways().filter(pk=announced.gateway_id).first()
     if gateway is None or gateway.signing_key is None:
         raise GatewayRequestError("no such gateway is enrolled")
-    try:
-        Ed25519PublicKey.from_public_bytes(bytes(gateway.signing_key)).verify(
-            signature, signature_base(_components(request), announced.params)
-        )
-    except InvalidSignature as exc:
-        raise GatewayRequestError("the signature is wrong") from exc
+    signed = signature_base(_components(request), announced.params)
+    if offer is None:
+        key = _key_of(gateway, signature, signed, now)
+    else:
+        key = _endorser(gateway, offer, signature, signed, now)
     if abs(now.timestamp() - announced.created) > CLOCK_TOLERANCE.total_seconds():
         raise GatewayRequestError("created is more than 60 seconds from our clock")
     digest = request.headers.get("Content-Digest", "")
     if not hmac.compare_digest(digest.encode(), content_digest(request.body).encode()):
         raise GatewayRequestError("the body does not have the digest that was signed")
-    return gateway, announced.created
+    return _Signer(gateway=gateway, created=announced.created, key=key)
+
+
+def _endorser(
+    gateway: Gateway, offer: KeyOffer, signature: bytes, signed: bytes, now: datetime
+) -> GatewaySigningKey | None:
+    """Return the key that ended and endorses a new one; None: the one in use does.
+
+    Raises:
+        GatewayRequestError: the new key did not sign, or nobody endorses it. Before
+            anything else, or anybody could make a key and speak for a gateway.
+    """
+    if not is_signed(offer.key, signature, signed):
+        raise GatewayRequestError("the signature is wrong")
+    if offer.key == bytes(gateway.signing_key or b""):
+        return None
+    key = _key_of(gateway, offer.endorsement, endorsed(gateway, offer.key), now)
+    if key is not None and key.ended_at is None:
+        raise GatewayRequestError("a key on offer endorses nothing")
+    return key
+
+
+def _key_of(
+    gateway: Gateway, signature: bytes, signed: bytes, now: datetime
+) -> GatewaySigningKey | None:
+    """Return the key on offer or ended by which it is signed; None: the one in use.
+
+    Raises:
+        GatewayRequestError: no key of this gateway signed it.
+    """
+    if is_signed(bytes(gateway.signing_key or b""), signature, signed):
+        if gateway.signing_key_until and gateway.signing_key_until <= now:
+            raise GatewayRequestError("the key has ended; its successor counts")
+        return None
+    for key in gateway.signing_keys.exclude(public_key=gateway.signing_key)[
+        :KEYS_TRIED
+    ]:
+        if is_signed(bytes(key.public_key), signature, signed):
+            return key
+    raise GatewayRequestError("the signature is wrong")
+
+
+def _refuse_former(
+    request: PortalRequest, signer: _Signer, channel: str, seen: Position, now: datetime
+) -> None:
+    """Refuse a key that ended; who signs with it later holds what another replaced."""
+    ended = signer.key.ended_at if signer.key else None
+    if ended is None or seen.created <= ended.timestamp():
+        raise ReplayError("the key has ended")
+    services.quarantine_gateway(
+        gateway=signer.gateway,
+        channel=channel,
+        seen=seen,
+        is_former_key=True,
+        actor=gateway_actor(signer.gateway, request),
+        now=now,
+    )
+    raise QuarantineError(QUARANTINED)
 
 
 def _components(request: PortalRequest) -> list[tuple[str, str]]:

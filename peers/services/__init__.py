@@ -31,6 +31,7 @@ from peers.services.gateways import (
     retire_gateway,
     update_gateway,
 )
+from peers.services.signing_keys import offer_signing_key, promote_signing_key
 
 __all__ = (
     "advance_channel",
@@ -40,6 +41,8 @@ __all__ = (
     "enroll_device",
     "enroll_gateway",
     "issue_enrolment_token",
+    "offer_signing_key",
+    "promote_signing_key",
     "prove_possession",
     "quarantine_gateway",
     "record_config_issued",

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 def advance_channel(*, gateway: Gateway, channel: str, seen: Position) -> Verdict:
     """Judge a signed request by the channel's position; move it if it is accepted."""
-    GatewayChannel.objects.bulk_create(
-        [GatewayChannel(gateway=gateway, name=channel)], ignore_conflicts=True
-    )
     rows = GatewayChannel.objects.filter(gateway=gateway, name=channel)
     while True:
-        row = rows.get()
+        row = rows.first()
+        if row is None:
+            GatewayChannel.objects.bulk_create(
+                [GatewayChannel(gateway=gateway, name=channel)], ignore_conflicts=True
+            )
+            continue
         verdict = judge(row.position, seen)
         if verdict is not Verdict.ACCEPTED:
             return verdict
@@ -48,6 +50,7 @@ def quarantine_gateway(
     seen: Position,
     actor: Actor,
     now: datetime,
+    is_former_key: bool = False,
 ) -> Gateway:
     """Give a gateway nothing any more: two hold its key. Doing it again does nothing.
 
@@ -59,7 +62,8 @@ def quarantine_gateway(
     )
     gateway.refresh_from_db(fields=("quarantined_at",))
     if changed:
-        last = GatewayChannel.objects.get(gateway=gateway, name=channel).position
+        row = GatewayChannel.objects.filter(gateway=gateway, name=channel).first()
+        last = row.position if row else Position()
         record(
             EventCode.GATEWAY_QUARANTINE,
             actor=actor,
@@ -69,6 +73,7 @@ def quarantine_gateway(
             reason="two hold the key of this gateway",
             details={
                 "channel": channel,
+                "is_former_key": is_former_key,
                 "sequence": seen.sequence,
                 "created": seen.created,
                 "last_sequence": last.sequence,

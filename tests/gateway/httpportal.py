@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import http_message_signatures
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
 
@@ -66,6 +67,9 @@ class HttpFake(ThreadingHTTPServer):
         super().__init__((host, port), Handler)
         self.portal = portal
         self.signing_key = b""
+        self.offered_key = b""
+        self.has_old_key_ended = False
+        self.loses_answer_to = ""
         self.wireguard_key = ""
         self.sequences: dict[str, list[int]] = {}
         self.refuse_with = 0
@@ -108,6 +112,11 @@ class Handler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             status = refusal.status
             answer = {"title": "no", "detail": str(refusal), "status": status}
+        if self.server.loses_answer_to and self.path.endswith(
+            self.server.loses_answer_to
+        ):
+            self.close_connection = True
+            return
         data = self.server.raw_answer or (
             json.dumps(answer).encode() if answer else b""
         )
@@ -126,6 +135,8 @@ class Handler(BaseHTTPRequestHandler):
         portal = self.server.portal
         if channel == "enroll":
             return 201, self._enroll(json.loads(body))
+        if channel == "key":
+            return self._key(json.loads(body), body)
         self._verify(channel, body)
         match channel:
             case "snapshot":
@@ -186,7 +197,41 @@ class Handler(BaseHTTPRequestHandler):
             "snapshot_keys": [{"keyid": signer.keyid, "public_key": public}],
         }
 
-    def _verify(self, channel: str, body: bytes) -> None:
+    def _key(
+        self, document: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, Any] | None]:
+        new = base64.b64decode(document["signing_key"])
+        self._verify("key", body, key=new)
+        if new not in {self.server.signing_key, self.server.offered_key}:
+            signed = f"peerage gateway key v1\n{GATEWAY}\n{document['signing_key']}"
+            endorser = Ed25519PublicKey.from_public_bytes(self.server.signing_key)
+            try:
+                endorser.verify(
+                    base64.b64decode(document["endorsement"]), signed.encode()
+                )
+            except InvalidSignature as exc:
+                raise Refusal(401, "endorsement") from exc
+            self.server.offered_key = new
+        return 204, None
+
+    def _verify(self, channel: str, body: bytes, *, key: bytes = b"") -> None:
+        """Check by `key`, or by the one in use; using the one on offer ends that."""
+        if key:
+            self._verify_by(key, channel, body)
+            return
+        in_use = self.server.signing_key
+        try:
+            # A key of nobody: the one in use counts no more.
+            in_use = bytes(32) if self.server.has_old_key_ended else in_use
+            self._verify_by(in_use, channel, body)
+        except Refusal as refusal:
+            if refusal.status != 401 or not self.server.offered_key:
+                raise
+            self._verify_by(self.server.offered_key, channel, body)
+            self.server.signing_key = self.server.offered_key
+            self.server.offered_key, self.server.has_old_key_ended = b"", False
+
+    def _verify_by(self, key: bytes, channel: str, body: bytes) -> None:
         message = Message(
             method=self.command,
             url=f"http://{self.headers['Host']}{self.path}",
@@ -194,7 +239,7 @@ class Handler(BaseHTTPRequestHandler):
         )
         verifier = HTTPMessageVerifier(
             signature_algorithm=http_message_signatures.algorithms.ED25519,
-            key_resolver=Resolver(self.server.signing_key),
+            key_resolver=Resolver(key),
         )
         try:
             verifier.verify(

@@ -12,9 +12,7 @@ import pytest
 from gateway import enrollment
 from gateway.agent import SystemClock
 from gateway.client import (
-    Channel,
     HttpPortal,
-    Sequences,
     base_url,
     http_date,
     tls_context,
@@ -27,6 +25,7 @@ from gateway.errors import (
     PortalRefusedError,
     PortalUnreachableError,
 )
+from gateway.stamping import Channel, Sequences
 from gateway.store import Store
 from tests.gateway.fakes import FakePortal
 from tests.gateway.httpportal import TOKEN, HttpFake, serving

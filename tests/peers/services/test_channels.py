@@ -55,6 +55,7 @@ def test_quarantine_is_one_alert_that_says_what_was_seen(gw1: Gateway) -> None:
     assert event.gateway_id == gw1.ref.id
     assert event.details == {
         "channel": "acks",
+        "is_former_key": False,
         "sequence": 5,
         "created": BEGUN + 9,
         "last_sequence": 5,
