@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from gateway import boot, config, enrollment, running, status
 from gateway.agent import SystemClock
-from gateway.config import BootCommand, EnrollCommand, RunCommand, StatusCommand
+from gateway.config import (
+    BootCommand,
+    DoctorCommand,
+    EnrollCommand,
+    RunCommand,
+    StatusCommand,
+)
+from gateway.doctor import gather, telling
+from gateway.doctor.findings import findings
 from gateway.errors import GatewayError
 
 
@@ -27,10 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case StatusCommand():
                 for line in status.lines(command, now=SystemClock().now()):
                     _say(line)
+            case DoctorCommand():
+                return _examine(command)
     except GatewayError as exc:
         sys.stderr.write(f"peerage-gateway: {exc}\n")
         return 1
     return 0
+
+
+def _examine(command: DoctorCommand) -> int:
+    """Say what is wrong; return 0 for nothing, 1 for warnings, 2 for failures."""
+    found = findings(gather.observe(command, now=SystemClock().now()))
+    for line in (telling.document(found),) if command.is_json else telling.lines(found):
+        _say(line)
+    return telling.exit_status(found)
 
 
 def _say(line: str) -> None:

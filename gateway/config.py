@@ -78,7 +78,17 @@ class StatusCommand:
     is_json: bool = False
 
 
-Command = EnrollCommand | RunCommand | BootCommand | StatusCommand
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorCommand:
+    """Look at this machine and say what is wrong."""
+
+    state: Path
+    runtime: Path
+    interface: str
+    is_json: bool = False
+
+
+Command = EnrollCommand | RunCommand | BootCommand | StatusCommand | DoctorCommand
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -109,6 +119,13 @@ def parse(arguments: Sequence[str]) -> Command:
             )
         case "boot":
             return BootCommand(interface=_interface(options))
+        case "doctor":
+            return DoctorCommand(
+                state=options.state,
+                runtime=_runtime(options),
+                interface=_interface(options),
+                is_json=options.json,
+            )
         case _:
             return StatusCommand(
                 state=options.state, runtime=_runtime(options), is_json=options.json
@@ -202,11 +219,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--debug", action="store_true", help="log addresses and requests")
     boot = commands.add_parser("boot", help="load the closed ruleset and end")
     status = commands.add_parser("status", help="generation, lease, gate, spool")
-    status.add_argument("--json", action="store_true")
-    for command in (run, boot):
+    doctor = commands.add_parser(
+        "doctor", help="what is wrong here, and how to mend it"
+    )
+    for command in (status, doctor):
+        command.add_argument("--json", action="store_true")
+    for command in (run, boot, doctor):
         command.add_argument("--interface", default="wg0", metavar="NAME")
-    for command in (enroll, run, status):
+    for command in (enroll, run, status, doctor):
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")
-    for command in (run, status):
+    for command in (run, status, doctor):
         command.add_argument("--runtime", type=Path, metavar="DIR")
     return parser

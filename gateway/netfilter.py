@@ -113,6 +113,21 @@ class Nftables:
         objects: list[dict[str, Any]] = json.loads(output)["nftables"]
         return objects
 
+    def list_all(self, what: str) -> list[dict[str, Any]]:
+        """Return every `tables` or `chains` there is, whoever made them.
+
+        Raises:
+            NftablesError: the listing failed.
+        """
+        with self._lock:
+            self._library.nft_ctx_output_set_flags(self._context, OUTPUT_JSON)
+            try:
+                output = self._run(f"list {what}")
+            finally:
+                self._library.nft_ctx_output_set_flags(self._context, 0)
+        objects: list[dict[str, Any]] = json.loads(output)["nftables"]
+        return objects
+
     def close(self) -> None:
         """Free the context; the ruleset stays."""
         with self._lock:

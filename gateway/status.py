@@ -101,6 +101,7 @@ def stored(store: Store, identity: Identity, *, now: datetime) -> dict[str, Any]
         "epoch": snapshot.epoch if snapshot else anchor.epoch,
         "generation": snapshot.generation if snapshot else 0,
         "digest": held.digest if held else "",
+        "listen_port": snapshot.listen_port if snapshot else 0,
         "peers": len(snapshot.peers) if snapshot else 0,
         "grants": len(snapshot.grants) if snapshot else 0,
         "lease": _lease(store, judge, held, now) if held else "none: closed",

@@ -131,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.refuse_with:
             raise Refusal(self.server.refuse_with, "go\x1b away")
         parts = urlsplit(self.path)
+        if parts.path == "/healthz":
+            return 200, {"status": "ok"}
         channel = parts.path.removeprefix("/api/gateway/v1/")
         portal = self.server.portal
         if channel == "enroll":
