@@ -23,6 +23,7 @@ from peers import services as peers_services
 from peers.errors import PeerError
 from policies import lock_selectors
 from policies import selectors as policies_selectors
+from policies.recovery_selectors import gateways_ahead
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -51,6 +52,7 @@ def gateways(request: PortalRequest) -> HttpResponse:
         title="Gateways",
         pages=pages,
         statuses=policies_selectors.gateway_statuses(pages.object_list),
+        ahead=gateways_ahead(),
     )
 
 
@@ -69,6 +71,7 @@ def gateway(request: PortalRequest, gateway_id: int) -> HttpResponse:
         acknowledgements=found.acknowledgements.all()[:10],
         locks=lock_selectors.locks_on(found, now=request.received_at),
         closes_by=_closes_by(found),
+        ahead=gateways_ahead().filter(gateway=found),
     )
 
 

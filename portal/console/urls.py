@@ -18,6 +18,7 @@ from portal.console import (
     labels,
     locks,
     reachability,
+    recoveries,
     requests,
     revocations,
     users,
@@ -154,6 +155,8 @@ QUESTIONS = [
 GATEWAYS = [
     path("manage/gateways/", gateways.gateways, name="gateways"),
     path("manage/gateways/add/", gateways.add_gateway, name="add_gateway"),
+    path("manage/gateways/recovery/", recoveries.recovery, name="recovery"),
+    path("manage/gateways/recovery/begin/", recoveries.recover, name="recover"),
     path("manage/gateways/<int:gateway_id>/", gateways.gateway, name="gateway"),
     path(
         "manage/gateways/<int:gateway_id>/edit/",

@@ -12,7 +12,7 @@ from audit.actor import SYSTEM
 from audit.models import AuditEvent, Connection
 from peers.services import approve_device
 from policies.conditions import ConditionsInput, parse_window
-from policies.models import Revocation, RevocationTarget
+from policies.models import GatewayRecovery, Revocation, RevocationTarget
 from policies.services import create_grant
 from tests.browser.conftest import MakeWindow, Window
 from tests.browser.world import World, make_world
@@ -51,6 +51,10 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         enforced_at=now + timedelta(milliseconds=70),
         flows_cut=2,
     )
+    ahead = GatewayRecovery.objects.create(
+        gateway=berlin, epoch=1, generation=99, noticed_at=now, keys_forgotten=3
+    )
+    ahead.devices.add(laptop)
     desk = world.devices["desk"]
     approve_device(device=desk, actor=SYSTEM, now=now)
     create_grant(
@@ -117,6 +121,8 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/gateways/add/",
         f"/manage/gateways/{berlin.pk}/",
         f"/manage/gateways/{berlin.pk}/retire/",
+        "/manage/gateways/recovery/",
+        "/manage/gateways/recovery/begin/",
         "/manage/credentials/",
         "/manage/credentials/add/",
         f"/manage/credentials/{world.credential.pk}/revoke/",

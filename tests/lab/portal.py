@@ -52,15 +52,27 @@ class Portal:
         """Start both and wait until they answer."""
         self._start_identity_provider()
         self.manage("init")
-        command = [PYTHON, "manage.py", "runportal", "--fd", "{fds}"]
-        self._serve("portal", self._socket, self.port, command, self._environment)
-        self._processes.wait_for(
-            "portal", lambda: _answers(f"{self.url}/healthz"), what="the portal"
-        )
+        self._start_portal()
         self._processes.wait_for(
             "identity",
             lambda: _answers(f"{self.issuer}/.well-known/openid-configuration"),
             what="the identity provider",
+        )
+
+    def crash(self) -> None:
+        """Kill the portal as a fault would; its state stays."""
+        self._processes.stop("portal", kill=True)
+
+    def resume(self) -> None:
+        """Start the portal again, at the port where everybody looks for it."""
+        self._socket = socket.create_server((LOOPBACK, self.port), backlog=128)
+        self._start_portal()
+
+    def _start_portal(self) -> None:
+        command = [PYTHON, "manage.py", "runportal", "--fd", "{fds}"]
+        self._serve("portal", self._socket, self.port, command, self._environment)
+        self._processes.wait_for(
+            "portal", lambda: _answers(f"{self.url}/healthz"), what="the portal"
         )
 
     def manage(self, *words: str) -> None:

@@ -120,7 +120,7 @@ def test_the_list_costs_the_same_for_many(
     for number in range(5):
         make_gateway(f"gateway{number}")
     browser = sign_in(carol)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         browser.get("/manage/gateways/")
 
 

@@ -63,6 +63,7 @@ READ: Final = (
     "reach_changes",
     "gateways",
     "gateway",
+    "recovery",
     "credentials",
     "connections",
     "export_connections",
@@ -95,6 +96,7 @@ ACTS: Final = (
     "issue_token",
     "retire_gateway",
     "release_gateway",
+    "recover",
     "add_credential",
     "revoke_credential",
 )

@@ -15,7 +15,13 @@ from pytest_django import Settings
 from audit.models import AuditEvent
 from peers.models import AddressPool, Gateway
 from policies import services
-from policies.models import Application, Grant, Revocation, RevocationTarget
+from policies.models import (
+    Application,
+    GatewayRecovery,
+    Grant,
+    Revocation,
+    RevocationTarget,
+)
 from policies.reports import parse_report
 from portal.accounts.models import User
 from tests.peers.makers import Agent, Machine
@@ -132,3 +138,20 @@ def test_portal_does_not_start_without_its_key(signing_key: Path) -> None:
     signing_key.unlink()
     with pytest.raises(CommandError, match="init_keys"):
         run("runportal")
+
+
+def test_without_anybody_ahead_there_is_nothing_to_recover(gw1: Gateway) -> None:
+    assert run("recover_gateways", "--wait") == ("no gateway is ahead of this portal\n")
+
+
+def test_recovery_tells_what_became_of_each(gw1: Gateway, now: datetime) -> None:
+    GatewayRecovery.objects.create(gateway=gw1, epoch=1, generation=9, noticed_at=now)
+    assert run("recover_gateways").splitlines() == [
+        "1 gateways are ahead of this portal: it was restored from a backup",
+        f"{gw1.name}: holds 1.9, asked, not answered yet",
+    ]
+    with pytest.raises(CommandError, match=f"not gone on: {gw1.name}"):
+        run("recover_gateways", "--wait", "--timeout", "0")
+    assert "left out" in run("recover_gateways", "--without", gw1.ref.id)
+    with pytest.raises(CommandError, match="no gateway that is ahead"):
+        run("recover_gateways", "--without", "gateway-9")
