@@ -24,6 +24,7 @@ from policies.models import (
     RequestReview,
     Resolution,
     Revocation,
+    RevocationNotice,
     RevocationTarget,
     Snapshot,
 )
@@ -198,6 +199,13 @@ class GatewayRecoveryAdmin(ReadOnlyAdmin[GatewayRecovery]):
 
     list_display = ("id", "gateway", "epoch", "generation", "noticed_at", "ended_at")
     list_select_related = ("gateway",)
+
+
+@admin.register(RevocationNotice)
+class RevocationNoticeAdmin(ReadOnlyAdmin[RevocationNotice]):
+    """What gateways were told to cut off at once."""
+
+    list_display = ("number", "issued_at", "devices")
 
 
 @admin.register(PolicyVersion)

@@ -35,6 +35,10 @@ class SnapshotError(PolicyError):
     """A snapshot could not be compiled, signed or published."""
 
 
+class OvertakenError(PolicyError):
+    """Somebody else published while this was compiled; it must be compiled anew."""
+
+
 class AcknowledgementError(PolicyError):
     """A gateway acknowledges a generation that was never issued to it."""
 

@@ -1,4 +1,4 @@
-"""Wakes gateways that wait for a newer snapshot.
+"""Wakes gateways that wait for a newer snapshot, or for a notice of revocation.
 
 Three ways lead to a waiting request, each enough by itself:
 
@@ -18,21 +18,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
-from policies import selectors
+from policies import notices, selectors
 from policies.connections import in_pool
 
 logger = logging.getLogger(__name__)
 
 Position: TypeAlias = tuple[int, int]
-"""Epoch and generation; a later one is greater."""
+"""Epoch and generation, or 0 and the number of a notice; a later one is greater."""
 
 POLL_SECONDS: Final = 1.0
+EVERYONE: Final = "*"
+"""A message to every gateway."""
 REDIS_TIMEOUT_SECONDS: Final = 0.25
 REDIS_PAUSE_SECONDS: Final = 5.0
 
@@ -96,11 +99,14 @@ class Hub:
         with self._lock:
             self._waiters.discard(waiter)
 
-    def wake(self, gateway_ids: Iterable[int]) -> None:
-        """Wake whoever waits for one of these gateways, from any thread."""
-        ids = frozenset(gateway_ids)
+    def wake(self, gateway_ids: Iterable[int] | None) -> None:
+        """Wake whoever waits for one of these gateways, from any thread.
+
+        `None` is every gateway.
+        """
+        ids = None if gateway_ids is None else frozenset(gateway_ids)
         for waiter in self._waiting():
-            if waiter.gateway_id in ids:
+            if ids is None or waiter.gateway_id in ids:
                 waiter.wake()
 
     def __len__(self) -> int:
@@ -136,24 +142,27 @@ class Hub:
 class RedisNews:
     """Carries wake-ups between processes. Losing it is noticed and survived."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, topic: str) -> None:
         """Connect to nothing yet."""
         self._hub = hub
+        self._topic = topic
         self._client: Redis | None = None
         self._quiet_until = 0.0
         self._listener: threading.Thread | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
 
-    def publish(self, gateway_ids: Iterable[int]) -> None:
+    def publish(self, gateway_ids: Iterable[int] | None) -> None:
         """Tell the other processes; after a failure stay quiet for a while."""
         if time.monotonic() < self._quiet_until:
             return
-        message = ",".join(str(gateway_id) for gateway_id in sorted(gateway_ids))
+        message = EVERYONE
+        if gateway_ids is not None:
+            message = ",".join(str(gateway_id) for gateway_id in sorted(gateway_ids))
         try:
             if self._client is None:
                 self._client = _connect(REDIS_TIMEOUT_SECONDS)
-            self._client.publish(_channel(), message)
+            self._client.publish(self._channel, message)
         except (RedisError, OSError, ValueError) as exc:
             logger.warning("redis does not take news: %s", exc)
             self._client = None  # A broken connection is not used again.
@@ -175,6 +184,10 @@ class RedisNews:
         if self._listener is not None:
             self._listener.join()
 
+    @property
+    def _channel(self) -> str:
+        return f"peerage:{settings.PEERAGE_DEPLOYMENT}:{self._topic}"
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
@@ -188,7 +201,7 @@ class RedisNews:
             _connect(POLL_SECONDS) as client,
             client.pubsub(ignore_subscribe_messages=True) as subscription,
         ):
-            subscription.subscribe(_channel())
+            subscription.subscribe(self._channel)
             while not self._stop.is_set():
                 message = subscription.get_message(timeout=POLL_SECONDS)
                 if message is not None:
@@ -203,6 +216,38 @@ def notify(gateway_ids: Iterable[int]) -> None:
         news.publish(ids)
 
 
+def notify_notices() -> None:
+    """Tell every process that there is a notice for every gateway. After commit."""
+    notice_hub.wake(None)
+    if settings.PEERAGE_REDIS_URL:
+        notice_news.publish(None)
+
+
+def close() -> None:
+    """Let everybody go: the process is stopping."""
+    hub.close()
+    notice_hub.close()
+
+
+def end() -> None:
+    """Stop listening to other processes."""
+    news.close()
+    notice_news.close()
+
+
+async def wait_for_notice(
+    gateway_id: int, after: Position, *, now: datetime, seconds: float
+) -> Position:
+    """Return the number of the last notice for a gateway, once there is news."""
+    return await _wait(
+        gateway_id,
+        after,
+        current=lambda pk: notices.position(pk, now=now),
+        seconds=seconds,
+        among=(notice_hub, notice_news),
+    )
+
+
 async def wait_for_newer(
     gateway_id: int,
     after: Position,
@@ -214,6 +259,20 @@ async def wait_for_newer(
 
     `current` reads the database; it runs in a thread.
     """
+    return await _wait(
+        gateway_id, after, current=current, seconds=seconds, among=(hub, news)
+    )
+
+
+async def _wait(
+    gateway_id: int,
+    after: Position,
+    *,
+    current: Callable[[int], Position],
+    seconds: float,
+    among: tuple[Hub, RedisNews],
+) -> Position:
+    hub, news = among
     read = in_pool(current)
     deadline = time.monotonic() + seconds
     waiter = Waiter(gateway_id, after)
@@ -242,14 +301,18 @@ def _connect(timeout: float) -> Redis:
     )
 
 
-def _channel() -> str:
-    return f"peerage:{settings.PEERAGE_DEPLOYMENT}:published"
-
-
-def _gateway_ids(data: object) -> frozenset[int]:
+def _gateway_ids(data: object) -> frozenset[int] | None:
+    if data == EVERYONE.encode():
+        return None
     text = data.decode("ascii", "replace") if isinstance(data, bytes) else ""
     return frozenset(int(word) for word in text.split(",") if word.isdecimal())
 
 
+def _notice_positions() -> Mapping[int, Position]:
+    return notices.positions(now=datetime.now(UTC))  # noqa: TID251 -- this is an edge
+
+
 hub: Final = Hub(selectors.published_positions)
-news: Final = RedisNews(hub)
+news: Final = RedisNews(hub, "published")
+notice_hub: Final = Hub(_notice_positions)
+notice_news: Final = RedisNews(notice_hub, "revoked")

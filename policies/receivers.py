@@ -8,11 +8,13 @@ a grant demands one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.dispatch import receiver
 
 from audit.actor import SYSTEM
+from peers.models import Device
 from peers.signals import peers_changed
 from policies import services
 from policies.selectors import gateways_demanding_proof
@@ -20,8 +22,10 @@ from portal.accounts.signals import people_changed
 
 
 @receiver(peers_changed, dispatch_uid="policies.peers_changed")
-def publish_for_peers(**_kwargs: object) -> None:
-    """Devices, keys or gateways changed."""
+def publish_for_peers(*, revoked: Sequence[Device] = (), **_kwargs: object) -> None:
+    """Devices, keys or gateways changed; of what is revoked a notice runs ahead."""
+    if revoked:
+        services.issue_notice(devices=revoked, now=_now())
     _publish("peers.changed")
 
 
@@ -46,5 +50,9 @@ def _publish(cause: str, gateway_ids: list[int] | None = None) -> None:
         gateway_ids=gateway_ids,
         cause=cause,
         actor=SYSTEM,
-        now=datetime.now(UTC),  # noqa: TID251 -- a signal carries no moment
+        now=_now(),
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 -- a signal carries no moment

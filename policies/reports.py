@@ -1,4 +1,4 @@
-"""What a gateway reports about a generation, read strictly. Pure."""
+"""What a gateway reports of a generation or a notice, read strictly. Pure."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ _KEYS: Final = frozenset(
         "error",
     }
 )
+_NOTICE_KEYS: Final = frozenset(
+    {
+        "epoch",
+        "number",
+        "received_at",
+        "applied_at",
+        "flows_cut",
+        "timings",
+        "boot_id",
+        "agent_version",
+        "error",
+    }
+)
 _DIGEST: Final = re.compile(r"([0-9a-f]{64})?")
 
 
@@ -59,6 +72,50 @@ class AcknowledgementReport:
     boot_id: str
     agent_version: str
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeReport:
+    """That a gateway enforces all notices of revocation up to a number.
+
+    `applied_at` is None when it could not; `error` then says why. With both, it is
+    enforced, but something else is wrong.
+    """
+
+    epoch: int
+    number: int
+    received_at: datetime
+    applied_at: datetime | None
+    flows_cut: int
+    timings: Mapping[str, float]
+    boot_id: str
+    agent_version: str
+    error: str
+
+
+def parse_notice_report(value: object) -> NoticeReport:
+    """Return the report of a notice.
+
+    Raises:
+        AcknowledgementError: a key is missing or unknown, or a value is malformed.
+    """
+    try:
+        item = fields(value, _NOTICE_KEYS)
+        applied = item["applied_at"]
+        return NoticeReport(
+            epoch=integer(item["epoch"]),
+            number=integer(item["number"]),
+            received_at=parse_time(item["received_at"]),
+            applied_at=None if applied is None else parse_time(applied),
+            flows_cut=integer(item["flows_cut"], minimum=0, maximum=MAX_FLOWS),
+            timings=_timings(item["timings"]),
+            boot_id=visible(text(item["boot_id"]))[:64],
+            agent_version=visible(text(item["agent_version"]))[:64],
+            error=visible(text(item["error"]))[:ERROR_LENGTH],
+        )
+    except SnapshotFormatError as exc:
+        msg = f"malformed report of a notice: {exc}"
+        raise AcknowledgementError(msg) from exc
 
 
 def parse_report(value: object) -> AcknowledgementReport:

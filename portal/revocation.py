@@ -1,11 +1,11 @@
 """Revoking a person everywhere, in one transaction (DESIGN §3): never a queued task.
 
 In this order: the person is disabled; sessions, tokens, devices, keys and requests end;
-every enrolled gateway gets a snapshot without them; what each gateway must then confirm
-is written down. When it commits, the gateways are woken before anything else happens.
-A gateway whose policy does not compile keeps nobody else waiting and still gets a
-snapshot without the person, reduced from its last; only one without any, or a portal
-without its signing key, leaves a part unconfirmed.
+a notice to every gateway names the keys; what each gateway must then confirm is written
+down. When it commits, the gateways are woken. Nothing is compiled before that, and no
+policy that does not compile keeps anybody waiting: the notice needs none (ADR-0019).
+The snapshot without the person follows; where there can be no whole one it is reduced
+from the last. Only a portal without its signing key leaves a part unconfirmed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,10 @@ from audit.actor import Ref
 from audit.events import EventCode
 from audit.services import record
 from peers import services as peers_services
-from peers.models import DeviceKey
 from peers.names import plain_reason
 from peers.selectors import enrolled_gateways
-from policies import notifier
 from policies import services as policies_services
-from policies.compiler.envelope import open_envelope
-from policies.compiler.snapshot import parse_snapshot
-from policies.models import (
-    Acknowledgement,
-    Publication,
-    Revocation,
-    RevocationTarget,
-)
+from policies.models import Revocation, RevocationTarget
 from portal.accounts import credentials
 from portal.accounts import services as accounts_services
 from portal.accounts.models import User
@@ -57,10 +48,6 @@ def revoke_user(
     """
     user = User.objects.select_for_update().get(pk=user.pk)
     gateways = [*enrolled_gateways()]
-    # First in line, so that no other work after the commit delays a gateway.
-    transaction.on_commit(
-        partial(notifier.notify, [gateway.pk for gateway in gateways]), robust=True
-    )
     why = plain_reason(reason)
     accounts_services.deactivate_user(user=user, reason=why, actor=actor, now=now)
     sessions = accounts_services.end_sessions(user=user, actor=actor, now=now)
@@ -72,12 +59,6 @@ def revoke_user(
     policies_services.cancel_requests_of(
         user=user, reason="the person was revoked", actor=actor, now=now
     )
-    policies_services.publish_snapshots(
-        gateway_ids=[gateway.pk for gateway in gateways],
-        cause="revocation",
-        actor=actor,
-        now=now,
-    )
     revocation = Revocation.objects.create(
         user=user,
         requested_at=requested_at,
@@ -88,8 +69,13 @@ def revoke_user(
     )
     revocation.devices.set(devices)
     _record(revocation, devices, gateways, actor, now)
-    for gateway in gateways:
-        _expect(revocation, gateway, now)
+    # Last: its number is taken until the commit, and others wait for it. Of all the
+    # devices there ever were, so that doing it again tells every gateway again.
+    revocation.notice = policies_services.issue_notice(
+        devices=[*user.devices.all()], now=now
+    )
+    revocation.save(update_fields=["notice"])
+    _expect(revocation, gateways, now)
     transaction.on_commit(partial(_note_commit, revocation), robust=True)
     return revocation
 
@@ -118,35 +104,17 @@ def _record(
     )
 
 
-def _expect(revocation: Revocation, gateway: Gateway, now: datetime) -> None:
-    """Write down what a gateway must confirm; done if it enforces that already."""
-    publication = Publication.objects.select_related("snapshot").get(pk=gateway.pk)
-    target = RevocationTarget(revocation=revocation, gateway=gateway)
-    if _is_without(publication, revocation.user):
-        target.generation = publication.generation
-        if Acknowledgement.objects.filter(
+def _expect(revocation: Revocation, gateways: Sequence[Gateway], now: datetime) -> None:
+    """Write down what gateways must confirm; nothing, of who never had a key."""
+    is_done = revocation.notice is None
+    RevocationTarget.objects.bulk_create(
+        RevocationTarget(
+            revocation=revocation,
             gateway=gateway,
-            epoch=publication.epoch,
-            generation=publication.generation,
-            in_force=True,
-        ).exists():
-            target.enforced_at = now
-            target.flows_cut = 0
-    target.save()
-
-
-def _is_without(publication: Publication, user: User) -> bool:
-    """Return whether the current snapshot is certain to hold no key of the person."""
-    if publication.snapshot is None:
-        return False
-    if not publication.failure:
-        return True
-    # Its policy is broken; what was published instead must be looked at.
-    envelope = open_envelope(publication.snapshot.envelope.encode())
-    peers = parse_snapshot(envelope.payload).peers
-    keys = DeviceKey.objects.filter(device__owner=user)
-    return {peer.public_key for peer in peers}.isdisjoint(
-        keys.values_list("public_key", flat=True)
+            enforced_at=now if is_done else None,
+            flows_cut=0 if is_done else None,
+        )
+        for gateway in gateways
     )
 
 

@@ -38,7 +38,7 @@ class PortalServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer every long poll now, then stop as usual."""
-        notifier.hub.close()
+        notifier.close()
         await super().shutdown(sockets)
 
 
@@ -107,7 +107,7 @@ def serve(
     finally:
         if running is not None:
             running.stop()
-        notifier.news.close()
+        notifier.end()
 
 
 def _inherited(descriptors: Sequence[int]) -> list[socket.socket] | None:

@@ -125,7 +125,10 @@ def revoke_device(
     """Revoke a device with its key and addresses. Revoking again changes nothing."""
     if _revoke(device, plain_reason(reason), actor, now):
         peers_changed.send(
-            Device, user_ids=frozenset({device.owner_id}), gateway_ids=frozenset()
+            Device,
+            user_ids=frozenset({device.owner_id}),
+            gateway_ids=frozenset(),
+            revoked=(device,),
         )
     return device
 
@@ -137,7 +140,8 @@ def revoke_devices_of(
     """Revoke every active device of a person and return them.
 
     The caller has disabled the person before, in this transaction: an enrolment
-    that is under way then either sees it or has its device among these.
+    that is under way then either sees it or has its device among these. It also tells
+    the gateways: a person may have more to be cut off than these.
     """
     active = Device.objects.filter(owner=user, state=DeviceState.ACTIVE)
     revoked = [

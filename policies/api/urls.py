@@ -8,6 +8,7 @@ from policies.api import views
 
 urlpatterns = [
     path("snapshot", views.snapshot, name="gateway-snapshot"),
+    path("notices", views.notices, name="gateway-notices"),
     path("acks", views.acks, name="gateway-acks"),
     path("names", views.names, name="gateway-names"),
     path("revoked", views.revoked, name="gateway-revoked"),

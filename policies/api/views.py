@@ -8,6 +8,7 @@ that goes away cancels the wait.
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -16,7 +17,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+)
 
 from peers.api.authentication import (
     authenticate_gateway,
@@ -36,8 +41,9 @@ from policies.errors import (
     SnapshotError,
 )
 from policies.leases import signed_lease
+from policies.notices import news_for, signed_notice
 from policies.positions import parse_standing
-from policies.reports import parse_report
+from policies.reports import parse_notice_report, parse_report
 from policies.resolutions import parse_resolution
 from policies.shown import parse_shown
 
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from peers.models import Gateway
     from policies.models import GatewayRecovery
     from policies.positions import Standing
+
+logger = logging.getLogger(__name__)
 
 Told = TypeVar("Told")
 BATCH: Final = {"records", "spool"}
@@ -71,6 +79,34 @@ async def snapshot(request: HttpRequest) -> HttpResponse:
             )
         now = datetime.now(UTC)  # noqa: TID251 -- the lease begins when it is given
         return await in_pool(_answer)(gateway, standing, recovery, now)
+    except PeerError as exc:
+        return refusal(exc)
+    except PolicyError as exc:
+        return _problem(exc)
+
+
+@csrf_exempt
+@never_cache
+@require_http_methods(["GET", "POST"])
+async def notices(request: HttpRequest) -> HttpResponse:
+    """Return notices of revocation beyond `after`, or record that one is enforced.
+
+    They have a request of their own to wait in: a snapshot that is on its way, or
+    being applied, holds up no revocation (ADR-0019).
+    """
+    if request.method == "POST":
+        return await in_pool(_noticed)(request)
+    portal_request = cast("PortalRequest", request)
+    now = portal_request.received_at
+    try:
+        gateway, after = await in_pool(_asked)(portal_request)
+        await notifier.wait_for_notice(
+            gateway.pk,
+            (0, after),
+            now=now,
+            seconds=settings.PEERAGE_LONG_POLL_SECONDS,
+        )
+        return await in_pool(_notices)(gateway, after, now)
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:
@@ -170,6 +206,24 @@ def _begin(
     return gateway, standing, recovery
 
 
+def _asked(request: PortalRequest) -> tuple[Gateway, int]:
+    """Return who asks for notices, and beyond which number."""
+    now = request.received_at
+    gateway = authenticate_gateway(request, channel="notices", now=now)
+    try:
+        standing = parse_standing(request.GET.dict())
+    except AcknowledgementError as exc:
+        services.refuse_gateway_request(
+            gateway=gateway,
+            channel="notices",
+            reason=str(exc),
+            actor=gateway_actor(gateway, request),
+            now=now,
+        )
+        raise
+    return gateway, standing.generation
+
+
 def _told(
     request: HttpRequest,
     channel: str,
@@ -223,6 +277,65 @@ def _recovering(recovery: GatewayRecovery) -> bytes:
         return b',"epoch":' + recovery.step.encode()
     is_asked = recovery.asked_at and not recovery.shown_at and not recovery.is_left_out
     return b',"ask":"revoked"' if is_asked else b""
+
+
+def _notices(gateway: Gateway, after: int, now: datetime) -> HttpResponse:
+    require_free(gateway)
+    news = news_for(gateway, after, now=now)
+    body = b'{"notices":[' + b",".join(map(signed_notice, news)) + b"]}"
+    if not news:
+        return _json(body)
+
+    def note() -> None:
+        services.note_notified(
+            gateway=gateway,
+            number=news[-1].number,
+            now=datetime.now(UTC),  # noqa: TID251 -- it has just been written
+        )
+
+    return Followed(note, body)
+
+
+def _noticed(request: HttpRequest) -> HttpResponse:
+    answer = _told(
+        request,
+        "notices",
+        parse_notice_report,
+        lambda report, **by: services.record_notice_report(report=report, **by),
+    )
+    if answer.status_code != HTTPStatus.NO_CONTENT:
+        return answer
+
+    def publish() -> None:
+        now = datetime.now(UTC)  # noqa: TID251 -- after the request
+        services.publish_answered(now=now)
+
+    return Followed(publish, status=HTTPStatus.NO_CONTENT)
+
+
+class Followed(HttpResponse):
+    """An answer after which something is done that nobody shall wait for."""
+
+    def __init__(
+        self,
+        afterwards: Callable[[], object],
+        content: bytes = b"",
+        *,
+        status: int = HTTPStatus.OK,
+    ) -> None:
+        """Answer, then call `afterwards`, which may fail."""
+        super().__init__(content, content_type="application/json", status=status)
+        self._afterwards: Callable[[], object] | None = afterwards
+
+    def close(self) -> None:
+        """Do it: the answer has been sent."""
+        afterwards, self._afterwards = self._afterwards, None
+        if afterwards is not None:
+            try:
+                afterwards()
+            except Exception:
+                logger.exception("what follows an answer failed")
+        super().close()
 
 
 def _document(request: PortalRequest) -> object:

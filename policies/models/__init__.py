@@ -10,6 +10,7 @@ from policies.models.applications import (
 from policies.models.grants import Grant
 from policies.models.labels import Label, LabelGrant
 from policies.models.locks import Lock, Lockable
+from policies.models.notices import RevocationNotice
 from policies.models.policy_versions import PolicyVersion
 from policies.models.recoveries import GatewayRecovery
 from policies.models.requests import AccessRequest, RequestReview, RequestState
@@ -43,6 +44,7 @@ __all__ = [
     "RequestState",
     "Resolution",
     "Revocation",
+    "RevocationNotice",
     "RevocationTarget",
     "Snapshot",
 ]

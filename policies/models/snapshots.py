@@ -47,8 +47,11 @@ class Publication(models.Model):
 
     The row is the lock of the publishers of one gateway. `stale_since` is set in the
     transaction of a change and cleared by the publisher, so a change whose
-    publisher died is found by the sweep. `failure` says why the policy does not
-    compile; the last snapshot then stays. `generation` 0 means never published.
+    publisher died is found by the sweep. `changes` counts such transactions; a
+    publisher clears the mark only if it read the last of them. `notices` is the number
+    of the last notice of revocation that the snapshot covers. `failure` says why the
+    policy does not compile; the last snapshot then stays. `generation` 0 means never
+    published.
     """
 
     gateway = models.OneToOneField(
@@ -62,9 +65,11 @@ class Publication(models.Model):
     )
     epoch = models.PositiveIntegerField(default=1)
     generation = models.PositiveBigIntegerField(default=0)
+    changes = models.PositiveBigIntegerField(default=0)
     stale_since = models.DateTimeField(null=True, blank=True, db_index=True)
     next_change_at = models.DateTimeField(null=True, blank=True, db_index=True)
     failure = models.CharField(max_length=255, blank=True)
+    notices = models.PositiveBigIntegerField(default=0)
 
     def __str__(self) -> str:
         """Return gateway and generation."""
@@ -76,6 +81,7 @@ class AgentState(models.Model):
 
     `accepted_through` numbers the gateway's evidence over all its spools, `spool` is
     the one it comes from at present (`EvidenceSpool`).
+    `notice` is the last notice of revocation that it reported as enforced.
     `lost_since` is set when the agent was reported lost, until it speaks again.
     """
 
@@ -87,6 +93,7 @@ class AgentState(models.Model):
     )
     accepted_through = models.PositiveBigIntegerField(default=0)
     spool = models.CharField(max_length=32, blank=True)
+    notice = models.PositiveBigIntegerField(default=0)
     lost_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:

@@ -22,6 +22,12 @@ from policies.services.labels import (
     label_application,
 )
 from policies.services.locks import create_lock, lift_lock
+from policies.services.notices import (
+    issue_notice,
+    note_notified,
+    publish_answered,
+    record_notice_report,
+)
 from policies.services.publishing import publish_on_commit, publish_snapshots
 from policies.services.recoveries import (
     begin_recovery,
@@ -76,12 +82,16 @@ __all__ = [
     "expire_requests",
     "give_steps",
     "ingest_evidence",
+    "issue_notice",
     "label_application",
     "lift_lock",
+    "note_notified",
     "note_standing",
+    "publish_answered",
     "publish_on_commit",
     "publish_snapshots",
     "record_acknowledgement",
+    "record_notice_report",
     "record_resolution",
     "refuse_gateway_request",
     "refuse_request",

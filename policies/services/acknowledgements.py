@@ -8,12 +8,11 @@ waits for it at the moment of a revocation.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
-from audit.actor import Ref
 from audit.events import EventCode, Outcome
 from audit.services import record
 from policies.compiler.envelope import open_envelope
@@ -23,6 +22,7 @@ from policies.compiler.snapshot import parse_snapshot
 from policies.errors import AcknowledgementError
 from policies.models import Acknowledgement, RevocationTarget, Snapshot
 from policies.services.refusals import refuse_gateway_request
+from policies.services.revocations import close_target
 
 if TYPE_CHECKING:
     from audit.actor import Actor
@@ -161,27 +161,14 @@ def _close_revocations(
         enforced_at__isnull=True,
     ).select_related("revocation__user")
     for target in waiting.order_by("pk"):
-        revocation = target.revocation
-        # The gateway's clock, within what the portal knows to be possible.
-        applied = acknowledgement.applied_at or now
-        enforced_at = min(max(applied.astimezone(UTC), revocation.requested_at), now)
-        closed = RevocationTarget.objects.filter(
-            pk=target.pk, enforced_at__isnull=True
-        ).update(enforced_at=enforced_at, flows_cut=acknowledgement.flows_cut)
-        if not closed:
-            continue
-        waited = enforced_at - revocation.requested_at
-        record(
-            EventCode.REVOCATION_ENFORCED,
+        close_target(
+            target,
+            gateway=gateway,
+            received_at=acknowledgement.received_at,
+            applied_at=acknowledgement.applied_at or now,
+            flows_cut=acknowledgement.flows_cut,
+            timings=acknowledgement.timings,
+            by={"generation": acknowledgement.generation},
             actor=actor,
             now=now,
-            person=revocation.user.ref,
-            gateway=gateway.ref,
-            target=Ref(id=f"rv_{revocation.pk}", label=str(revocation)),
-            details={
-                "generation": acknowledgement.generation,
-                "flows_cut": acknowledgement.flows_cut,
-                "after_us": round(waited.total_seconds() * 1_000_000),
-                "applied_at": applied.isoformat(),
-            },
         )

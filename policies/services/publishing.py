@@ -1,8 +1,12 @@
 """Publishing: rows → compiled, numbered, signed snapshot; the gateway is told.
 
 * Equal content is not published again; a generation is issued once.
-* The row `Publication` is the lock of one gateway's publishers. It is always the
-  last thing a transaction locks, and several are locked in order of id.
+* The row `Publication` is the lock of one gateway's publishers, and of who changes its
+  policy. It is always the last thing a transaction locks, and several are locked in
+  order of id. It is never held while something is compiled: what was compiled is
+  stored only if nobody published meanwhile, and compiled anew otherwise.
+* While a notice of revocation is out, nothing is compiled on commit: the gateways shall
+  have the processor first. When they have answered, or by the sweep, it is.
 * A policy that cannot be compiled is an event, and no other gateway waits for it. The
   generation before it stays, less what has ended since.
 """
@@ -15,12 +19,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from django.db import transaction
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 
 from audit.actor import SYSTEM
 from audit.events import EventCode, Outcome
 from audit.services import record
 from peers.models import Gateway, GatewayState
-from policies import notifier, signing
+from policies import notices, notifier, signing
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.errors import CompilerError
@@ -32,7 +38,7 @@ from policies.compiler.snapshot import (
     renumbered,
     snapshot_members,
 )
-from policies.errors import SnapshotError
+from policies.errors import OvertakenError, SnapshotError
 from policies.facts import Rows, load_rows
 from policies.models import Publication, RevocationTarget, Snapshot
 from policies.reduction import reduced_snapshot
@@ -52,6 +58,8 @@ logger = logging.getLogger(__name__)
 Make: TypeAlias = "Callable[[Publication, Facts, datetime], Content]"
 
 FAILURE_LENGTH: Final = 255
+ATTEMPTS: Final = 8
+"""Overtaken more often than that, a publisher leaves it to the sweep."""
 
 
 @transaction.atomic
@@ -72,8 +80,8 @@ def publish_on_commit(
     )
     # Locked in order first: an UPDATE of many rows takes them in any order.
     held = _lock(ids)
-    Publication.objects.filter(pk__in=held, stale_since__isnull=True).update(
-        stale_since=now
+    Publication.objects.filter(pk__in=held).update(
+        changes=F("changes") + 1, stale_since=Coalesce("stale_since", Value(now))
     )
     # robust: the change has been committed; a failure here must not deny that.
     transaction.on_commit(
@@ -81,27 +89,23 @@ def publish_on_commit(
     )
 
 
-@transaction.atomic
 def publish_snapshots(
     *, gateway_ids: Iterable[int] | None, cause: str, actor: Actor, now: datetime
 ) -> list[Snapshot]:
     """Compile, number, sign and store what changed; tell the gateways on commit.
 
-    `None` is every enrolled gateway. Returns the new snapshots only.
+    `None` is every enrolled gateway. Returns the new snapshots only. A transaction for
+    each gateway, unless the caller has one open.
     """
-    publications = _locked(sorted(_enrolled(gateway_ids)))
-    if not publications:
-        return []
-    # Read after the locks were got: whoever published before us is in it.
-    rows = load_rows([publication.gateway for publication in publications])
-    published = [
-        snapshot
-        for publication in publications
-        if (snapshot := _publish(publication, rows, cause=cause, actor=actor, now=now))
-    ]
-    if published:
-        ids = [snapshot.gateway_id for snapshot in published]
-        transaction.on_commit(partial(notifier.notify, ids), robust=True)
+    ids = sorted(_enrolled(gateway_ids))
+    published: list[Snapshot] = []
+    for _ in range(ATTEMPTS):
+        if not ids:
+            return published
+        ids = _publish_each(ids, published, cause=cause, actor=actor, now=now)
+    # Others publish all the time; what they read may be older than our change.
+    stale = Publication.objects.filter(pk__in=ids, stale_since__isnull=True)
+    stale.update(stale_since=now)
     return published
 
 
@@ -137,26 +141,70 @@ def _publish_stale(
 ) -> None:
     # Who cleared the mark held the row's lock after our commit, or published inside
     # our own transaction, as a revocation does; either way it knew of our change.
-    marked = Publication.objects.filter(stale_since__isnull=False)
+    marked = Publication.objects.filter(
+        stale_since__isnull=False, notices__gte=notices.latest_number()
+    )
     stale = [*marked.filter(pk__in=[*gateway_ids]).values_list("pk", flat=True)]
     if stale:
         publish_snapshots(gateway_ids=stale, cause=cause, actor=actor, now=now)
 
 
-def _locked(gateway_ids: Sequence[int]) -> Sequence[Publication]:
+def _publish_each(
+    gateway_ids: Sequence[int],
+    published: list[Snapshot],
+    *,
+    cause: str,
+    actor: Actor,
+    now: datetime,
+) -> list[int]:
+    """Publish these gateways; return those that somebody else published meanwhile."""
     Publication.objects.bulk_create(
         (Publication(gateway_id=gateway_id) for gateway_id in gateway_ids),
         ignore_conflicts=True,
     )
-    held = _lock(gateway_ids)
-    # A second statement: PostgreSQL reads again what it had to wait for, but not what
-    # is joined to it (Read Committed), and the snapshot before the last would come.
+    # In this order: a change that this counts, or a notice, is in the rows read next.
+    publications = _read(gateway_ids)
+    covered = notices.latest_number()
+    rows = load_rows([publication.gateway for publication in publications])
+    overtaken: list[int] = []
+    for publication in publications:
+        try:
+            snapshot = _publish(
+                publication, rows, covered, cause=cause, actor=actor, now=now
+            )
+        except OvertakenError:
+            overtaken.append(publication.pk)
+            continue
+        if snapshot is not None:
+            published.append(snapshot)
+            ids = [snapshot.gateway_id]
+            transaction.on_commit(partial(notifier.notify, ids), robust=True)
+    return overtaken
+
+
+def _read(gateway_ids: Sequence[int]) -> Sequence[Publication]:
     return [
         *Publication.objects.select_related("gateway", "snapshot")
         .defer("snapshot__envelope")
-        .filter(pk__in=held)
+        .filter(pk__in=gateway_ids)
         .order_by("pk")
     ]
+
+
+def _held_as(publication: Publication) -> Publication:
+    """Lock a publication that was read before, and return it as it is now.
+
+    Raises:
+        OvertakenError: somebody else has published since.
+    """
+    _lock([publication.pk])
+    # A second statement: PostgreSQL reads again what it had to wait for, but not what
+    # is joined to it (Read Committed).
+    [current] = Publication.objects.select_related("gateway").filter(pk=publication.pk)
+    read = (publication.epoch, publication.generation, publication.gateway.epoch)
+    if read != (current.epoch, current.generation, current.gateway.epoch):
+        raise OvertakenError(f"{publication} was published meanwhile")
+    return current
 
 
 def _lock(gateway_ids: Sequence[int]) -> Sequence[int]:
@@ -166,9 +214,15 @@ def _lock(gateway_ids: Sequence[int]) -> Sequence[int]:
 
 
 def _publish(
-    publication: Publication, rows: Rows, *, cause: str, actor: Actor, now: datetime
+    publication: Publication,
+    rows: Rows,
+    covered: int,
+    *,
+    cause: str,
+    actor: Actor,
+    now: datetime,
 ) -> Snapshot | None:
-    attempt = partial(_attempt, publication, rows, actor=actor, now=now)
+    attempt = partial(_attempt, publication, rows, covered, actor=actor, now=now)
     try:
         return attempt(_compiled, cause=cause)
     except SnapshotError as exc:
@@ -183,6 +237,7 @@ def _publish(
 def _attempt(
     publication: Publication,
     rows: Rows,
+    covered: int,
     make: Make,
     *,
     cause: str,
@@ -191,25 +246,31 @@ def _attempt(
 ) -> Snapshot | None:
     """Publish what `make` makes, or change nothing and say why."""
     try:
+        # Here, so that what is reduced is without what is locked, too.
+        facts = without_locked(rows.facts(publication.gateway), rows.locks, now=now)
+        content = make(publication, facts, now)
+        members = snapshot_members(content)
+        snapshot = None
+        if not _is_current(publication, content, members):
+            snapshot = _draft(publication, content, members)
+        next_change_at = next_change(facts, rows.locks, now=now)
         with transaction.atomic():
-            # Here, so that what is reduced is without what is locked, too.
-            facts = without_locked(rows.facts(publication.gateway), rows.locks, now=now)
-            content = make(publication, facts, now)
-            members = snapshot_members(content)
-            snapshot = None
-            if not _is_current(publication, content, members):
-                snapshot = _store(publication, content, members)
+            current = _held_as(publication)
+            if snapshot is not None:
+                snapshot.save(force_insert=True)
                 _record_published(snapshot, cause, actor, now)
             _settle(
                 publication,
                 snapshot,
                 is_whole=make is _compiled,
-                next_change_at=next_change(facts, rows.locks, now=now),
+                is_last=current.changes == publication.changes,
+                covered=covered,
+                next_change_at=next_change_at,
             )
             return snapshot
     except CompilerError as exc:
         raise SnapshotError(str(exc)) from exc
-    except SnapshotError:
+    except (SnapshotError, OvertakenError):
         raise
     except Exception as exc:
         # Whatever is wrong with one gateway's policy, a person must still be cut off
@@ -278,11 +339,11 @@ def _is_current(
     return digest(canonical_object(same)) == current.digest
 
 
-def _store(
+def _draft(
     publication: Publication, content: Content, members: Mapping[str, bytes]
 ) -> Snapshot:
     payload = canonical_object(members)
-    return Snapshot.objects.create(
+    return Snapshot(
         gateway=publication.gateway,
         epoch=content.epoch,
         generation=content.generation,
@@ -299,11 +360,15 @@ def _settle(
     snapshot: Snapshot | None,
     *,
     is_whole: bool,
+    is_last: bool,
+    covered: int,
     next_change_at: datetime | None,
 ) -> None:
-    changes: dict[str, Any] = {"next_change_at": next_change_at}
+    changes: dict[str, Any] = {"next_change_at": next_change_at, "notices": covered}
     if is_whole:
-        changes |= {"stale_since": None, "failure": ""}
+        changes["failure"] = ""
+        if is_last:
+            changes["stale_since"] = None
     if snapshot is not None:
         changes |= {
             "snapshot": snapshot,
@@ -312,9 +377,12 @@ def _settle(
         }
     Publication.objects.filter(pk=publication.pk).update(**changes)
     # A revocation that waited for something to publish now knows its generation:
-    # nobody who is disabled is in a snapshot, compiled or reduced.
+    # nobody whose keys are revoked is in a snapshot, compiled or reduced.
+    told = Q(revocation__notice__number__lte=covered)
     RevocationTarget.objects.filter(
-        gateway=publication.gateway, generation__isnull=True
+        told | Q(revocation__notice__isnull=True),
+        gateway=publication.gateway,
+        generation__isnull=True,
     ).update(generation=changes.get("generation", publication.generation))
 
 

@@ -89,6 +89,29 @@ def moment(*, seconds: float = 0) -> str:
     return f"{NOW + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
+def notice_report(number: int, /, **changed: object) -> dict[str, Any]:
+    """Return the report of a gateway that enforces a notice."""
+    return {
+        "epoch": 1,
+        "number": number,
+        "received_at": moment(seconds=0.04),
+        "applied_at": moment(seconds=0.05),
+        "flows_cut": 0,
+        "timings": {
+            "verify_ms": 1.0,
+            "persist_ms": 4.0,
+            "nftables_ms": 0.5,
+            "wireguard_ms": 0.5,
+            "conntrack_ms": 4.0,
+            "total_ms": 10.0,
+        },
+        "boot_id": "b",
+        "agent_version": "1",
+        "error": "",
+        **changed,
+    }
+
+
 def report(snapshot: Snapshot, **changed: object) -> dict[str, Any]:
     """Return the report of a gateway that enforces `snapshot`."""
     timings = {

@@ -158,7 +158,7 @@ def other_process() -> Iterator[tuple[Hub, Positions]]:
     """The waiters of another portal process, listening to Redis."""
     positions = Positions()
     hub = Hub(positions)
-    news = RedisNews(hub)
+    news = RedisNews(hub, "published")
     news.listen()
     yield hub, positions
     news.close()
@@ -209,7 +209,7 @@ def test_lost_redis_costs_a_second_and_hurts_nobody(
         hub.add(waiter)
         positions.held[1] = (1, 2)
         started = time.monotonic()
-        await asyncio.to_thread(RedisNews(hub).publish, [1])
+        await asyncio.to_thread(RedisNews(hub, "published").publish, [1])
         assert time.monotonic() - started < 0.5
         assert await woken_within(waiter, 5) < 1.2
 
@@ -228,7 +228,7 @@ def test_redis_that_comes_back_is_heard_again(
 
 def test_after_a_failure_news_are_not_tried_for_a_while(settings: Settings) -> None:
     settings.PEERAGE_REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    news = RedisNews(Hub(Positions()))
+    news = RedisNews(Hub(Positions()), "published")
     news.publish([1])
     started = time.monotonic()
     for _ in range(1000):
@@ -242,4 +242,4 @@ def test_garbled_news_wake_nobody(data: object) -> None:
 
 
 def test_news_are_ids() -> None:
-    assert notifier._gateway_ids(b"1,22") == {1, 22}  # noqa: SLF001 -- the parser
+    assert notifier._gateway_ids(b"1,22") == frozenset({1, 22})  # noqa: SLF001 -- the parser

@@ -17,10 +17,10 @@ from policies.models import (
     Application,
     Grant,
     Revocation,
-    RevocationTarget,
+    RevocationNotice,
     Snapshot,
 )
-from policies.reports import parse_report
+from policies.reports import parse_notice_report, parse_report
 from portal import revocation
 from portal.accounts import services as accounts_services
 from portal.accounts.models import User
@@ -31,6 +31,7 @@ from tests.policies.makers import (
     agent,
     content,
     make_grant,
+    notice_report,
     publish,
     report,
 )
@@ -53,6 +54,15 @@ def revoke(alice: User, alices_grant: Grant, actor: Actor) -> Revoke:
         )
 
     return act
+
+
+def tell(gateway: Gateway, number: int, **changed: object) -> None:
+    services.record_notice_report(
+        gateway=gateway,
+        report=parse_notice_report(notice_report(number, **changed)),
+        actor=agent(gateway),
+        now=NOW + timedelta(seconds=1),
+    )
 
 
 def acknowledge(gateway: Gateway, **changed: object) -> None:
@@ -78,12 +88,25 @@ def test_everything_of_the_person_ends(
     assert browser.get("/devices/").status_code == 302
 
 
-def test_next_snapshot_is_published_inside_the_transaction(
-    revoke: Revoke, gw1: Gateway
+def test_a_notice_is_written_inside_the_transaction(
+    revoke: Revoke, alice: User, gw1: Gateway
 ) -> None:
+    publish()
+    done = revoke()
+    notice = RevocationNotice.objects.get()
+    device = alice.devices.get()
+    assert done.notice == notice
+    assert notice.devices == [device.pk]
+    assert notice.keys == [device.keys.get().public_key]
+    assert gw1.publication.stale_since is not None
+
+
+def test_the_next_snapshot_is_without_the_person(revoke: Revoke, gw1: Gateway) -> None:
     publish()
     assert len(content(gw1).peers) == 1
     done = revoke()
+    assert len(content(gw1).peers) == 1
+    publish()
     assert content(gw1).peers == ()
     assert done.targets.get().generation == 2
 
@@ -98,36 +121,44 @@ def test_every_enrolled_gateway_must_confirm(revoke: Revoke, gw1: Gateway) -> No
     assert names == {gw1.name, "gw2"}
 
 
-def test_gateways_are_woken_first_after_the_commit(
-    revoke: Revoke,
-    gw1: Gateway,
-    commit: Commit,
-    monkeypatch: pytest.MonkeyPatch,
+def test_gateways_are_woken_after_the_commit_and_before_anything_is_compiled(
+    revoke: Revoke, commit: Commit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[list[int], int]] = []
-
-    def note(ids: list[int]) -> None:
-        told.append((ids, Snapshot.objects.count()))
-
+    told: list[int] = []
     publish()
-    monkeypatch.setattr(notifier, "notify", note)
+    monkeypatch.setattr(
+        notifier, "notify_notices", lambda: told.append(Snapshot.objects.count())
+    )
     with commit():
         done = revoke()
         assert told == []
-    assert told[0] == ([gw1.pk], 2)
+    assert told == [1]
+    assert Snapshot.objects.count() == 1
     done.refresh_from_db()
     assert done.committed_at is not None
 
 
-def test_acknowledgement_shows_when_it_was_enforced(
+def test_a_report_of_the_notice_shows_when_it_was_enforced(
     revoke: Revoke, gw1: Gateway
 ) -> None:
     done = revoke()
-    acknowledge(gw1, flows_cut=2)
+    assert done.notice is not None
+    tell(gw1, done.notice.number, flows_cut=2)
     target = done.targets.get()
     assert target.enforced_at == done.requested_at + timedelta(seconds=0.05)
-    assert target.flows_cut == 2
-    assert codes()[-1] == "RV002I"
+    assert target.received_at == done.requested_at + timedelta(seconds=0.04)
+    assert target.reported_at == done.requested_at + timedelta(seconds=1)
+    assert (target.flows_cut, target.generation) == (2, None)
+    assert codes()[-2:] == ["GW004I", "RV002I"]
+
+
+def test_the_snapshot_closes_what_no_report_of_a_notice_closed(
+    revoke: Revoke, gw1: Gateway
+) -> None:
+    done = revoke()
+    publish()
+    acknowledge(gw1, flows_cut=2)
+    assert done.targets.get().enforced_at is not None
 
 
 def break_policy(bob: User) -> Device:
@@ -146,6 +177,7 @@ def test_gateway_whose_policy_is_broken_still_loses_the_person(
     assert len(content(gw1).peers) == 2
     break_policy(bob)
     done = revoke()
+    publish()
     [left] = content(gw1).peers
     assert left.device_id == bob.devices.get(name="phone").pk
     assert not alice.devices.filter(pk=left.device_id).exists()
@@ -163,6 +195,7 @@ def test_gateway_that_cannot_be_told_stays_unconfirmed(
         name="gw2", endpoint_host="b.test", state="enrolled", created_at=NOW
     )
     done = revoke()
+    publish()
     alice.refresh_from_db()
     assert not alice.is_active
     assert done.targets.get(gateway=other).generation == 1
@@ -176,6 +209,7 @@ def test_unconfirmed_gateway_confirms_once_its_policy_compiles(
     make_grant(wiki, user=bob)
     broken = break_policy(bob)
     done = revoke()
+    publish()
     assert done.targets.get().generation is None
     broken.leases.filter(address="192.0.2.1").update(address="100.64.0.99")
     publish()
@@ -194,14 +228,29 @@ def test_without_the_signing_key_everything_but_the_gateways_ends(
     assert done.targets.get().generation is None
 
 
-def test_revoking_again_is_safe(revoke: Revoke, gw1: Gateway) -> None:
+def test_revoking_again_is_safe_and_tells_every_gateway_again(
+    revoke: Revoke, gw1: Gateway
+) -> None:
     revoke()
-    acknowledge(gw1)
+    tell(gw1, 1)
     again = revoke()
     assert again.devices.count() == 0
+    assert again.targets.get().enforced_at is None
+    tell(gw1, 2, flows_cut=0)
     assert again.targets.get().enforced_at is not None
     assert codes().count("ID008I") == 1
     assert codes().count("RV001I") == 2
+
+
+def test_who_never_had_a_key_needs_no_gateway(
+    alice: User, gw1: Gateway, actor: Actor
+) -> None:
+    done = revocation.revoke_user(
+        user=alice, reason="left", actor=actor, requested_at=NOW, now=NOW
+    )
+    assert done.notice is None
+    target = done.targets.get(gateway=gw1)
+    assert (target.enforced_at, target.flows_cut) == (NOW, 0)
 
 
 def test_reinstated_person_starts_without_devices(
@@ -217,7 +266,7 @@ def test_reinstated_person_starts_without_devices(
 def test_failure_half_way_revokes_nothing_by_halves(
     revoke: Revoke, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RevocationTarget, "save", lambda *_a, **_k: 1 / 0)
+    monkeypatch.setattr(revocation, "_expect", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         revoke()
     alice.refresh_from_db()
@@ -240,7 +289,7 @@ def test_administrator_revokes_by_api(
     client = sign_in(dave)
     answer = post(client, alice)
     assert answer.status_code == 202
-    acknowledge(gw1, flows_cut=1)
+    tell(gw1, 1, flows_cut=1)
     found = client.get(f"/api/v1/revocations/{answer.json()['revocation']}/").json()
     assert found["gateways"][0]["flows_cut"] == 1
     assert found["is_enforced"] is True

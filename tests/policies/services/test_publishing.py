@@ -15,6 +15,7 @@ from audit.models import AuditEvent
 from peers import services as peers_services
 from peers.models import AddressLease, Gateway
 from policies import notifier, services, signing
+from policies.compiler.compile import compile_snapshot
 from policies.compiler.envelope import SNAPSHOT_TYPE
 from policies.compiler.snapshot import digest, parse_snapshot
 from policies.models import Application, Grant, Publication, Snapshot
@@ -166,6 +167,7 @@ def test_revoked_key_leaves_the_snapshot_and_is_named_revoked(
         peers_services.revoke_device(
             device=device, reason="lost", actor=SYSTEM, now=NOW
         )
+    publish()
     assert content(gw1).peers == ()
     assert content(gw1).revoked_keys == (machine.public_key,)
     assert alices_grant.pk
@@ -242,7 +244,71 @@ def test_published_inside_the_transaction_is_not_compiled_again_after_it(
         Machine().enroll(alice)
         publish()
     assert codes().count("PL009I") == 1
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         publishing._publish_stale(  # noqa: SLF001 -- what waits for the commit
             [gw1.pk], cause="test", actor=SYSTEM, now=NOW
         )
+
+
+def test_nothing_is_compiled_on_commit_while_a_notice_is_out(
+    gw1: Gateway, wiki: Application, alices_grant: Grant, alice: User, commit: Commit
+) -> None:
+    assert alices_grant.pk
+    with commit():
+        device = Machine().enroll(alice)
+    before = gw1.snapshots.count()
+    with commit():
+        peers_services.revoke_device(
+            device=device, reason="lost", actor=SYSTEM, now=NOW
+        )
+    with commit():
+        make_grant(wiki, user=alice)
+    assert gw1.snapshots.count() == before
+    publication = Publication.objects.get()
+    assert publication.stale_since is not None
+    publish()
+    assert gw1.snapshots.count() == before + 1
+    publication.refresh_from_db()
+    assert publication.stale_since is None
+    assert publication.notices == 1
+    with commit():
+        make_grant(wiki, user=alice)
+    assert gw1.snapshots.count() == before + 2
+
+
+def test_what_changes_while_it_compiles_stays_out_of_date(
+    gw1: Gateway, wiki: Application, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = compile_snapshot
+
+    def meanwhile(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
+        services.publish_on_commit(
+            gateway_ids=None, cause="meanwhile", actor=SYSTEM, now=NOW
+        )
+        return compiled(*args, **named)
+
+    make_grant(wiki, user=alice)
+    monkeypatch.setattr(publishing, "compile_snapshot", meanwhile)
+    [snapshot] = publish()
+    publication = Publication.objects.get()
+    assert publication.snapshot == snapshot
+    assert publication.stale_since is not None
+    assert gw1.pk == publication.pk
+
+
+def test_what_somebody_else_published_meanwhile_is_compiled_anew(
+    gw1: Gateway, wiki: Application, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, others = compile_snapshot, [1]
+
+    def overtaken(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
+        if others:
+            others.pop()
+            make_grant(wiki, user=alice)
+            publish()
+        return compiled(*args, **named)
+
+    monkeypatch.setattr(publishing, "compile_snapshot", overtaken)
+    assert publish() == []
+    assert gw1.snapshots.count() == 1
+    assert len(content(gw1).grants) == 1
