@@ -5,7 +5,7 @@
 * acknowledger: sends acknowledgements, oldest first, until they are taken
 * renewer: keeps the gate open every 15 seconds, closes every second what terms do not
   allow, and cuts flows when a grant ends
-* watcher: ends everything, closed, when the table or the interface is gone
+* watcher: undoes what others change of the table or the interface
 * collector: kernel events → spool, every 200 ms durable
 * uploader: spool → portal
 * resolver: host names → addresses, for as long as each answer holds
@@ -31,6 +31,7 @@ from gateway.clock import Clock
 from gateway.engine import Engine
 from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
 from gateway.evidence import Collector, Uploader
+from gateway.guard import Guard
 from gateway.logs import Log
 from gateway.naming import Naming, Told
 from gateway.rotation import Rotation
@@ -42,7 +43,6 @@ log = Log(__name__)
 RENEW_SECONDS: Final = 15.0
 TERMS_SECONDS: Final = 1.0
 UPLOAD_SECONDS: Final = 5.0
-WATCH_SECONDS: Final = 1.0
 TELL_SECONDS: Final = 1.0
 ROTATE_SECONDS: Final = 600.0
 FIRST_DELAY: Final = 0.5
@@ -107,6 +107,9 @@ class Agent:
         self._boot_id = boot_id
         self._telemetry = telemetry or Telemetry(clock)
         self._rotation = rotation
+        self._watchman = Guard(
+            engine=engine, tell=collector.tell, clock=clock, jitter=random.random
+        )
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
         self._wake_resolver = threading.Event()
@@ -314,7 +317,10 @@ class Agent:
 
     def _watch(self) -> None:
         while self._goes_on():
-            self._engine.watch(WATCH_SECONDS)
+            was_calm, acknowledgement = self._engine.is_calm, self._watchman.step()
+            self._tell(acknowledgement)
+            if acknowledgement is not None or not was_calm:
+                self._wake_renewer.set()
 
     def _resolve(self) -> None:
         while self._goes_on():

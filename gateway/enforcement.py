@@ -89,6 +89,19 @@ class Enforcement:
         """Believe nothing of the kernel any more; the next `apply` reads it."""
         self.applied, self._have = 0, None
 
+    @property
+    def have(self) -> Have | None:
+        """What the kernel was brought to hold; None if that is not known."""
+        return self._have
+
+    def correct(self, found: Have, *, believed: Have | None) -> None:
+        """Believe what was found, unless something was applied since `believed`.
+
+        Without a snapshot every flow is judged: what began meanwhile is cut.
+        """
+        still = self._have is believed
+        self._have = replace(found, snapshot=None) if still else None
+
     def apply(self, timings: Timings) -> None:
         """Bring the kernel to what is wanted.
 

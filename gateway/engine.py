@@ -38,6 +38,7 @@ from gateway.kernel import Kernel
 from gateway.leases import LEASE_SECONDS, Leases
 from gateway.logs import Log
 from gateway.notices import keep_cuts, stored_cuts
+from gateway.reconcile import Have
 from gateway.standing import Standing
 from gateway.store import Store
 from gateway.trust import Held, Judge
@@ -46,7 +47,7 @@ from gateway.view import Observer
 from policies.compiler.holdings import holdings_digest
 from policies.compiler.leases import needs_evidence
 from policies.compiler.named import bounds
-from policies.compiler.nftables import base_text, closed_text, live_text
+from policies.compiler.nftables import closed_text, live_text
 from policies.compiler.notice import Notice
 from policies.compiler.types import (
     Application,
@@ -102,6 +103,8 @@ class Engine:
         )
         self.gate = Gate(is_open=False, reason="the agent has just started")
         """Whether the gate is kept open, as `renew` found last."""
+        self.is_calm = True
+        """Whether nothing that others changed is left to repair; the guard says."""
 
     @property
     def generation(self) -> int:
@@ -117,6 +120,11 @@ class Engine:
     def flows_cut(self) -> int:
         """How many flows were cut since the start, for whatever reason."""
         return self._enforcement.flows_cut
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel it holds to the snapshot."""
+        return self._kernel
 
     @property
     def epoch(self) -> int:
@@ -258,20 +266,20 @@ class Engine:
         """Keep the gate open for another minute if it may be; return whether it may.
 
         Not renewing is enough to close: the kernel does it. `is_healthy` says whether
-        evidence becomes durable.
-
-        Raises:
-            KernelError: the interface or the table is gone; only a new start helps.
+        evidence becomes durable. It is not renewed while the table or the interface is
+        gone, or not `is_calm`; the guard brings them back.
         """
         with self._lock:
-            self.check()
             self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
             reason = self._obstacle()
             if not reason and self._held is not None:
                 applications = self._held.snapshot.applications
                 if not is_healthy and needs_evidence(applications):
                     reason = "evidence cannot be recorded"
-                self._open(applications, is_open=not reason)
+                try:
+                    self._open(applications, is_open=not reason)
+                except KernelError as exc:
+                    reason = f"the kernel refused the lease: {exc}"
             self.gate = Gate(is_open=not reason, reason=reason)
             return self.gate.is_open
 
@@ -288,7 +296,14 @@ class Engine:
         """Return why nothing at all may be kept open, in words; empty if it may."""
         if self._held is None:
             return "no snapshot was accepted yet"
-        if self._enforcement.applied != self._held.snapshot.generation:
+        if not self._kernel.is_guarded() or not self._kernel.is_present():
+            return "the table or the interface is gone"
+        if not self.is_calm:
+            return "what others changed is not repaired"
+        return self._staleness(self._held)
+
+    def _staleness(self, held: Held) -> str:
+        if self._enforcement.applied != held.snapshot.generation:
             return "the accepted generation is not in force"
         if self._freshness is None or self.seconds_left() < 1:
             return "the lease has run out"
@@ -324,26 +339,34 @@ class Engine:
                 self.renew(is_healthy=is_healthy)
             return self._enforcement.sweep() if is_closing else 0
 
-    def watch(self, seconds: float) -> None:
-        """Wait until the ruleset changes, `seconds` at most, then `check`."""
-        self._kernel.wait_for_change(seconds)
-        self.check()
+    def known(self) -> Have | None:
+        """Return what the kernel was brought to hold last; None if that is not known.
 
-    def check(self) -> None:
-        """Find that the interface and the table still stand.
-
-        Without a table everything passes: an empty one that is closed comes first.
-
-        Raises:
-            KernelError: the interface or the table is gone; only a new start helps.
+        Waits until what is being applied is applied.
         """
         with self._lock:
-            interface = self._kernel.interface
-            if not self._kernel.is_guarded():
-                self._kernel.run(base_text(interface))
-                raise KernelError(f"the table of {interface} was gone: is closed now")
-            if not self._kernel.is_present():
-                raise KernelError(f"the interface {interface} is gone")
+            return self._enforcement.have
+
+    def shut(self) -> None:
+        """Close the gate at once; `renew` opens it again."""
+        with self._lock:
+            self._kernel.run(closed_text(self._kernel.interface))
+
+    def restore(
+        self, found: Have, *, believed: Have | None
+    ) -> dict[str, object] | None:
+        """Bring a kernel that was found to hold something else back to what is held.
+
+        `believed` is what was `known` when it was read: if something was applied
+        since, it is read again. The acknowledgement is returned, None if nothing is
+        held.
+        """
+        with self._lock:
+            held = self._held
+            if held is None:
+                return None
+            self._enforcement.correct(found, believed=believed)
+        return self._apply(held, Timings(), received_at=self._clock.now())
 
     def bounds(self) -> Mapping[str, tuple[IPNetwork, ...]]:
         """Return the host names in force, each with the prefixes it counts in."""

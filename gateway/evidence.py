@@ -13,6 +13,7 @@ stepped by its own thread of the agent; neither sleeps or reads a clock by itsel
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
@@ -78,6 +79,7 @@ class Collector:
         self._view = View(generation=0)
         self._holders: Mapping[IPAddress, int] = {}
         self._early: list[tuple[float, Entry]] = []
+        self._brought: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self._unwritten = 0
         self._stepped = self._synced = self._evicted = clock.ticks()
         self._is_writing = True
@@ -124,6 +126,7 @@ class Collector:
                     if self._view.is_ours(event):
                         self._ended(event)
         self._tell_early()
+        self._write_brought()
         self._stepped = self._clock.ticks()
         if self._flows and self._stepped - self._evicted >= EVICT_SECONDS:
             self._evicted = self._stepped
@@ -132,8 +135,8 @@ class Collector:
             self._sync()
 
     def tell(self, record: Record) -> None:
-        """Write a record of another kind (a drift)."""
-        self._write(record)
+        """Take a record of another kind (a drift); any thread may bring one."""
+        self._brought.put(record)
 
     def end(self) -> None:
         """Take what is waiting and make everything durable."""
@@ -212,6 +215,10 @@ class Collector:
             generation=self._view.generation,
         )
         self._write(record)
+
+    def _write_brought(self) -> None:
+        while not self._brought.empty():
+            self._write(self._brought.get())
 
     def _gap(self, source: str, lost: int) -> None:
         if lost:

@@ -6,16 +6,18 @@ keeps it in memory. Nothing here starts a program, except wireguard-go once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
-from gateway.errors import WireGuardError
+from gateway.changes import Changes
+from gateway.errors import NftablesError, WireGuardError
 from gateway.logs import Log
-from gateway.netfilter import Changes, ElementWriter, Nftables, has_table, set_switches
-from gateway.types import Entry, InterfaceState, PeerMap
+from gateway.netfilter import ElementWriter, Nftables, has_table, set_switches
+from gateway.types import Entry, ForeignChange, InterfaceState, PeerMap
 from gateway.wireguard import WireGuard
 from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings, holdings_from_nft
@@ -25,6 +27,9 @@ from policies.compiler.types import IPNetwork
 from policies.compiler.wireguard import GatewayPeer
 
 log = Log(__name__)
+
+MADE: Final = "interface.made"
+"""The file beside the log of wireguard-go that names the interface an agent made."""
 
 
 class Kernel(Protocol):
@@ -36,13 +41,19 @@ class Kernel(Protocol):
         """Load the closed table, set the switches, bring the interface up."""
 
     def is_present(self) -> bool:
-        """Return whether the interface still exists."""
+        """Return whether the interface still exists, and is up."""
+
+    def mend_interface(self) -> bool:
+        """Bring the interface back, keyed and up; return whether it stands."""
 
     def is_guarded(self) -> bool:
         """Return whether the table still exists."""
 
-    def wait_for_change(self, seconds: float) -> None:
-        """Return when somebody changed the ruleset, or after `seconds`."""
+    def foreign_changes(self, seconds: float) -> list[ForeignChange]:
+        """Return what others changed of the table, or nothing after `seconds`."""
+
+    def rule_text(self, chain: str, handle: int) -> str:
+        """Return a rule as nft(8) writes it, or nothing if it is gone."""
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""
@@ -92,7 +103,10 @@ class LinuxKernel:
         # Listing a large table takes long; changes must not wait for it.
         self._reader = Nftables()
         self._elements = ElementWriter()
-        self._changes = Changes()
+        self._changes = Changes(table_name(interface))
+        self._private_key = ""
+        self._index = 0
+        self._made = wireguard_log.with_name(MADE)
 
     def prepare(self, *, private_key: str) -> None:
         """Load the closed table first; only then forward, and bring the tunnel up.
@@ -102,21 +116,40 @@ class LinuxKernel:
         """
         self._writer.run(base_text(self.interface))
         set_switches()
-        self._wireguard = self._find_wireguard()
-        self._wireguard.set_private_key(private_key)
-        links.set_up(self.interface)
+        self._private_key = private_key
+        self._take(self._find_wireguard())
 
     def is_present(self) -> bool:
-        """Return whether the interface still exists: wireguard-go may have died."""
-        return links.exists(self.interface)
+        """Return whether the interface exists and is up: wireguard-go may have died."""
+        return links.is_up(self.interface)
+
+    def mend_interface(self) -> bool:
+        """Bring the interface back, keyed and up; return whether it stands.
+
+        What somebody else made, somebody else makes again: until then there is none.
+
+        Raises:
+            KernelError: it cannot be made or reached.
+        """
+        if not links.exists(self.interface) and not self._is_ours():
+            return False
+        self._take(self._find_wireguard())
+        return True
 
     def is_guarded(self) -> bool:
         """Return whether the table still exists: somebody may have flushed it."""
         return has_table(table_name(self.interface))
 
-    def wait_for_change(self, seconds: float) -> None:
-        """Return when somebody changed the ruleset, or after `seconds`."""
-        self._changes.wait(seconds)
+    def foreign_changes(self, seconds: float) -> list[ForeignChange]:
+        """Return what others changed of the table, or nothing after `seconds`."""
+        return self._changes.wait(seconds)
+
+    def rule_text(self, chain: str, handle: int) -> str:
+        """Return a rule as nft(8) writes it, or nothing if it is gone."""
+        try:
+            return self._reader.rule_text(self._table, chain, handle)
+        except NftablesError:
+            return ""
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
         """Return the table the kernel holds, or None if it holds none."""
@@ -193,6 +226,27 @@ class LinuxKernel:
             raise WireGuardError(f"{self.interface} is not prepared")
         return self._wireguard
 
+    def _take(self, driver: WireGuard) -> None:
+        self._wireguard = driver
+        driver.set_private_key(self._private_key)
+        links.set_up(self.interface)
+        self._index = links.index(self.interface)
+
+    def _is_ours(self) -> bool:
+        """Return whether the interface taken last was made by an agent, here or before.
+
+        The kernel gives no number to two interfaces.
+        """
+        try:
+            return self._made.read_text(encoding="ascii") == str(self._index)
+        except OSError:
+            return False
+
+    def _note_made(self) -> None:
+        # It only decides whether a lost interface is made again at once.
+        with contextlib.suppress(OSError):
+            self._made.write_text(str(links.index(self.interface)), encoding="ascii")
+
     def _find_wireguard(self) -> WireGuard:
         """Take what runs already; else the kernel's own; else start wireguard-go."""
         running = wireguard.userspace(self.interface)
@@ -207,7 +261,9 @@ class LinuxKernel:
             return held
         made = wireguard_kernel.create(self.interface)
         if made is not None:
+            self._note_made()
             return made
         driver, pid = wireguard.start_userspace(self.interface, log=self._wireguard_log)
         log.info("wireguard.started", pid=pid, interface=self.interface)
+        self._note_made()
         return driver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
 from typing import Final
@@ -21,12 +22,25 @@ RTM_NEWROUTE: Final = 24
 IFINFOMSG: Final = struct.Struct("=BxHiII")
 RTMSG: Final = struct.Struct("=BBBBBBBBI")
 IFF_UP: Final = 1
+IFREQ: Final = struct.Struct("=16sH22x")  # netdevice(7)
+SIOCGIFFLAGS: Final = 0x8913
 RTA_DST: Final = 1
 RTA_OIF: Final = 4
 RT_TABLE_MAIN: Final = 254
 RTPROT_STATIC: Final = 4
 RT_SCOPE_LINK: Final = 253
 RTN_UNICAST: Final = 1
+
+
+def is_up(interface: str) -> bool:
+    """Return whether there is an interface of that name, and it is up."""
+    request = IFREQ.pack(interface.encode("ascii"), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_:
+        try:
+            answer = fcntl.ioctl(any_, SIOCGIFFLAGS, request)
+        except OSError:
+            return False
+    return bool(IFREQ.unpack(answer)[1] & IFF_UP)
 
 
 def exists(interface: str) -> bool:
@@ -40,7 +54,7 @@ def set_up(interface: str) -> None:
     Raises:
         KernelError: there is no such interface, or it does not come up.
     """
-    payload = IFINFOMSG.pack(0, 0, _index(interface), IFF_UP, IFF_UP)
+    payload = IFINFOMSG.pack(0, 0, index(interface), IFF_UP, IFF_UP)
     with NetlinkSocket(NETLINK_ROUTE) as netlink:
         netlink.request(RTM_NEWLINK, 0, payload, what=f"{interface} up")
 
@@ -66,7 +80,7 @@ def add_route(interface: str, prefix: IPNetwork) -> None:
     payload = (
         message
         + attribute(RTA_DST, prefix.network_address.packed)
-        + attribute(RTA_OIF, struct.pack("=I", _index(interface)))
+        + attribute(RTA_OIF, struct.pack("=I", index(interface)))
     )
     with NetlinkSocket(NETLINK_ROUTE) as netlink:
         netlink.request(
@@ -77,7 +91,12 @@ def add_route(interface: str, prefix: IPNetwork) -> None:
         )
 
 
-def _index(interface: str) -> int:
+def index(interface: str) -> int:
+    """Return the number the kernel gave the interface.
+
+    Raises:
+        KernelError: there is none of that name.
+    """
     try:
         return socket.if_nametoindex(interface)
     except OSError as exc:

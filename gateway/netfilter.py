@@ -2,7 +2,6 @@
 
 * One call of `Nftables.run` is one transaction: all of it, or nothing.
 * The text comes from `policies.compiler.nftables`; nothing is composed here.
-* Whoever changes the ruleset is noticed at once, by the kernel's own word.
 * libnftables is loaded by ctypes: starting the `nft` program would cost 20 ms.
 * What changes nothing but elements of plain hash sets goes to the kernel directly
   (`ElementWriter`): libnftables lists the table first, which takes milliseconds.
@@ -15,7 +14,6 @@ import ctypes.util
 import errno
 import json
 import os
-import select
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,9 +25,9 @@ from gateway.errors import KernelError, NetlinkError, NftablesError
 from gateway.netlink import NETLINK_NETFILTER, NFGENMSG, NetlinkSocket, attribute
 from policies.compiler.delta import ElementChange
 
+OUTPUT_HANDLE: Final = 1 << 3
 OUTPUT_JSON: Final = 1 << 4
 SONAME: Final = "libnftables.so.1"
-CHANGES_GROUP: Final = 7  # NFNLGRP_NFTABLES
 GET_TABLE: Final = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
 SEND_BUFFER: Final = 1 << 20
 """For a batch of `elements.MOST` changes, each in a set of its own."""
@@ -128,6 +126,24 @@ class Nftables:
         objects: list[dict[str, Any]] = json.loads(output)["nftables"]
         return objects
 
+    def rule_text(self, table: str, chain: str, handle: int) -> str:
+        """Return the rule with that handle as nft(8) writes it, or nothing.
+
+        Raises:
+            NftablesError: the listing failed; also where the chain is gone.
+        """
+        with self._lock:
+            self._library.nft_ctx_output_set_flags(self._context, OUTPUT_HANDLE)
+            try:
+                output = self._run(f"list chain {table} {chain}")
+            finally:
+                self._library.nft_ctx_output_set_flags(self._context, 0)
+        for line in output.splitlines():
+            rule, _, number = line.strip().rpartition(" # handle ")
+            if number == str(handle):
+                return rule
+        return ""
+
     def close(self) -> None:
         """Free the context; the ruleset stays."""
         with self._lock:
@@ -185,36 +201,6 @@ class ElementWriter:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-
-class Changes:
-    """The kernel's announcements that somebody changed the ruleset."""
-
-    def __init__(self) -> None:
-        """Subscribe."""
-        self._socket = NetlinkSocket(NETLINK_NETFILTER)
-        self._socket.join(CHANGES_GROUP)
-        self._socket.set_blocking(blocking=False)
-
-    def wait(self, seconds: float) -> None:
-        """Return when something changed, or after `seconds`."""
-        if select.select([self._socket], [], [], seconds)[0]:
-            self._drain()
-
-    def close(self) -> None:
-        """Unsubscribe."""
-        self._socket.close()
-
-    def _drain(self) -> None:
-        while True:
-            try:
-                self._socket.receive()
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                # What was lost was a change, too.
-                if exc.errno != errno.ENOBUFS:
-                    raise
 
 
 def has_table(name: str) -> bool:

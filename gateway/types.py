@@ -74,11 +74,29 @@ class Overrun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignChange:
+    """A change of our table that this program did not make.
+
+    `by` is the process, where the kernel told; `rules` are the chain and the handle
+    of each rule that was added. `is_flush` says that the table was deleted.
+    """
+
+    what: tuple[str, ...]
+    by: str = ""
+    rules: tuple[tuple[str, int], ...] = ()
+    is_flush: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceState:
-    """What an interface holds: its port and each peer's AllowedIPs by public key."""
+    """What an interface holds: its port and each peer's AllowedIPs by public key.
+
+    `is_keyed` says whether its private key is the one that was set.
+    """
 
     listen_port: int
     peers: Mapping[str, frozenset[IPNetwork]]
+    is_keyed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,16 +56,19 @@ class UapiWireGuard:
     def __init__(self, path: Path) -> None:
         """Talk to the socket at `path`."""
         self._path = path
+        self._private_key = ""
 
     def read(self) -> InterfaceState:
         """Return what the interface holds."""
-        port, peers = 0, dict[str, set[IPNetwork]]()
+        port, private_key, peers = 0, "", dict[str, set[IPNetwork]]()
         prefixes: set[IPNetwork] = set()
         for line in self._ask("get=1\n\n").splitlines():
             key, _, value = line.partition("=")
             match key:
                 case "listen_port":
                     port = int(value)
+                case "private_key":
+                    private_key = value
                 case "public_key":
                     prefixes = peers.setdefault(_base64(value), set())
                 case "allowed_ip":
@@ -73,11 +76,16 @@ class UapiWireGuard:
                 case _:
                     pass
         held = {key: frozenset(found) for key, found in peers.items()}
-        return InterfaceState(listen_port=port, peers=held)
+        return InterfaceState(
+            listen_port=port,
+            peers=held,
+            is_keyed=self._private_key in {"", private_key},
+        )
 
     def set_private_key(self, private_key: str) -> None:
         """Set the private key (base64)."""
         self._ask(f"set=1\nprivate_key={_hex(private_key)}\n\n")
+        self._private_key = clamped(private_key).hex()
 
     def set_listen_port(self, port: int) -> None:
         """Listen on another port."""
@@ -174,6 +182,14 @@ def start_userspace(interface: str, *, log: Path) -> tuple[UapiWireGuard, int]:
         process.terminate()
         process.wait()
     raise WireGuardError(f"{PROGRAM} did not start; see {log}")
+
+
+def clamped(private_key: str) -> bytes:
+    """Return a private key (base64) as an interface gives it back (RFC 7748 §5)."""
+    key = bytearray(base64.b64decode(private_key, validate=True))
+    key[0] &= 248
+    key[31] = key[31] & 127 | 64
+    return bytes(key)
 
 
 def _hex(key: str) -> str:

@@ -6,6 +6,7 @@ on a kernel without the module `create` says so and the agent starts wireguard-g
 
 from __future__ import annotations
 
+import base64
 import errno
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,7 @@ from pyroute2.netlink.exceptions import (
 
 from gateway.errors import WireGuardError
 from gateway.types import InterfaceState, PeerMap
+from gateway.wireguard import clamped
 from policies.compiler.types import IPNetwork, network
 
 KIND = "wireguard"
@@ -29,25 +31,33 @@ class KernelWireGuard:
     def __init__(self, interface: str) -> None:
         """Talk about `interface`."""
         self._interface = interface
+        self._private_key = ""
 
     def read(self) -> InterfaceState:
         """Return what the interface holds."""
-        port, peers = 0, dict[str, frozenset[IPNetwork]]()
+        port, private_key, peers = 0, "", dict[str, frozenset[IPNetwork]]()
         try:
             with WireGuard() as wireguard:
                 for part in wireguard.info(self._interface):
                     port = part.get_attr("WGDEVICE_A_LISTEN_PORT") or port
+                    private = part.get_attr("WGDEVICE_A_PRIVATE_KEY")
+                    private_key = private.decode("ascii") if private else private_key
                     for peer in part.get_attr("WGDEVICE_A_PEERS") or ():
                         key = peer.get_attr("WGPEER_A_PUBLIC_KEY").decode("ascii")
                         # A long list of prefixes continues in the next message.
                         peers[key] = peers.get(key, frozenset()) | _prefixes(peer)
         except (OSError, Pyroute2Error) as exc:
             raise WireGuardError(f"{self._interface}: {exc}") from exc
-        return InterfaceState(listen_port=port, peers=peers)
+        return InterfaceState(
+            listen_port=port,
+            peers=peers,
+            is_keyed=self._private_key in {"", private_key},
+        )
 
     def set_private_key(self, private_key: str) -> None:
         """Set the private key (base64)."""
         self._set(private_key=private_key)
+        self._private_key = base64.b64encode(clamped(private_key)).decode("ascii")
 
     def set_listen_port(self, port: int) -> None:
         """Listen on another port."""

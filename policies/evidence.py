@@ -56,6 +56,8 @@ _KEYS: Final = {
     "start": frozenset({"seq", "kind", "at", "boot_id"}),
     "drift": frozenset({"seq", "kind", "at", "what"}),
 }
+_OPTIONAL: Final = {"drift": frozenset({"by", "repaired_ms"})}
+"""What agents of earlier versions do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +110,17 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftRecord:
-    """The kernel held something else than the snapshot says; it was repaired."""
+    """The kernel held something else than the snapshot says.
+
+    `by` is the process that changed it, where the kernel told. `repaired_ms` is None
+    while it is not repaired: the gate is then closed.
+    """
 
     sequence: int
     at: datetime
     what: str
+    by: str | None
+    repaired_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +194,8 @@ def _read(value: Mapping[str, object]) -> Record:
     if not isinstance(kind, str) or kind not in _KEYS:
         msg = f"the kind is none of {', '.join(_KEYS)}"
         raise SnapshotFormatError(msg)
-    item = fields(value, _KEYS[kind])
+    optional = _OPTIONAL.get(kind, frozenset()) & value.keys()
+    item = fields(value, _KEYS[kind] | optional)
     sequence, at = integer(item["seq"]), _moment(item["at"])
     match kind:
         case "gap":
@@ -199,8 +208,15 @@ def _read(value: Mapping[str, object]) -> Record:
         case "start":
             return StartRecord(sequence=sequence, at=at, boot_id=_word(item["boot_id"]))
         case "drift":
+            by, repaired_ms = item.get("by"), item.get("repaired_ms")
             return DriftRecord(
-                sequence=sequence, at=at, what=_word(item["what"], length=1024)
+                sequence=sequence,
+                at=at,
+                what=_word(item["what"], length=1024),
+                by=None if by is None else _word(by),
+                repaired_ms=None
+                if repaired_ms is None
+                else integer(repaired_ms, minimum=0, maximum=MAX_COUNT),
             )
         case _:
             return _flow(item, sequence, at, FlowKind(kind))

@@ -192,7 +192,11 @@ def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) 
                 outcome=Outcome.ALERT,
                 gateway=gateway.ref,
                 reason=item.what,
-                details={"at": item.at.isoformat()},
+                details={
+                    "at": item.at.isoformat(),
+                    "by": item.by,
+                    "repaired_ms": item.repaired_ms,
+                },
             )
         case FlowRecord() | RefusedRecord():
             pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,7 +22,15 @@ from gateway.errors import (
     ResolverError,
 )
 from gateway.names import Query
-from gateway.types import Entry, FlowTuple, InterfaceState, Logged, Overrun, PeerMap
+from gateway.types import (
+    Entry,
+    FlowTuple,
+    ForeignChange,
+    InterfaceState,
+    Logged,
+    Overrun,
+    PeerMap,
+)
 from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings
 from policies.compiler.nftables import Ruleset
@@ -175,6 +183,12 @@ class FakeKernel:
     refuses_peers: bool = False
     is_gone: bool = False
     is_flushed: bool = False
+    is_ours: bool = True
+    is_keyed: bool = True
+    foreign: list[ForeignChange] = field(default_factory=list)
+    table: Ruleset | None = None
+    when_read: Callable[[], None] = lambda: None
+    """What happens as the peers are being read."""
 
     def is_present(self) -> bool:
         """Return whether the interface exists."""
@@ -184,22 +198,42 @@ class FakeKernel:
         """Return whether the table exists."""
         return not self.is_flushed
 
-    def wait_for_change(self, seconds: float) -> None:
-        """Let a moment pass."""
+    def mend_interface(self) -> bool:
+        """Make the interface again, empty, if an agent made it."""
+        if self.is_gone and not self.is_ours:
+            return False
+        self.done.append(("mend", self.is_gone))
+        if self.is_gone:
+            self.held, self.port = {}, 0
+        self.is_gone, self.is_keyed = False, True
+        return True
+
+    def foreign_changes(self, seconds: float) -> list[ForeignChange]:
+        """Return what a test put in, after a moment."""
         time.sleep(min(seconds, 0.01))
+        changes, self.foreign = self.foreign, []
+        return changes
+
+    def rule_text(self, chain: str, handle: int) -> str:
+        """Know every rule."""
+        return f"rule {handle} of {chain}"
 
     def prepare(self, *, private_key: str) -> None:
         """Note it."""
         self.done.append(("prepare", len(private_key)))
 
     def ruleset(self, *, now: datetime) -> Ruleset | None:
-        """Hold no table that could be read."""
+        """Return what a test put in: no table that could be read, by default."""
         del now
-        return None
+        return self.table
 
     def peers(self) -> InterfaceState:
         """Return the peers."""
-        return InterfaceState(listen_port=self.port, peers=dict(self.held))
+        state = InterfaceState(
+            listen_port=self.port, peers=dict(self.held), is_keyed=self.is_keyed
+        )
+        self.when_read()
+        return state
 
     def holdings(self, *, now: datetime) -> Holdings:
         """Return the peers only: rules are text here."""
@@ -216,6 +250,8 @@ class FakeKernel:
         """Note a transaction, or refuse it."""
         if self.refuses_transactions and not text.startswith(LEASE):
             raise NftablesError("no")
+        if text.startswith("add table"):
+            self.is_flushed = False
         self.done.append(("nft", text))
 
     def change_elements(

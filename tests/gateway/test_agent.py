@@ -11,7 +11,6 @@ import pytest
 
 from gateway.agent import Agent, Backoff, SystemClock
 from gateway.engine import Engine
-from gateway.errors import KernelError
 from gateway.evidence import Collector, Uploader
 from gateway.journal import Journal
 from gateway.naming import Naming
@@ -247,14 +246,20 @@ def test_a_thread_that_fails_ends_the_agent_loudly(bench: Bench) -> None:
         bench.agent.wait()
 
 
-def test_a_flushed_ruleset_is_closed_and_ends_the_agent_loudly(bench: Bench) -> None:
+def test_a_flushed_ruleset_is_closed_restored_and_told(bench: Bench) -> None:
     bench.portal.publish(snapshot(now=bench.clock.now()))
     bench.agent.start()
     until(lambda: bench.engine.generation)
+    until(lambda: any(str(t).startswith(LEASE) for _, t in bench.kernel.done))
+    bench.kernel.done.clear()
     bench.kernel.is_flushed = True
-    with pytest.raises(KernelError, match="closed now"):
-        bench.agent.wait()
-    assert base_text("wg0") in [text for _, text in bench.kernel.done]
+    until(lambda: any(str(t).startswith(LEASE) for _, t in bench.kernel.done))
+    done = [text for _, text in bench.kernel.done]
+    assert done[0] == base_text("wg0")
+    until(lambda: [r for r in bench.portal.records if r["kind"] == "drift"])
+    (drift,) = [r for r in bench.portal.records if r["kind"] == "drift"]
+    assert drift["what"] == "the table is gone"
+    assert isinstance(drift["repaired_ms"], int)
 
 
 def test_stopping_leaves_the_gate_to_the_kernel(bench: Bench) -> None:

@@ -11,12 +11,11 @@ import pytest
 
 from gateway.client import Answer
 from gateway.engine import Engine
-from gateway.errors import KernelError, StaleError, StoreError, UntrustedError
+from gateway.errors import StaleError, StoreError, UntrustedError
 from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import FlowTuple
 from gateway.view import View
-from policies.compiler.nftables import base_text
 from policies.compiler.types import Facts
 from tests.gateway.fakes import LEASE, FakeClock, FakeKernel, FakePortal, entry, tcp
 from tests.gateway.world import ALICE, BOB, NOW, facts, signer, snapshot, without
@@ -251,19 +250,41 @@ def test_the_gate_is_not_renewed_without_a_healthy_spool(bench: Bench) -> None:
     assert not bench.engine.renew(is_healthy=False)
 
 
-def test_an_interface_that_is_gone_needs_a_new_start(bench: Bench) -> None:
+@pytest.mark.parametrize("lost", ["is_gone", "is_flushed"])
+def test_the_gate_is_not_renewed_while_something_is_gone(
+    bench: Bench, lost: str
+) -> None:
     bench.receive(1)
-    bench.kernel.is_gone = True
-    with pytest.raises(KernelError, match="wg0 is gone"):
-        bench.engine.renew(is_healthy=True)
+    setattr(bench.kernel, lost, True)
+    assert not bench.engine.renew(is_healthy=True)
+    setattr(bench.kernel, lost, False)
+    assert bench.engine.renew(is_healthy=True)
 
 
-def test_a_table_that_is_gone_is_closed_before_anything_else(bench: Bench) -> None:
+def test_what_was_changed_by_hand_is_applied_anew_and_flows_are_judged(
+    bench: Bench,
+) -> None:
     bench.receive(1)
-    bench.kernel.is_flushed = True
-    with pytest.raises(KernelError, match="the table of wg0 was gone"):
-        bench.engine.check()
-    assert bench.kernel.done[-1] == ("nft", base_text("wg0"))
+    believed = bench.engine.known()
+    assert believed is not None
+    bench.kernel.held["foreign"] = frozenset()
+    bench.kernel.flows = [entry(1, 99)]
+    found = replace(believed, ruleset=None, interface=bench.kernel.peers())
+    acknowledgement = bench.engine.restore(found, believed=believed)
+    assert acknowledgement is not None
+    assert (acknowledgement["error"], bench.kernel.flows) == ("", [])
+    assert "foreign" not in bench.kernel.held
+
+
+def test_what_was_read_before_another_change_is_read_again(bench: Bench) -> None:
+    bench.receive(1)
+    believed = bench.engine.known()
+    assert believed is not None
+    found = replace(believed, interface=bench.kernel.peers())
+    bench.receive(2, without([ALICE], facts()))
+    bench.kernel.held["foreign"] = frozenset()
+    bench.engine.restore(found, believed=believed)
+    assert len(bench.kernel.held) == 1
 
 
 def test_a_disk_that_refuses_the_snapshot_changes_nothing(

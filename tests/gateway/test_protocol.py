@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.flows import Record
 from gateway.signing import Request, signed_headers
 from peers.api import signatures
 from policies.evidence import parse_records
@@ -23,9 +24,10 @@ def test_every_kind_of_record_is_read_by_the_portal(tmp_path: Path) -> None:
     bench.collector.begin("boot-1")
     bench.step(logged(ALICE), logged(BOB, lost=3), logged(BOB, prefix="no_grant"))
     echo = tcp(ALICE, dport=1)
-    bench.collector.tell(
-        {"kind": "drift", "at": "2026-11-23T12:00:00.000000Z", "what": "x"}
-    )
+    drift: Record = {"kind": "drift", "at": "2026-11-23T12:00:00.000000Z", "what": "x"}
+    bench.collector.tell(drift)
+    bench.collector.tell({**drift, "by": "nft pid 7", "repaired_ms": 12})
+    bench.collector.tell({**drift, "by": None, "repaired_ms": None})
     bench.collector.revoking([tcp(ALICE)])
     bench.step(entry(1, ALICE), entry(2, ALICE, echo))
     bench.step(after=2)

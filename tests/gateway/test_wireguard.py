@@ -11,9 +11,9 @@ import pytest
 
 from gateway import wireguard
 from gateway.errors import WireGuardError
-from gateway.wireguard import UapiWireGuard
+from gateway.wireguard import UapiWireGuard, clamped
 from policies.compiler.types import network
-from tests.gateway.world import public_text
+from tests.gateway.world import private_text, public_text
 
 
 class Uapi:
@@ -62,6 +62,17 @@ def uapi(tmp_path: Path) -> Iterator[Uapi]:
 def hexadecimal(name: str) -> str:
     """Return a public key as the protocol writes it."""
     return wireguard._hex(public_text(name))  # noqa: SLF001 -- the protocol's spelling
+
+
+def test_another_private_key_than_was_set_is_seen(uapi: Uapi) -> None:
+    driver = UapiWireGuard(uapi.path)
+    mine, other = private_text("gateway"), private_text("x")
+    uapi.answer = f"private_key={clamped(mine).hex()}\nerrno=0\n\n"
+    assert driver.read().is_keyed
+    driver.set_private_key(mine)
+    assert driver.read().is_keyed
+    uapi.answer = f"private_key={clamped(other).hex()}\nerrno=0\n\n"
+    assert not driver.read().is_keyed
 
 
 def test_the_state_is_read_with_every_prefix(uapi: Uapi) -> None:

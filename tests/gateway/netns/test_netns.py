@@ -167,16 +167,9 @@ def test_a_restarted_agent_interrupts_nobody_and_goes_on_with_the_evidence() -> 
     assert [o["flow"] for o in facts["opens"]] == [c["flow"] for c in facts["closes"]]
 
 
-def test_a_ruleset_flushed_by_hand_is_closed_within_a_second() -> None:
-    facts = happened("flushed")
-    assert facts["before"] is None
-    assert "the table of wg0 was gone" in facts["ended"]
-    assert facts["closed_after_ms"] < 1000
-    assert facts["closed"] is None
-
-
 def test_a_flow_that_began_without_a_table_does_not_live_on() -> None:
     facts = happened("flushed")
+    assert facts["before"] is None
     assert facts["smuggled_got"] > 40
     assert facts["smuggled_runs"] is False
 
