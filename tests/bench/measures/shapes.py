@@ -15,7 +15,15 @@ from itertools import groupby, pairwise
 from policies.compiler.nftables import chain_name, live_text, transaction
 from policies.compiler.ranges import Range
 from policies.compiler.regions import TCP, UDP, Label
-from policies.compiler.tables import Chain, Element, NamedSet, Ruleset, named_set
+from policies.compiler.tables import (
+    CROWDED,
+    DYNAMIC,
+    Chain,
+    Element,
+    NamedSet,
+    Ruleset,
+    named_set,
+)
 from policies.compiler.types import NEVER, PortRange, Protocol, Snapshot
 from tests.policies.compiler.build import NOW
 
@@ -57,12 +65,13 @@ def by_address(table: Ruleset) -> Ruleset:
             "ipv4_addr",
             elements=[Element(address[e.key], "", NEVER) for e in named.elements],
         )
-        if named.key_type == "mark"
+        if named.key_type == "mark" and named.name not in DYNAMIC
         else named
         for named in table.sets
     )
     table = replace(table, sets=sets)
-    return _rules(table, lambda rule: rule.replace("ct mark @", "ip saddr @"))
+    asked = re.compile(rf"ct mark @(?!{CROWDED}\b)")
+    return _rules(table, lambda rule: asked.sub("ip saddr @", rule))
 
 
 def without_log(table: Ruleset) -> Ruleset:
@@ -81,7 +90,11 @@ def lookups_alone(table: Ruleset) -> Ruleset:
         "ct state established,related accept",
         "ct mark set ip saddr map @device4 goto begin4",
     )
-    begin = _chain(table, "begin4")[1:]
+    begin = tuple(
+        rule
+        for rule in _chain(table, "begin4")
+        if rule.startswith(("ip daddr", "goto"))
+    )
     return _with_chains(unlogged(table), {"forward": forward, "begin4": begin})
 
 
@@ -117,9 +130,13 @@ def looked_up_twice(table: Ruleset) -> Ruleset:
 
 def both_protocols(table: Ruleset) -> Ruleset:
     """Return one map whose key has the protocol in it, in place of two maps."""
-    begin = _chain(table, "begin4")
     both = "ip daddr . meta l4proto . th dport vmap @dst4"
-    return _with_chains(_one_map(table), {"begin4": (begin[0], both, *begin[3:])})
+    begin = (
+        both if rule.endswith("@tcp4") else rule
+        for rule in _chain(table, "begin4")
+        if not rule.endswith("@udp4")
+    )
+    return _with_chains(_one_map(table), {"begin4": tuple(begin)})
 
 
 def hosts_first(table: Ruleset) -> Ruleset:
