@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.errors import ConfigError
 from gateway.logs import LogFormat, default_format
+from gateway.room import DEFAULT_FREE_PERCENT, STANDARD, Limits
 
 VERSION: Final = "0.1.0"
 DEFAULT_STATE: Final = Path("/var/lib/peerage-gateway")
@@ -23,6 +24,10 @@ DNS_PORT: Final = 53
 KEY_DAYS: Final = 30
 MAX_KEY_DAYS: Final = 365
 MAX_PORT: Final = 65535
+PERCENT: Final = 100
+SMALLEST_SPOOL: Final = 64 << 10
+UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+"""Sizes in powers of two, by the number of bits."""
 INTERFACE: Final = re.compile(r"[a-z][a-z0-9]{0,14}\Z")
 
 
@@ -51,12 +56,14 @@ class RunCommand:
 
     Without `resolvers`, resolv.conf(5) says whom to ask. `log_level` is one of
     the module `logging`. After `key_days` the key that signs requests is replaced.
+    `spool` bounds the evidence that waits on disk.
     """
 
     state: Path
     runtime: Path
     interface: str
     resolvers: tuple[Server, ...] = ()
+    spool: Limits = STANDARD
     log_format: LogFormat = LogFormat.JSON
     log_level: int = logging.INFO
     key_days: int = KEY_DAYS
@@ -113,6 +120,7 @@ def parse(arguments: Sequence[str]) -> Command:
                 runtime=_runtime(options),
                 interface=_interface(options),
                 resolvers=tuple(map(_server, options.resolver)),
+                spool=_limits(options),
                 log_format=options.log_format or default_format(sys.stderr),
                 log_level=logging.DEBUG if options.debug else logging.INFO,
                 key_days=_days(options.key_days),
@@ -153,6 +161,23 @@ def _days(days: int) -> int:
     if not 0 < days <= MAX_KEY_DAYS:
         raise ConfigError(f"a key lives 1 to {MAX_KEY_DAYS} days, not {days}")
     return days
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    """Return the bounds of the spool.
+
+    Raises:
+        ConfigError: no size from 64K, or no percentage below 100.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,11})([KMGT]?)", options.spool_limit)
+    size = int(match[1]) << UNITS[match[2]] if match else 0
+    if size < SMALLEST_SPOOL:
+        raise ConfigError(
+            f"{options.spool_limit!r} is not a size like 512M or 1G, from 64K"
+        )
+    if not 0 <= options.spool_keep_free < PERCENT:
+        raise ConfigError(f"{options.spool_keep_free} is not a percentage below 100")
+    return Limits(total=size, free_percent=options.spool_keep_free)
 
 
 def _server(text: str) -> Server:
@@ -202,6 +227,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS[:PORT]",
         help="a DNS server for host-name destinations; repeat for more, asked in order"
         " (default: those in /etc/resolv.conf)",
+    )
+    run.add_argument(
+        "--spool-limit",
+        default="1G",
+        metavar="SIZE",
+        help="the most evidence that waits on disk (default: 1G)",
+    )
+    run.add_argument(
+        "--spool-keep-free",
+        type=int,
+        default=DEFAULT_FREE_PERCENT,
+        metavar="PERCENT",
+        help="of the disk, what evidence leaves for everything else (default: 5)",
     )
     run.add_argument(
         "--log-format",

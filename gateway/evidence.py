@@ -13,6 +13,7 @@ stepped by its own thread of the agent; neither sleeps or reads a clock by itsel
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ class Collector:
         self._gap("spool", self._spool.lost)
         self._flows.restore(self._journal.read())
         self._compare()
-        self._journal.rewrite(self._flows.open_flows())
+        self._rewrite_journal()
         self._sync()
 
     def step(self, timeout: float = SYNC_SECONDS) -> None:
@@ -201,7 +202,15 @@ class Collector:
         for entry in unseen:
             self._reconstruct(entry)
         self._gap("nflog", len(unseen))
-        self._journal.rewrite(self._flows.open_flows())
+        self._rewrite_journal()
+
+    def _rewrite_journal(self) -> None:
+        """Write the journal anew; on a disk that others filled, later."""
+        try:
+            self._journal.rewrite(self._flows.open_flows())
+        except OSError as exc:
+            log.warning("journal.unwritten", error=exc.strerror)
+            self._is_writing = False
 
     def _reconstruct(self, entry: Entry) -> None:
         found = self._view.attribute(entry)
@@ -231,7 +240,8 @@ class Collector:
             self._tell_unwritten()
             self._append(record)
         except SpoolError:
-            self._unwritten += 1
+            # A gap stands for many.
+            self._unwritten += int(str(record.get("lost", 1)))
             self._is_writing = False
 
     def _tell_unwritten(self) -> None:
@@ -250,9 +260,13 @@ class Collector:
         try:
             self._tell_unwritten()
             written = self._spool.sync()
+            self._spool.owe(self._unwritten)
             self._journal.write(self._flows.open_flows(), count=len(self._flows))
         except (SpoolError, OSError):
             self._is_writing = False
+            # If this run ends before it can be told, the next one tells it.
+            with contextlib.suppress(SpoolError):
+                self._spool.owe(self._unwritten)
             return
         self._is_writing = True
         if written:

@@ -71,7 +71,7 @@ def run(command: RunCommand) -> None:
         closing.callback(kernel.close)
         # The base ruleset comes before everything else: a boot starts closed.
         kernel.prepare(private_key=identity.wireguard_private_key)
-        spool = Spool(store.spool_directory)
+        spool = Spool(store.spool_directory, limits=command.spool)
         closing.callback(spool.close)
         events = EventReader()
         closing.callback(events.close)

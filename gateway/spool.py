@@ -1,14 +1,16 @@
 """The evidence spool: records survive the agent until the portal has signed for them.
 
-* Append-only segment files, named after the first sequence number they may hold;
-  each record is its length, its CRC-32 and its JSON.
+* Append-only segment files (`segments`).
 * A record is durable after `sync` (the agent calls it every 200 ms); only durable
-  records are given out.
+  records are given out. Of many that wait, the oldest are in memory.
 * A segment is deleted only when `acknowledge` says that the portal has all of it.
 * The sequence goes on across restarts and never repeats.
 * A random name tells this spool from any other that ever was on this gateway: one that
   was deleted, or that came from a backup and counts on from old numbers (ADR-0020).
-* A torn or damaged piece is skipped and counted in `lost`, never passed on.
+* A torn or damaged piece is skipped and counted in `lost`, never passed on. So is what
+  could not be written and not be told any more when the last run ended (`owe`).
+* It takes no more than its `Limits`. Once full it takes nothing until a segment's worth
+  of room has come back, so that it does not open and close at every record.
 """
 
 from __future__ import annotations
@@ -19,22 +21,31 @@ import json
 import os
 import re
 import secrets
-import struct
 import threading
-import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.errors import SpoolError
+from gateway.room import STANDARD, Limits, room, segment_size
+from gateway.segments import (
+    number_of,
+    packed,
+    read_segment,
+    records_after,
+    segment_path,
+    segments,
+)
 from gateway.store import sync_directory, write_atomically
 
-HEADER: Final = struct.Struct("!II")
 MAX_RECORD_BYTES: Final = 8192
 SEGMENT_BYTES: Final = 4 << 20
-SUFFIX: Final = ".seg"
+WINDOW: Final = 50_000
+"""So many records are in memory at most, some 20 MB; the others on disk alone."""
 ACKNOWLEDGED: Final = "acknowledged.json"
+OWED: Final = "owed.json"
 NAME: Final = "name"
 NAME_BYTES: Final = 16
 
@@ -42,24 +53,39 @@ NAME_BYTES: Final = 16
 class Spool:
     """A directory of segments with one writer; safe to share between threads."""
 
-    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        limits: Limits = STANDARD,
+        window: int = WINDOW,
+    ) -> None:
         """Open the spool, reading what an earlier run left.
 
         Raises:
             SpoolError: the directory cannot be used.
         """
-        self.lost = 0
+        self.limits = limits
         self._directory = directory
-        self._segment_bytes = segment_bytes
+        self._window_size = window
         self._lock = threading.Lock()
         self._written: list[tuple[int, bytes]] = []
-        self._durable: deque[tuple[int, bytes]] = deque()
+        self._window: deque[tuple[int, bytes]] = deque()
+        self._is_full = False
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._segment_bytes = segment_size(directory, segment_bytes, limits)
             self.name = _name(directory) or self._new_name()
-            self._acknowledged = _acknowledged(directory)
+            self._acknowledged = _number(directory / ACKNOWLEDGED, "through")
+            self._owed = self.lost = _number(directory / OWED, "lost")
+            self._waiting = 0
             self._last = max(self._acknowledged, self._load())
+            self._loaded = self._acknowledged
+            self._durable = self._last
             self._file = self._start_segment()
+            self._size = self._measured()
+            self._room = room(directory, self._size, limits)
         except OSError as exc:
             raise SpoolError(f"{directory}: {exc.strerror}") from exc
 
@@ -71,17 +97,17 @@ class Spool:
     @property
     def depth(self) -> int:
         """How many records the portal has not signed for."""
-        return len(self._durable) + len(self._written)
+        return self._waiting + len(self._written)
 
     @property
     def size(self) -> int:
         """How many bytes the segments take on disk."""
-        total = 0
-        for path in segments(self._directory):
-            # One may be acknowledged and deleted meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
+        return self._size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes nothing until room has come back."""
+        return self._is_full
 
     def rename(self) -> None:
         """Go on under another name, with the same records and numbers.
@@ -99,8 +125,8 @@ class Spool:
         """Write a record and return its sequence number. Durable after `sync`.
 
         Raises:
-            SpoolError: the disk is full or gone, or the record is too long; the
-                sequence number is then not used.
+            SpoolError: the spool or the disk is full or gone, or the record is too
+                long; the sequence number is then not used.
         """
         with self._lock:
             sequence = self._last + 1
@@ -109,7 +135,11 @@ class Spool:
             ).encode()
             if len(body) > MAX_RECORD_BYTES:
                 raise SpoolError(f"a record of {len(body)} bytes is too long")
-            self._write(HEADER.pack(len(body), zlib.crc32(body)) + body)
+            data = packed(body)
+            self._check_room(len(data))
+            self._write(data)
+            self._size += len(data)
+            self._room -= len(data)
             self._last = sequence
             self._written.append((sequence, body))
             return sequence
@@ -126,19 +156,28 @@ class Spool:
             try:
                 os.fsync(self._file.fileno())
                 if self._file.tell() >= self._segment_bytes:
-                    self._file.close()
-                    self._file = self._start_segment()
+                    self._rotate()
+                self._room = room(self._directory, self._size, self.limits)
             except OSError as exc:
                 raise SpoolError(f"cannot make evidence durable: {exc}") from exc
             count = len(self._written)
-            self._durable.extend(self._written)
+            if (
+                self._loaded == self._durable
+                and len(self._window) + count <= self._window_size
+            ):
+                self._window.extend(self._written)
+                self._loaded = self._last
+            self._durable = self._last
+            self._waiting += count
             self._written.clear()
             return count
 
     def batch(self, limit: int) -> list[tuple[int, bytes]]:
         """Return the oldest durable records that are not acknowledged, with numbers."""
         with self._lock:
-            return [self._durable[i] for i in range(min(limit, len(self._durable)))]
+            if len(self._window) < limit and self._loaded < self._durable:
+                self._fill_window()
+            return list(islice(self._window, limit))
 
     def acknowledge(self, through: int) -> None:
         """Forget the records up to `through`: the portal has signed for them.
@@ -159,11 +198,36 @@ class Spool:
                     json.dumps({"through": through}).encode(),
                 )
                 self._acknowledged = through
-                while self._durable and self._durable[0][0] <= through:
-                    self._durable.popleft()
+                while self._window and self._window[0][0] <= through:
+                    self._window.popleft()
+                    self._waiting -= 1
+                if through > self._loaded:
+                    self._skip_to(through)
+                if through == self._last and self._file.tell():
+                    # Nothing waits any more: give the room of this segment back, too.
+                    self._rotate()
                 self._delete_segments(through)
+                self._size = self._measured()
+                self._room = room(self._directory, self._size, self.limits)
             except OSError as exc:
                 raise SpoolError(f"cannot forget evidence: {exc.strerror}") from exc
+
+    def owe(self, lost: int) -> None:
+        """Keep how many records could not be written and are not told of yet.
+
+        Raises:
+            SpoolError: the disk refused.
+        """
+        with self._lock:
+            if lost == self._owed:
+                return
+            try:
+                write_atomically(
+                    self._directory / OWED, json.dumps({"lost": lost}).encode()
+                )
+            except OSError as exc:
+                raise SpoolError(f"cannot note what is lost: {exc.strerror}") from exc
+            self._owed = lost
 
     def close(self) -> None:
         """Make everything durable and close."""
@@ -184,22 +248,55 @@ class Spool:
             # The name of a segment says which number follows the one before it.
             self.lost += max(0, first - 1 - last) if is_torn else 0
             last, is_torn = max(last, first - 1), False
-            for body in _records(path):
+            for body in read_segment(path):
                 if body is None:
                     is_torn = True
                     continue
-                last = int(json.loads(body)["seq"])
-                if last > self._acknowledged:
-                    self._durable.append((last, body))
+                last = number_of(body)
+                self._waiting += last > self._acknowledged
         self.lost += 1 if is_torn else 0
         return last
 
     def _start_segment(self) -> BinaryIO:
         """Open a fresh segment; what is torn stays in an old one, never appended to."""
-        path = self._directory / f"{self._last + 1:020d}{SUFFIX}"
+        path = segment_path(self._directory, self._last + 1)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         sync_directory(self._directory)
         return os.fdopen(descriptor, "wb", buffering=0)
+
+    def _rotate(self) -> None:
+        """Go on in a fresh segment."""
+        self._file.close()
+        self._file = self._start_segment()
+
+    def _fill_window(self) -> None:
+        """Read more of what waits from the disk."""
+        missing = self._window_size - len(self._window)
+        found = records_after(self._directory, self._loaded, through=self._durable)
+        more = list(islice(found, missing))
+        self._window.extend(more)
+        # What is torn ends early, and is passed over.
+        self._loaded = more[-1][0] if len(more) == missing else self._durable
+
+    def _skip_to(self, through: int) -> None:
+        """Pass over what was acknowledged without ever being given out."""
+        self._loaded = through
+        rest = records_after(self._directory, through, through=self._durable)
+        self._waiting = sum(1 for _ in rest)
+
+    def _measured(self) -> int:
+        """Return how many bytes the segments take on disk."""
+        return sum(path.stat().st_size for path in segments(self._directory))
+
+    def _check_room(self, needed: int) -> None:
+        """Refuse what does not fit; once it did not, until much does."""
+        wanted = self._segment_bytes if self._is_full else needed
+        if self._room < wanted:
+            with contextlib.suppress(OSError):
+                self._room = room(self._directory, self._size, self.limits)
+        self._is_full = self._room < wanted
+        if self._is_full:
+            raise SpoolError("cannot write evidence: the spool is full")
 
     def _write(self, data: bytes) -> None:
         """Write all of `data`, or take back what a full disk let through."""
@@ -223,19 +320,14 @@ class Spool:
                 path.unlink()
 
 
-def segments(directory: Path) -> list[Path]:
-    """Return the segments in `directory`, oldest first."""
-    return sorted(p for p in directory.glob(f"*{SUFFIX}") if p.stem.isdigit())
-
-
 def depth(directory: Path) -> int:
     """Return how many records wait in `directory`, reading only (for `status`)."""
-    acknowledged = _acknowledged(directory)
+    acknowledged = _number(directory / ACKNOWLEDGED, "through")
     return sum(
         1
         for path in segments(directory)
-        for body in _records(path)
-        if body is not None and int(json.loads(body)["seq"]) > acknowledged
+        for body in read_segment(path)
+        if body is not None and number_of(body) > acknowledged
     )
 
 
@@ -248,30 +340,13 @@ def _name(directory: Path) -> str:
     return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""
 
 
-def _acknowledged(directory: Path) -> int:
-    """Return what the portal has signed for; 0 where nobody knows any more.
+def _number(path: Path, name: str) -> int:
+    """Return the one number in a file; 0 where nobody knows it any more.
 
-    Records are then sent again, and the portal passes over those it has. Numbers go on
-    all the same: the names of the segments say where.
+    Records are then sent again, and the portal passes over those it has. Their numbers
+    go on all the same: the names of the segments say where.
     """
     try:
-        return int(json.loads((directory / ACKNOWLEDGED).read_bytes())["through"])
+        return int(json.loads(path.read_bytes())[name])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0
-
-
-def _records(path: Path) -> Iterator[bytes | None]:
-    """Yield the records of a segment; None once, where it is torn or damaged."""
-    data = path.read_bytes()
-    offset = 0
-    while offset < len(data):
-        if offset + HEADER.size > len(data):
-            yield None
-            return
-        length, checksum = HEADER.unpack_from(data, offset)
-        body = data[offset + HEADER.size : offset + HEADER.size + length]
-        if len(body) < length or zlib.crc32(body) != checksum:
-            yield None
-            return
-        yield body
-        offset += HEADER.size + length

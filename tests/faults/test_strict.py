@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
 
-from gateway.agent import SystemClock
+from gateway.errors import PortalUnreachableError
 from policies.compiler.strictness import Evidence, Strictness
 from policies.compiler.types import Facts
-from tests.faults.field import OWN_HOST, field, policy
+from tests.faults.field import OWN_HOST, Field, field, policy
+from tests.faults.impatient import be_impatient
 from tests.faults.isolated import isolated
+from tests.gateway.netns.lab import command, inside, until
 
 BEST_EFFORT = Strictness(evidence=Evidence.BEST_EFFORT)
-LIMIT = 60
-OLD = 50
-"""Seconds by which the portal's clock is behind, so that a test need not wait."""
+LIMIT = 4
+"""Seconds; see `impatient`."""
 
 
-class SlowClock(SystemClock):
-    """A portal's clock that is nearly too far behind."""
-
-    def now(self) -> datetime:
-        """Return the time of day some time ago."""
-        return super().now() - timedelta(seconds=OLD)
+def quick_terms() -> Strictness:
+    """Return a limit that only the impatient take."""
+    return Strictness(max_staleness=LIMIT)
 
 
 def with_terms(group: Strictness, alone: Strictness) -> Facts:
@@ -41,21 +40,21 @@ def with_terms(group: Strictness, alone: Strictness) -> Facts:
 
 @isolated()
 def test_silence_beyond_its_limit_cuts_one_application_and_no_other() -> None:
+    be_impatient()
     with field(start=False) as made:
-        made.portal.system = SlowClock()
-        generation = made.publish(
-            with_terms(Strictness(max_staleness=LIMIT), BEST_EFFORT)
-        )
-        made.start()
+        generation = made.publish(with_terms(quick_terms(), BEST_EFFORT))
+        made.start(program=("-m", "tests.faults.impatient"))
         made.applied(generation)
         quick, fresh = made.probe("alice"), made.probe("bob", fresh=True)
         other = made.probe("alice", OWN_HOST)
         for probe in (quick, fresh, other):
             probe.opens()
+        # A portal that answers keeps it open far beyond the limit.
+        assert quick.longest_gap(time.monotonic() - 1, time.monotonic()) < 1
         made.partition()
         cut = time.monotonic()
-        closed = quick.closes(LIMIT - OLD + 3)
-        assert 3 < closed - cut < LIMIT - OLD + 2
+        closed = quick.closes(LIMIT + 3)
+        assert LIMIT - 2 < closed - cut < LIMIT + 2
         assert not fresh.is_open()
         assert other.is_open()
         assert other.longest_gap(cut, time.monotonic()) < 1
@@ -63,3 +62,99 @@ def test_silence_beyond_its_limit_cuts_one_application_and_no_other() -> None:
         quick.opens()
         fresh.opens()
         assert {r["reason"] for r in made.records("deny")} <= {"withheld", "no_device"}
+
+
+@isolated()
+def test_new_flows_end_at_the_limit_though_the_agent_hangs() -> None:
+    be_impatient()
+    with field(start=False) as made:
+        generation = made.publish(with_terms(quick_terms(), BEST_EFFORT))
+        made.start(program=("-m", "tests.faults.impatient"))
+        made.applied(generation)
+        fresh = made.probe("bob", fresh=True)
+        other = made.probe("alice", OWN_HOST, fresh=True)
+        fresh.opens()
+        other.opens()
+        made.freeze()
+        frozen = time.monotonic()
+        closed = fresh.closes(LIMIT + 3)
+        assert closed - frozen <= LIMIT + 0.5
+        assert other.is_open()
+        made.thaw()
+        fresh.opens()
+
+
+MEGABYTE = "size=1m"
+DENIED = 5_000
+
+
+@isolated(seconds=120)
+def test_fault_09_a_full_spool_closes_what_is_strict_and_counts_what_is_not() -> None:
+    with field(start=False) as made:
+        spool = made.state / "spool"
+        spool.mkdir()
+        command("mount", "-t", "tmpfs", "-o", MEGABYTE, "tmpfs", str(spool))
+        generation = made.publish(with_terms(Strictness(), BEST_EFFORT))
+        made.start()
+        made.applied(generation)
+        strict, lax = made.probe("alice"), made.probe("alice", OWN_HOST)
+        strict.opens()
+        lax.opens()
+        take, made.portal.send_evidence = made.portal.send_evidence, refuse  # type: ignore[method-assign]
+        began = time.monotonic()
+        spray("bob", OWN_HOST, DENIED)
+        strict.closes(30)
+        assert lax.is_open()
+        assert made.probe("alice", OWN_HOST).opens() < 5
+        assert not made.probe("alice").is_open()
+        assert lax.longest_gap(began, time.monotonic()) < 1
+        # What the agent keeps beside evidence finds its place still.
+        assert made.applied(made.publish(with_terms(Strictness(), BEST_EFFORT)))
+        for probe in made.probes:
+            probe.stop()
+        made.portal.send_evidence = take  # type: ignore[method-assign]
+        until(lambda: made.records("gap"), "the gap to be told", 60)
+        until(
+            lambda: "wg0" in made.table().split("set lease_strict {")[1][:200],
+            "the lease",
+        )
+        made.probe("bob").opens(30)
+        happened = counted(made)
+        until(lambda: told(made) >= happened, "every event to be told or counted", 20)
+        assert told(made) == happened
+        lost = sum(int(str(gap["lost"])) for gap in made.records("gap"))
+        assert 500 < lost < DENIED
+        assert {gap["source"] for gap in made.records("gap")} == {"spool"}
+
+
+def refuse(*_: object, **__: object) -> bytes:
+    """Take no evidence."""
+    raise PortalUnreachableError("nobody answers")
+
+
+def spray(device: str, host: str, count: int) -> None:
+    """Send a datagram to each of so many ports, none of which is granted."""
+    with inside(
+        device, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ) as out:
+        for number in range(count):
+            out.sendto(b"?", (host, 20_000 + number))
+            if not number % 50:
+                time.sleep(0.01)
+
+
+def counted(made: Field) -> int:
+    """Return how many events there were: by the kernel's counters, but for two things.
+
+    What is denied again and again is told once, here the two flows of alice that were
+    withheld; and the one that was cut has a close.
+    """
+    passed = re.findall(r'packets (\d+) bytes \d+ log prefix "gt_', made.table())
+    denied = re.findall(r'packets (\d+) bytes \d+ log prefix "no_gr', made.table())
+    return sum(map(int, passed)) + sum(map(int, denied)) + 2 + 1
+
+
+def told(made: Field) -> int:
+    """Return how many records came, and were said to be lost."""
+    came = sum(len(made.records(kind)) for kind in ("open", "deny", "close"))
+    return came + sum(int(str(gap["lost"])) for gap in made.records("gap"))

@@ -264,6 +264,42 @@ def test_a_spool_that_refuses_is_unhealthy_and_its_losses_are_told(
     bench.spool.close()
 
 
+def test_a_gap_that_cannot_be_written_keeps_its_number(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: object) -> int:
+        raise SpoolError(f"full: {record}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "append", refuse)
+        # Forty were lost on the way, and the one that came is lost here.
+        bench.step(logged(ALICE, lost=40))
+    bench.step()
+    gap = bench.records()[0]
+    assert (gap["source"], gap["lost"]) == ("spool", 41)
+    bench.spool.close()
+
+
+def test_what_was_lost_by_a_run_that_ended_full_is_told_by_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: object) -> int:
+        raise SpoolError(f"full: {record}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.spool, "append", refuse)
+        bench.step(logged(ALICE), logged(BOB))
+        bench.spool.close()
+    bench.start()
+    bench.collector.begin("boot-2")
+    gap = next(r for r in bench.records() if r["kind"] == "gap")
+    assert (gap["source"], gap["lost"]) == ("spool", 2)
+    bench.spool.close()
+    bench.start()
+    assert bench.spool.lost == 0
+    bench.spool.close()
+
+
 def test_a_collector_that_is_silent_is_unhealthy(bench: Bench) -> None:
     bench.step()
     assert bench.collector.is_healthy()

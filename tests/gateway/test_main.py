@@ -14,6 +14,7 @@ from gateway import status
 from gateway.__main__ import main
 from gateway.config import RunCommand, StatusCommand, parse
 from gateway.errors import ConfigError, StoreError
+from gateway.room import Limits
 from gateway.spool import Spool
 from gateway.store import Identity, Store
 from tests.gateway.world import NOW, facts, signer, snapshot
@@ -180,3 +181,28 @@ def test_run_takes_resolvers_in_order() -> None:
 def test_a_resolver_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse(["run", "--resolver", text])
+
+
+@pytest.mark.parametrize(
+    ("given", "total"), [("1G", 1 << 30), ("64K", 1 << 16), ("512M", 1 << 29)]
+)
+def test_evidence_on_disk_is_bounded_as_told(given: str, total: int) -> None:
+    command = parse(["run", "--spool-limit", given, "--spool-keep-free", "0"])
+    assert isinstance(command, RunCommand)
+    assert command.spool == Limits(total=total, free_percent=0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--spool-limit", "1"],
+        ["--spool-limit=-1G"],
+        ["--spool-limit", "1.5G"],
+        ["--spool-limit", "9999999999999G"],
+        ["--spool-keep-free", "100"],
+        ["--spool-keep-free", "-1"],
+    ],
+)
+def test_bounds_that_are_none_are_refused(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        parse(["run", *words])

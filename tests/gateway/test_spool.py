@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from gateway import spool
 from gateway.errors import SpoolError
+from gateway.room import Limits
+from gateway.segments import segments
 from gateway.spool import Spool
 
 
@@ -55,9 +58,9 @@ def test_records_survive_a_restart_and_the_sequence_goes_on(tmp_path: Path) -> N
 
 def test_what_is_acknowledged_is_forgotten_for_good(tmp_path: Path) -> None:
     opened = filled(tmp_path, 60)
-    assert len(spool.segments(tmp_path)) > 2
+    assert len(segments(tmp_path)) > 2
     opened.acknowledge(60)
-    assert len(spool.segments(tmp_path)) == 1
+    assert len(segments(tmp_path)) == 1
     opened.close()
     again = Spool(tmp_path)
     assert numbers(again) == []
@@ -94,7 +97,7 @@ def test_a_receipt_beyond_the_last_record_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 5, 9, 100])
 def test_a_torn_tail_is_skipped_and_counted(tmp_path: Path, cut: int) -> None:
     filled(tmp_path, 3, segment_bytes=1 << 20).close()
-    path = spool.segments(tmp_path)[0]
+    path = segments(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-cut])
     again = Spool(tmp_path)
     assert (numbers(again), again.lost) == ([1, 2], 1)
@@ -105,7 +108,7 @@ def test_a_torn_tail_is_skipped_and_counted(tmp_path: Path, cut: int) -> None:
 
 def test_a_flipped_bit_loses_its_segment_and_is_counted_exactly(tmp_path: Path) -> None:
     filled(tmp_path, 40).close()
-    first, second = spool.segments(tmp_path)[:2]
+    first, second = segments(tmp_path)[:2]
     data = bytearray(first.read_bytes())
     data[20] ^= 1
     first.write_bytes(data)
@@ -181,3 +184,106 @@ def test_fault_22_a_damaged_acknowledgement_sends_again_and_counts_on(
     again = Spool(tmp_path)
     assert again.append({}) == 61
     again.close()
+
+
+def written(opened: Spool, count: int) -> int:
+    """Append up to `count` records; return how many were taken."""
+    for number in range(count):
+        try:
+            opened.append({"kind": "gap", "pad": "x" * 200})
+        except SpoolError:
+            return number
+        opened.sync()
+    return count
+
+
+LIMITS = Limits(total=64_000, free_percent=0)
+
+
+def test_a_spool_takes_no_more_than_its_limit(tmp_path: Path) -> None:
+    opened = Spool(tmp_path, limits=LIMITS)
+    taken = written(opened, 1000)
+    assert 200 < taken < 300
+    assert opened.is_full
+    assert 63_000 < opened.size <= 64_000
+    assert sum(p.stat().st_size for p in segments(tmp_path)) == opened.size
+    opened.close()
+    again = Spool(tmp_path, limits=LIMITS)
+    assert written(again, 10) < 2
+    again.close()
+
+
+def test_a_full_spool_takes_nothing_until_much_room_is_back(tmp_path: Path) -> None:
+    opened = Spool(tmp_path, limits=LIMITS)
+    taken = written(opened, 1000)
+    opened.acknowledge(1)
+    assert written(opened, 10) == 0
+    opened.acknowledge(40)
+    assert not written(opened, 10) < 10
+    assert numbers(opened)[0] == 41
+    opened.acknowledge(taken + 10)
+    assert opened.size == 0
+    assert numbers(opened) == []
+    opened.close()
+
+
+def test_a_share_of_the_disk_stays_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs(tmp_path)
+    size, free = 1_000_000, [100_000]
+
+    def small(directory: Path) -> os.statvfs_result:
+        del directory
+        values = [*real]
+        values[:5] = [1, 1, size, free[0], free[0]]
+        return os.statvfs_result(values)
+
+    monkeypatch.setattr(os, "statvfs", small)
+    opened = Spool(tmp_path)
+    assert written(opened, 10) == 10
+    free[0] = 50_100
+    assert written(opened, 10) == 1
+    free[0] = 50_000 + size // 16 - 1
+    assert written(opened, 10) == 0
+    free[0] += 1
+    assert written(opened, 10) == 10
+    opened.close()
+
+
+def test_of_many_that_wait_the_oldest_are_in_memory(tmp_path: Path) -> None:
+    opened = Spool(tmp_path, segment_bytes=2000, window=10)
+    written(opened, 60)
+    assert opened.depth == 60
+    given: list[int] = []
+    while batch := [number for number, _ in opened.batch(7)]:
+        given += batch
+        opened.acknowledge(batch[-1])
+    assert given == [*range(1, 61)]
+    assert opened.depth == 0
+    written(opened, 3)
+    assert numbers(opened) == [61, 62, 63]
+    opened.close()
+
+
+def test_what_waited_on_disk_is_found_by_the_next_run(tmp_path: Path) -> None:
+    opened = Spool(tmp_path, segment_bytes=2000, window=10)
+    written(opened, 60)
+    opened.acknowledge(5)
+    opened.close()
+    again = Spool(tmp_path, segment_bytes=2000, window=10)
+    assert (again.depth, numbers(again)[:2], again.last) == (55, [6, 7], 60)
+    again.acknowledge(59)
+    assert (again.depth, numbers(again)) == (1, [60])
+    again.close()
+
+
+def test_what_was_lost_and_not_told_is_told_by_the_next_run(tmp_path: Path) -> None:
+    opened = Spool(tmp_path)
+    opened.owe(7)
+    opened.close()
+    again = Spool(tmp_path)
+    assert again.lost == 7
+    again.owe(0)
+    again.close()
+    assert lost(tmp_path) == 0
