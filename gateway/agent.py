@@ -261,7 +261,9 @@ class Agent:
         """Show what is held; who holds nothing has nothing that could be lost."""
         accepted = self._engine.accepted()
         if accepted is not None:
-            self._portal.show(accepted, floor=self._engine.floor)
+            self._portal.show(
+                accepted, self._engine.uncovered(), floor=self._engine.floor
+            )
 
     def _acknowledge(self) -> None:
         backoff = Backoff()

@@ -84,10 +84,11 @@ class Portal(Protocol):
     def tell_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Say what host names stand for at present, for people to read."""
 
-    def show(self, snapshot: bytes, *, floor: int) -> None:
+    def show(self, snapshot: bytes, notices: Sequence[bytes], *, floor: int) -> None:
         """Show a portal that lost its memory what it had signed, revocations in it.
 
-        `floor` is the lowest generation that this gateway would take.
+        `notices` are those that `snapshot` does not cover yet, `floor` is the
+        lowest generation that this gateway would take.
         """
 
 
@@ -174,9 +175,13 @@ class HttpPortal:
         body = json.dumps({"names": names}).encode()
         self._exchange(Channel.NAMES, "POST", "", body)
 
-    def show(self, snapshot: bytes, *, floor: int) -> None:
+    def show(self, snapshot: bytes, notices: Sequence[bytes], *, floor: int) -> None:
         """Show a portal that lost its memory what it had signed, revocations in it."""
-        body = b'{"floor":%d,"snapshot":%b}' % (floor, snapshot)
+        body = b'{"floor":%d,"notices":[%b],"snapshot":%b}' % (
+            floor,
+            b",".join(notices),
+            snapshot,
+        )
         self._exchange(Channel.REVOKED, "POST", "", body)
 
     def introduce(self) -> None:

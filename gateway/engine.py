@@ -162,6 +162,10 @@ class Engine:
         """Return what the portal had signed for this gateway and may have lost."""
         return self._store.read_accepted()
 
+    def uncovered(self) -> tuple[bytes, ...]:
+        """Return the notices of revocation that no accepted snapshot covers yet."""
+        return tuple(envelope for _, envelope in self._cuts.notices)
+
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""
         with self._lock:
@@ -191,6 +195,7 @@ class Engine:
             try:
                 self._held = self._judge.stored(envelope, now=now)
             except UntrustedError as exc:
+                self._kernel.run(closed_text(self._kernel.interface))
                 raise StoreError(
                     f"the stored snapshot is not acceptable ({exc}); remove"
                     " accepted.json to take whatever the portal signs now"

@@ -49,6 +49,10 @@ class StaleError(UntrustedError):
     """What was offered is older than what is held, or has run out."""
 
 
+class UpgradeError(UntrustedError):
+    """A pinned key signed it in a form that this agent is too old to read."""
+
+
 class EquivocationError(UntrustedError):
     """Two signed things give one generation two contents: both are evidence."""
 

@@ -25,6 +25,7 @@ from gateway.trust import Anchor
 from policies.compiler.epoch import EpochStep
 from policies.compiler.snapshot import digest
 
+VERSION: Final = 1
 REVOKED: Final = "revoked"
 EPOCH: Final = "epoch.json"
 CONTRADICTIONS: Final = "contradictions"
@@ -131,7 +132,11 @@ class Standing:
         Raises:
             StoreError: it could not be made durable; nothing changed.
         """
-        document = {"version": 1, "epoch": step.after, "generation": step.generation}
+        document = {
+            "version": VERSION,
+            "epoch": step.after,
+            "generation": step.generation,
+        }
         self._write(EPOCH, json.dumps(document).encode())
         self._epoch, self._floor = step.after, step.generation
 
@@ -159,6 +164,8 @@ class Standing:
         path = self._directory / EPOCH
         try:
             document = json.loads(path.read_bytes())
+            if document["version"] != VERSION:
+                raise StoreError(f"{path} is of another version: upgrade the agent")
             return int(document["epoch"]), int(document["generation"])
         except FileNotFoundError:
             return 0, 0

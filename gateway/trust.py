@@ -58,6 +58,7 @@ from gateway.errors import (
     RevokedKeyError,
     StaleError,
     UntrustedError,
+    UpgradeError,
 )
 from policies.compiler.canonical import fields, integer, parse_json, text
 from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE
@@ -69,6 +70,7 @@ from policies.compiler.snapshot import (
     LEASE_TYPE,
     SNAPSHOT_TYPE,
     digest,
+    newer_version,
     open_envelope,
     pae,
     parse_lease,
@@ -357,6 +359,11 @@ class Judge:
         try:
             snapshot = parse_snapshot(payload)
         except CompilerError as exc:
+            if newer := newer_version(payload):
+                raise UpgradeError(
+                    f"upgrade the agent: the policy is of version {newer}, which this"
+                    " one cannot read"
+                ) from exc
             raise UntrustedError(f"the snapshot is malformed: {exc}") from exc
         return Held(snapshot=snapshot, digest=digest(payload))
 

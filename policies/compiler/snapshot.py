@@ -82,6 +82,7 @@ __all__ = [
     "digest",
     "envelope",
     "lease_bytes",
+    "newer_version",
     "open_envelope",
     "pae",
     "parse_lease",
@@ -211,6 +212,16 @@ def parse_snapshot(data: bytes) -> Snapshot:
         msg = "not the canonical form of a snapshot"
         raise SnapshotFormatError(msg)
     return snapshot
+
+
+def newer_version(data: bytes) -> int | None:
+    """Return the version that a snapshot says it has, if it is beyond this reader's."""
+    try:
+        top = parse_json(data)
+        version = integer(top.get("version")) if isinstance(top, Mapping) else 0
+    except SnapshotFormatError:
+        return None
+    return version if version > TERMS_VERSION else None
 
 
 def lease_bytes(lease: Lease) -> bytes:

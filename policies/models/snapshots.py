@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 from peers.models import Gateway
+
+UPGRADE: Final = "refused: upgrade the agent"
+"""How an agent begins its refusal of a policy that it is too old to read."""
 
 
 class Snapshot(models.Model):
@@ -166,3 +171,8 @@ class Acknowledgement(models.Model):
     def __str__(self) -> str:
         """Return gateway, generation and result."""
         return f"{self.gateway_id}@{self.epoch}.{self.generation} {self.in_force}"
+
+    @property
+    def needs_upgrade(self) -> bool:
+        """Whether the agent is too old to read what it was given."""
+        return self.error.startswith(UPGRADE)

@@ -23,9 +23,10 @@ from audit.services import record
 from peers import services as peers_services
 from peers.models import DeviceKey, DeviceState, Gateway, GatewayState
 from policies import selectors, signing
-from policies.compiler.envelope import EPOCH_TYPE, SNAPSHOT_TYPE
+from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.epoch import EpochStep, epoch_bytes
 from policies.compiler.errors import CompilerError
+from policies.compiler.notice import Notice, parse_notice
 from policies.compiler.snapshot import digest, parse_snapshot
 from policies.errors import AcknowledgementError, SnapshotError
 from policies.models import GatewayRecovery, Publication
@@ -121,9 +122,10 @@ def take_shown(
     """
     try:
         content, held = _verified(gateway, shown)
+        noticed = [key for notice in shown.notices for key in _noticed(gateway, notice)]
         with transaction.atomic():
             row = _asked(gateway)
-            _import(row, content, actor, now)
+            _import(row, content, {*content.revoked_keys, *noticed}, actor, now)
             row.epoch, row.generation = max(row.epoch, held.epoch), held.generation
             row.digest, row.shown_at = held.digest, now
             row.floor = max(held.generation + 1, min(shown.floor, MAX_FLOOR))
@@ -242,22 +244,13 @@ def _asked(gateway: Gateway) -> GatewayRecovery:
 
 def _verified(gateway: Gateway, shown: Shown) -> tuple[Content, Snapshotted]:
     """Return the snapshot that this portal's own key had signed, and its number."""
+    payload = _signed(shown.snapshot, SNAPSHOT_TYPE)
     try:
-        payload = signing.verified_payload(
-            shown.snapshot,
-            payload_type=SNAPSHOT_TYPE,
-            public_key=signing.verification_key().public_key,
-        )
         content = parse_snapshot(payload)
-    except (CompilerError, SnapshotError) as exc:
-        msg = f"what it shows is no snapshot that this portal signed: {exc}"
+    except CompilerError as exc:
+        msg = f"what it shows is no snapshot: {exc}"
         raise AcknowledgementError(msg) from exc
-    if (content.deployment, content.audience) != (
-        settings.PEERAGE_DEPLOYMENT,
-        gateway.ref.id,
-    ):
-        msg = f"what it shows was signed for {content.audience}, not for it"
-        raise AcknowledgementError(msg)
+    _check_meant(gateway, content)
     held = Snapshotted(
         epoch=content.epoch, generation=content.generation, digest=digest(payload)
     )
@@ -266,12 +259,47 @@ def _verified(gateway: Gateway, shown: Shown) -> tuple[Content, Snapshotted]:
     return content, held
 
 
+def _noticed(gateway: Gateway, envelope: bytes) -> Collection[str]:
+    """Return the keys of a notice that this portal's own key had signed."""
+    payload = _signed(envelope, NOTICE_TYPE)
+    try:
+        notice = parse_notice(payload)
+    except CompilerError as exc:
+        msg = f"what it shows is no notice: {exc}"
+        raise AcknowledgementError(msg) from exc
+    _check_meant(gateway, notice)
+    return notice.keys
+
+
+def _signed(envelope: bytes, payload_type: str) -> bytes:
+    """Return the payload, if this portal's own key signed it."""
+    try:
+        return signing.verified_payload(
+            envelope,
+            payload_type=payload_type,
+            public_key=signing.verification_key().public_key,
+        )
+    except (CompilerError, SnapshotError) as exc:
+        msg = f"what it shows was not signed by this portal: {exc}"
+        raise AcknowledgementError(msg) from exc
+
+
+def _check_meant(gateway: Gateway, content: Content | Notice) -> None:
+    meant = (content.deployment, content.audience)
+    if meant != (settings.PEERAGE_DEPLOYMENT, gateway.ref.id):
+        msg = f"what it shows was signed for {content.audience}, not for it"
+        raise AcknowledgementError(msg)
+
+
 def _import(
-    row: GatewayRecovery, content: Content, actor: Actor, now: datetime
+    row: GatewayRecovery,
+    content: Content,
+    named: Collection[str],
+    actor: Actor,
+    now: datetime,
 ) -> None:
     """Revoke what was revoked, and know for ever every key that was ever there."""
     source = f"{row.gateway.name}, snapshot {content.epoch}.{content.generation}"
-    named = frozenset(content.revoked_keys)
     lost = DeviceKey.objects.filter(
         public_key__in=named, device__state=DeviceState.ACTIVE
     ).select_related("device__owner")
@@ -284,7 +312,7 @@ def _import(
             now=now,
         )
     forgotten = peers_services.remember_keys(
-        public_keys=named | {peer.public_key for peer in content.peers},
+        public_keys={*named, *(peer.public_key for peer in content.peers)},
         gateway=row.gateway,
         now=now,
     )

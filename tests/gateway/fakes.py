@@ -85,7 +85,7 @@ class FakePortal:
         """A step to another epoch, given with every answer."""
         self.asks_revoked = False
         self.held: list[str] = []
-        self.shown: list[tuple[bytes, int]] = []
+        self.shown: list[tuple[bytes, tuple[bytes, ...], int]] = []
         self._wait = wait
         self._news = threading.Condition()
         self._snapshot: Snapshot | None = None
@@ -115,9 +115,9 @@ class FakePortal:
             asks_revoked=self.asks_revoked,
         )
 
-    def show(self, snapshot: bytes, *, floor: int) -> None:
+    def show(self, snapshot: bytes, notices: Sequence[bytes], *, floor: int) -> None:
         """Keep what is shown, and ask no more."""
-        self.shown.append((snapshot, floor))
+        self.shown.append((snapshot, tuple(notices), floor))
         self.asks_revoked = False
 
     def give_notice(self, number: int, envelope: bytes) -> None:

@@ -152,7 +152,9 @@ class Handler(BaseHTTPRequestHandler):
             case "revoked":
                 shown = json.loads(body)
                 portal.show(
-                    json.dumps(shown["snapshot"]).encode(), floor=shown["floor"]
+                    json.dumps(shown["snapshot"]).encode(),
+                    [json.dumps(notice).encode() for notice in shown["notices"]],
+                    floor=shown["floor"],
                 )
                 return 204, None
             case "notices":

@@ -13,6 +13,7 @@ from gateway.errors import (
     RevokedKeyError,
     StaleError,
     UntrustedError,
+    UpgradeError,
 )
 from gateway.trust import Held, Judge, pinned_key
 from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE
@@ -108,6 +109,21 @@ def test_a_key_known_here_to_be_revoked_is_refused_whatever_is_held() -> None:
             now=NOW,
             revoked={public_text("alice")},
         )
+
+
+def test_a_snapshot_of_a_later_version_asks_for_an_upgrade() -> None:
+    document = json.loads(snapshot_bytes(snapshot()))
+    later = canonical_json({**document, "version": 99, "quotas": []})
+    with pytest.raises(UpgradeError, match="version 99"):
+        JUDGE.snapshot(signer().sign(SNAPSHOT_TYPE, later), held=None, now=NOW)
+    with pytest.raises(UntrustedError, match="no pinned key"):
+        JUDGE.snapshot(signer(2).sign(SNAPSHOT_TYPE, later), held=None, now=NOW)
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"{", b'{"version":"99"}', b"{}"])
+def test_nonsense_asks_for_no_upgrade(payload: bytes) -> None:
+    with pytest.raises(UntrustedError, match="malformed"):
+        JUDGE.snapshot(signer().sign(SNAPSHOT_TYPE, payload), held=None, now=NOW)
 
 
 EXPIRES = b'"expires":"never"'

@@ -36,7 +36,11 @@ class Remembered:
     @property
     def shown(self) -> dict[str, Any]:
         """What the gateway shows when it is asked."""
-        return {"snapshot": self.envelope, "floor": self.generation + 1}
+        return {
+            "snapshot": self.envelope,
+            "notices": [],
+            "floor": self.generation + 1,
+        }
 
 
 def in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from peers import services as peers_services
 from peers.errors import KeySeenError
 from peers.models import Device, ForgottenKey, Gateway
 from policies import services, signing
-from policies.compiler.envelope import EPOCH_TYPE, SNAPSHOT_TYPE
+from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.epoch import EpochStep, parse_epoch
+from policies.compiler.notice import Notice, notice_bytes
 from policies.compiler.snapshot import parse_snapshot
 from policies.models import Application, GatewayRecovery, Grant
 from portal.accounts.models import User
@@ -281,7 +283,7 @@ def test_what_was_signed_for_another_gateway_is_refused(
     payload = base64.b64decode(ahead.envelope["payload"])
     other = payload.replace(agent.gateway.ref.id.encode(), b"gw_999999")
     envelope = json.loads(signing.sign(SNAPSHOT_TYPE, other))
-    answer = agent.post("revoked", {"snapshot": envelope, "floor": 9})
+    answer = agent.post("revoked", {**ahead.shown, "snapshot": envelope})
     assert answer.status_code == 422
     laptop.refresh_from_db()
     assert laptop.is_active
@@ -294,14 +296,20 @@ def test_what_is_known_here_is_no_proof_that_anything_was_lost(
     agent.get("snapshot?after=99&epoch=1")
     recover()
     envelope = json.loads(newest(agent.gateway).envelope)
-    answer = agent.post("revoked", {"snapshot": envelope, "floor": 100})
+    answer = agent.post("revoked", {"snapshot": envelope, "notices": [], "floor": 100})
     assert answer.status_code == 422
     assert "epoch" not in agent.get("snapshot?after=99&epoch=1").json()
 
 
 @pytest.mark.parametrize(
     "document",
-    [None, [], {}, {"snapshot": {}, "floor": 1}, {"snapshot": None, "floor": 1}],
+    [
+        None,
+        [],
+        {},
+        {"snapshot": {}, "notices": [], "floor": 1},
+        {"snapshot": None, "notices": [], "floor": 1},
+    ],
 )
 def test_malformed_proofs_are_refused_with_one_event(
     agent: SigningAgent, document: object
@@ -384,3 +392,34 @@ def test_retired_gateways_hold_nobody_up(
     recover()
     agent.post("revoked", ahead.shown)
     assert "epoch" in agent.get(ahead.poll).json()
+
+
+def test_a_notice_that_no_snapshot_covers_yet_revokes_as_well(
+    agent: SigningAgent, ahead: Remembered, bob: User, wiki: Application
+) -> None:
+    make_grant(wiki, user=bob)
+    phone = Machine().enroll(bob)
+    notice = Notice(
+        deployment="peerage",
+        audience=agent.gateway.ref.id,
+        epoch=1,
+        number=7,
+        issued=NOW,
+        devices=frozenset({phone.pk}),
+        keys=frozenset({key_of(phone)}),
+    )
+    signed = json.loads(signing.sign(NOTICE_TYPE, notice_bytes(notice)))
+    agent.get(ahead.poll)
+    recover()
+    others = replace(notice, audience="gw_999")
+    forged = json.loads(signing.sign(NOTICE_TYPE, notice_bytes(others)))
+    assert (
+        agent.post("revoked", {**ahead.shown, "notices": [forged]}).status_code == 422
+    )
+    phone.refresh_from_db()
+    assert phone.is_active
+    assert (
+        agent.post("revoked", {**ahead.shown, "notices": [signed]}).status_code == 204
+    )
+    phone.refresh_from_db()
+    assert not phone.is_active

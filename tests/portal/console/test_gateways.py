@@ -9,7 +9,8 @@ from pytest_django import DjangoAssertNumQueries
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers.models import Gateway, GatewayEnrolmentToken, GatewayState
-from policies.models import Application, Publication
+from policies.models import Acknowledgement, Application, Publication
+from policies.models.snapshots import UPGRADE
 from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.peers.makers import NOW, Agent, make_gateway
@@ -182,3 +183,21 @@ def test_releasing_what_is_free_says_so(
     url = reverse("console:release_gateway", args=(gw1.pk,))
     page = sign_in(dave).get(url, follow=True).content.decode()
     assert "gw1 is not in quarantine" in page
+
+
+def test_an_agent_that_is_too_old_is_shown_in_red(
+    gw1: Gateway, carol: User, sign_in: SignIn
+) -> None:
+    Acknowledgement.objects.create(
+        gateway=gw1,
+        epoch=1,
+        generation=1,
+        received_at=NOW,
+        recorded_at=NOW,
+        in_force=False,
+        error=f"{UPGRADE}: the policy is of version 3, which this one cannot read",
+    )
+    browser = sign_in(carol)
+    assert "upgrade the agent" in browser.get("/manage/gateways/").content.decode()
+    page = browser.get(f"/manage/gateways/{gw1.pk}/").content.decode()
+    assert "too old to read its policy" in page
