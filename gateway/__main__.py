@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gateway import boot, config, enrollment, running, status
+from gateway import acceptance, boot, config, enrollment, running, status
 from gateway.agent import SystemClock
 from gateway.config import (
+    AcceptCommand,
     BootCommand,
     DoctorCommand,
     EnrollCommand,
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _say(f"signing key {enrollment.fingerprint(command.state)}")
             case RunCommand():
                 running.run(command)
+            case AcceptCommand(state=state):
+                for line in acceptance.accept(state, now=SystemClock().now()):
+                    _say(line)
             case BootCommand(interface=interface):
                 boot.close(interface)
             case StatusCommand():

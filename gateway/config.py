@@ -95,7 +95,21 @@ class DoctorCommand:
     is_json: bool = False
 
 
-Command = EnrollCommand | RunCommand | BootCommand | StatusCommand | DoctorCommand
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptCommand:
+    """Go on without what was lost of the state directory."""
+
+    state: Path
+
+
+Command = (
+    AcceptCommand
+    | EnrollCommand
+    | RunCommand
+    | BootCommand
+    | StatusCommand
+    | DoctorCommand
+)
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -125,6 +139,8 @@ def parse(arguments: Sequence[str]) -> Command:
                 log_level=logging.DEBUG if options.debug else logging.INFO,
                 key_days=_days(options.key_days),
             )
+        case "accept":
+            return AcceptCommand(state=options.state)
         case "boot":
             return BootCommand(interface=_interface(options))
         case "doctor":
@@ -264,7 +280,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true")
     for command in (run, boot, doctor):
         command.add_argument("--interface", default="wg0", metavar="NAME")
-    for command in (enroll, run, status, doctor):
+    accept = commands.add_parser(
+        "accept", help="go on without what the state directory lost"
+    )
+    for command in (enroll, run, status, doctor, accept):
         command.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR")
     for command in (run, status, doctor):
         command.add_argument("--runtime", type=Path, metavar="DIR")

@@ -40,7 +40,7 @@ from gateway.logs import Log
 from gateway.notices import keep_cuts, stored_cuts
 from gateway.reconcile import Have
 from gateway.standing import Standing
-from gateway.store import Store
+from gateway.store import ACCEPTED, Store, damaged
 from gateway.trust import Held, Judge
 from gateway.types import Gate, Timings
 from gateway.view import Observer
@@ -197,8 +197,8 @@ class Engine:
             except UntrustedError as exc:
                 self._kernel.run(closed_text(self._kernel.interface))
                 raise StoreError(
-                    f"the stored snapshot is not acceptable ({exc}); remove"
-                    " accepted.json to take whatever the portal signs now"
+                    f"the stored snapshot is not acceptable ({exc}):"
+                    f" {damaged(self._store.directory / ACCEPTED)}"
                 ) from exc
             self._enforcement.want = self._cuts.less(self._held.snapshot)
             self._freshness = self._stored_lease(self._held, now)
@@ -528,6 +528,7 @@ class Engine:
         """Know revoked keys for ever; until then the snapshot on disk knows them."""
         try:
             self._standing.revoked.add(held.snapshot.revoked_keys)
+            self._standing.remember(held.snapshot.epoch, held.snapshot.generation)
         except StoreError as exc:
             log.warning("revoked.unstored", reason=str(exc))
 

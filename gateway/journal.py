@@ -34,7 +34,7 @@ class Journal:
         """Return the flows that were open; a line that is torn is passed over."""
         found: dict[str, OpenFlow] = {}
         try:
-            text = self._path.read_text(encoding="ascii")
+            text = self._path.read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
             return []
         for line in text.splitlines():

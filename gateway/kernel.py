@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway import conntrack, links, wireguard, wireguard_kernel
 from gateway.changes import Changes
+from gateway.claim import Claim
 from gateway.errors import NftablesError, WireGuardError
 from gateway.logs import Log
 from gateway.netfilter import ElementWriter, Nftables, has_table, set_switches
@@ -99,6 +100,7 @@ class LinuxKernel:
         self.interface = interface
         self._wireguard_log = wireguard_log
         self._wireguard: WireGuard | None = None
+        self._claim = Claim(interface)
         self._writer = Nftables()
         # Listing a large table takes long; changes must not wait for it.
         self._reader = Nftables()
@@ -112,8 +114,10 @@ class LinuxKernel:
         """Load the closed table first; only then forward, and bring the tunnel up.
 
         Raises:
-            KernelError: something is missing; the message says what.
+            KernelError: something is missing, or another agent enforces on the
+                interface, which is left as it is; the message says what.
         """
+        self._claim.take()
         self._writer.run(base_text(self.interface))
         set_switches()
         self._private_key = private_key
@@ -211,6 +215,7 @@ class LinuxKernel:
 
     def close(self) -> None:
         """Let go of libnftables; everything in the kernel stays as it is."""
+        self._claim.close()
         self._writer.close()
         self._reader.close()
         self._elements.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.cuts import Cuts
 from gateway.errors import StoreError, UntrustedError
-from gateway.store import Notices, Store
+from gateway.store import NOTICES, Notices, Store, damaged
 from gateway.trust import Judge
 
 
@@ -38,8 +38,8 @@ def stored_cuts(store: Store, judge: Judge) -> Cuts:
         notices = tuple((judge.kept_notice(e), e) for e in stored.envelopes)
     except UntrustedError as exc:
         raise StoreError(
-            f"a stored notice of revocation is not acceptable ({exc}); removing"
-            " notices.json forgets who was cut off until the next snapshot"
+            f"a stored notice of revocation is not acceptable ({exc}):"
+            f" {damaged(store.directory / NOTICES)}"
         ) from exc
     number = stored.number if stored.epoch == epoch else 0
     return Cuts(epoch=epoch, number=number, notices=notices)

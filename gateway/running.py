@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final
 
 from gateway import conntrack, logs
+from gateway.acceptance import begin_floor, require_whole
 from gateway.agent import Agent, SystemClock
 from gateway.client import HttpPortal
 from gateway.clock import SteadyClock
@@ -67,6 +68,8 @@ def run(command: RunCommand) -> None:
     with ExitStack() as closing:
         store.lock()
         closing.callback(store.unlock)
+        require_whole(store, identity)
+        identity = begin_floor(store, identity)
         kernel = LinuxKernel(command.interface, wireguard_log=store.wireguard_log)
         closing.callback(kernel.close)
         # The base ruleset comes before everything else: a boot starts closed.

@@ -5,22 +5,31 @@
   short is dropped, because what it came from is named again.
 * **Epoch and floor**: the highest epoch that a signed step led to, and the generation
   with which it begins. Kept before it is used.
+* **The generation accepted**: with its epoch, and how many revoked keys are known, so
+  that a snapshot or a file that is lost does not take the floor with it.
 * **Contradictions**: signed things that give one generation two contents. Both sides
   are kept as evidence; nothing reads them but people.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from gateway.errors import StoreError
-from gateway.store import sync_directory, write_atomically
+from gateway.store import (
+    checked,
+    damaged,
+    sync_directory,
+    whole,
+    write_atomically,
+)
 from gateway.trust import Anchor
 from policies.compiler.epoch import EpochStep
 from policies.compiler.snapshot import digest
@@ -28,10 +37,31 @@ from policies.compiler.snapshot import digest
 VERSION: Final = 1
 REVOKED: Final = "revoked"
 EPOCH: Final = "epoch.json"
+FLOOR: Final = "floor.json"
 CONTRADICTIONS: Final = "contradictions"
 MAX_CONTRADICTIONS: Final = 64
 """Files; what repeats is one file, and nobody shall fill the disk."""
+LINE: Final = 45
+"""Bytes: a key of 44 characters and the end of the line."""
 KEY: Final = re.compile(rb"[A-Za-z0-9+/]{43}=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The generation accepted last, its epoch, and which revoked keys were known."""
+
+    epoch: int
+    generation: int
+    revoked: int
+    revoked_sha256: str
+
+
+NOTHING_KEPT: Final = Floor(
+    epoch=0,
+    generation=0,
+    revoked=0,
+    revoked_sha256=hashlib.sha256().hexdigest(),
+)
 
 
 class RevokedKeys:
@@ -45,6 +75,7 @@ class RevokedKeys:
         """
         self._path = path
         self._whole = 0
+        self._sha256 = hashlib.sha256()
         self._keys = set(self._read())
         self._waiting: list[str] = []
 
@@ -79,6 +110,16 @@ class RevokedKeys:
             raise StoreError(f"{self._path} cannot be written: {exc.strerror}") from exc
         self._waiting.clear()
 
+    @property
+    def written(self) -> tuple[int, str]:
+        """How many keys are on disk, and the SHA-256 of their lines."""
+        return self._whole // LINE, self._sha256.hexdigest()
+
+    def begins_with(self, count: int, sha256: str) -> bool:
+        """Return whether the first `count` keys on disk are those of this digest."""
+        lines = self._path.read_bytes()[: count * LINE] if count else b""
+        return hashlib.sha256(lines).hexdigest() == sha256
+
     def _append(self, lines: bytes) -> None:
         is_new = not self._path.exists()
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -92,6 +133,7 @@ class RevokedKeys:
         if is_new:
             sync_directory(self._path.parent)
         self._whole += len(lines)
+        self._sha256.update(lines)
 
     def _read(self) -> Iterator[str]:
         try:
@@ -101,9 +143,10 @@ class RevokedKeys:
         except OSError as exc:
             raise StoreError(f"{self._path} cannot be read: {exc.strerror}") from exc
         self._whole = content.rfind(b"\n") + 1
+        self._sha256.update(content[: self._whole])
         for line in content[: self._whole].splitlines():
             if KEY.fullmatch(line) is None:
-                raise StoreError(f"{self._path} is damaged")
+                raise StoreError(damaged(self._path))
             yield line.decode("ascii")
 
 
@@ -118,13 +161,35 @@ class Standing:
         """
         self._directory = directory
         self.revoked = RevokedKeys(directory / REVOKED)
-        self._epoch, self._floor = self._read_epoch()
+        self._epoch, self._floor = read_epoch(directory)
+        kept = read_floor(directory)
+        if not is_remembered(kept, self.revoked):
+            raise StoreError(damaged(directory / REVOKED))
+        self._kept = (kept.epoch, kept.generation)
 
     def raised(self, anchor: Anchor) -> Anchor:
-        """Return what enrolment pinned, in the epoch reached since."""
-        if self._epoch <= anchor.epoch:
+        """Return what enrolment pinned, in the epoch and generation reached since."""
+        if self._epoch > anchor.epoch:
+            anchor = replace(anchor, epoch=self._epoch, floor=self._floor)
+        epoch, generation = self._kept
+        if epoch < anchor.epoch:
             return anchor
-        return replace(anchor, epoch=self._epoch, floor=self._floor)
+        return replace(anchor, epoch=epoch, floor=max(anchor.floor, generation))
+
+    def has_floor(self) -> bool:
+        """Return whether a generation was ever kept here."""
+        return (self._directory / FLOOR).exists()
+
+    def remember(self, epoch: int, generation: int) -> None:
+        """Accept nothing older from now on; durable when this returns.
+
+        Raises:
+            StoreError: it could not be made durable.
+        """
+        if (epoch, generation) <= self._kept and self.has_floor():
+            return
+        write_floor(self._directory, floor_with(epoch, generation, self.revoked))
+        self._kept = (epoch, generation)
 
     def go_up(self, step: EpochStep) -> None:
         """Keep a step that was accepted, durably.
@@ -160,23 +225,81 @@ class Standing:
             raise StoreError(f"{folder}: {exc.strerror}") from exc
         return tuple(folder / name for name in names)
 
-    def _read_epoch(self) -> tuple[int, int]:
-        path = self._directory / EPOCH
-        try:
-            document = json.loads(path.read_bytes())
-            if document["version"] != VERSION:
-                raise StoreError(f"{path} is of another version: upgrade the agent")
-            return int(document["epoch"]), int(document["generation"])
-        except FileNotFoundError:
-            return 0, 0
-        except OSError as exc:
-            raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
-        except (KeyError, TypeError, ValueError) as exc:
-            raise StoreError(f"{path} is damaged") from exc
-
     def _write(self, name: str, content: bytes) -> None:
         path = self._directory / name
         try:
             write_atomically(path, content)
         except OSError as exc:
             raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def read_epoch(directory: Path) -> tuple[int, int]:
+    """Return the epoch that a step led to and the generation it begins with, or 0.
+
+    Raises:
+        StoreError: the file cannot be read, or is damaged.
+    """
+    path = directory / EPOCH
+    try:
+        document = json.loads(path.read_bytes())
+        if document["version"] != VERSION:
+            raise StoreError(f"{path} is of another version: upgrade the agent")
+        return int(document["epoch"]), int(document["generation"])
+    except FileNotFoundError:
+        return 0, 0
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StoreError(damaged(path)) from exc
+
+
+def read_floor(directory: Path) -> Floor:
+    """Return what was accepted last, zeros for nothing.
+
+    Raises:
+        StoreError: the file cannot be read, or is damaged.
+    """
+    path = directory / FLOOR
+    try:
+        document = whole(path.read_bytes())
+        return Floor(
+            epoch=int(document["epoch"]),
+            generation=int(document["generation"]),
+            revoked=int(document["revoked"]),
+            revoked_sha256=str(document["revoked_sha256"]),
+        )
+    except FileNotFoundError:
+        return NOTHING_KEPT
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}") from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StoreError(damaged(path)) from exc
+
+
+def floor_with(epoch: int, generation: int, revoked: RevokedKeys) -> Floor:
+    """Return a floor that remembers the revoked keys on disk."""
+    count, sha256 = revoked.written
+    return Floor(
+        epoch=epoch, generation=generation, revoked=count, revoked_sha256=sha256
+    )
+
+
+def is_remembered(floor: Floor, revoked: RevokedKeys) -> bool:
+    """Return whether every key that was known is still there as it was."""
+    count, _ = revoked.written
+    return count >= floor.revoked and revoked.begins_with(
+        floor.revoked, floor.revoked_sha256
+    )
+
+
+def write_floor(directory: Path, floor: Floor) -> None:
+    """Keep what was accepted last, durably.
+
+    Raises:
+        StoreError: it could not be made durable.
+    """
+    path = directory / FLOOR
+    try:
+        write_atomically(path, checked(asdict(floor)))
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be written: {exc.strerror}") from exc

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ LOCK: Final = "lock"
 NAMES: Final = "names.json"
 SPOOL: Final = "spool"
 WIREGUARD_LOG: Final = "wireguard-go.log"
+CHECKSUM: Final = "checksum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class Identity:
     signing_key_at: datetime | None = None
     next_signing_seed: bytes = b""
     endorsement: str = ""
+    keeps_floor: bool = False
+    """Whether a floor was ever kept (`gateway.standing`): one that is gone is lost."""
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -153,8 +157,9 @@ class Store:
             else None,
             "next_signing_seed": _text(identity.next_signing_seed),
             "endorsement": identity.endorsement,
+            "keeps_floor": identity.keeps_floor,
         }
-        self._write(IDENTITY, json.dumps(document, indent=1).encode())
+        self._write(IDENTITY, checked(document))
 
     def read_identity(self) -> Identity:
         """Return who this gateway is.
@@ -162,10 +167,13 @@ class Store:
         Raises:
             StoreError: it is not enrolled, or the file is damaged.
         """
-        document = self._read(IDENTITY)
+        try:
+            document = self._read(IDENTITY)
+        except StoreError as exc:
+            raise StoreError(lost_identity(self.directory / IDENTITY)) from exc
         if document is None:
             raise StoreError(
-                f"{self.directory} holds no identity: run `python -m gateway enroll`"
+                f"{self.directory} holds no identity: run `peerage-gateway enroll`"
             )
         try:
             return Identity(
@@ -181,10 +189,11 @@ class Store:
                 ),
                 signing_seed=base64.b64decode(document["signing_seed"], validate=True),
                 wireguard_private_key=str(document["wireguard_private_key"]),
+                keeps_floor=document.get("keeps_floor") is True,
                 **_rotation(document),
             )
         except (KeyError, TypeError, ValueError, binascii.Error) as exc:
-            raise StoreError(f"{self.directory / IDENTITY} is damaged") from exc
+            raise StoreError(lost_identity(self.directory / IDENTITY)) from exc
 
     def write_accepted(self, envelope: bytes) -> None:
         """Keep the snapshot that was accepted, durably, before it is applied."""
@@ -229,7 +238,7 @@ class Store:
                 ),
             )
         except (KeyError, TypeError, ValueError) as exc:
-            raise StoreError(f"{self.directory / NOTICES} is damaged") from exc
+            raise StoreError(damaged(self.directory / NOTICES)) from exc
 
     def write_names(self, resolved: Resolved) -> None:
         """Keep what host names stand for, so that a restart forgets none."""
@@ -258,25 +267,34 @@ class Store:
             raise StoreError(f"{self.directory / NAMES} is damaged") from exc
 
     def read_sequences(self) -> dict[str, int]:
-        """Return the reserved sequence number of each channel."""
+        """Return the reserved sequence number of each channel.
+
+        Raises:
+            StoreError: the file is damaged; numbers that are used again would put
+                the gateway in quarantine.
+        """
         document = self._read(SEQUENCES) or {}
-        return {str(name): int(number) for name, number in document.items()}
+        try:
+            return {str(name): int(number) for name, number in document.items()}
+        except (TypeError, ValueError) as exc:
+            raise StoreError(damaged(self.directory / SEQUENCES)) from exc
+
+    def has_sequences(self) -> bool:
+        """Return whether numbers were ever reserved; enrolment makes the file."""
+        return (self.directory / SEQUENCES).exists()
 
     def write_sequences(self, sequences: dict[str, int]) -> None:
         """Reserve sequence numbers, durably, before they are used."""
-        self._write(SEQUENCES, json.dumps(sequences).encode())
+        self._write(SEQUENCES, checked(dict(sequences)))
 
     def _read(self, name: str) -> dict[str, Any] | None:
         content = self._bytes(name)
         if content is None:
             return None
         try:
-            document = json.loads(content)
+            return whole(content)
         except ValueError as exc:
-            raise StoreError(f"{self.directory / name} is damaged") from exc
-        if not isinstance(document, dict):
-            raise StoreError(f"{self.directory / name} is damaged")
-        return document
+            raise StoreError(damaged(self.directory / name)) from exc
 
     def _bytes(self, name: str) -> bytes | None:
         path = self.directory / name
@@ -304,6 +322,46 @@ def _rotation(document: dict[str, Any]) -> dict[str, Any]:
         "next_signing_seed": seed,
         "endorsement": str(document.get("endorsement", "")),
     }
+
+
+def checked(document: dict[str, Any]) -> bytes:
+    """Return a document as bytes that tell when one of them was changed."""
+    return json.dumps({**document, CHECKSUM: _checksum(document)}, indent=1).encode()
+
+
+def whole(content: bytes) -> dict[str, Any]:
+    """Return the document in these bytes; older ones have no checksum.
+
+    Raises:
+        ValueError: it is no JSON object, or was changed.
+    """
+    document = json.loads(content)
+    if not isinstance(document, dict):
+        raise ValueError("not an object")  # noqa: TRY004 -- one error for what is damaged
+    checksum = document.pop(CHECKSUM, None)
+    if checksum not in {None, _checksum(document)}:
+        raise ValueError("the checksum is another")
+    return document
+
+
+def damaged(path: Path) -> str:
+    """Return what an operator is told of a file that is damaged or gone."""
+    return (
+        f"{path} is damaged: run `peerage-gateway accept --state {path.parent}`, which"
+        " says what is lost by it and goes on without"
+    )
+
+
+def lost_identity(path: Path) -> str:
+    """Return what an operator is told when the keys are damaged."""
+    return (
+        f"{path} is damaged, and with it this gateway's keys: retire it in the portal,"
+        " and enrol this host with a new token in an empty state directory"
+    )
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -192,6 +192,19 @@ def named_part(table: Ruleset) -> Ruleset:
     )
 
 
+def claim_name(interface: str) -> str:
+    """Return the table by which one agent claims an interface."""
+    return f"{table_name(interface)}_agent"
+
+
+def claim_text(interface: str) -> str:
+    """Return the transaction that claims an interface for who runs it.
+
+    nft(8): a table with the flag `owner` belongs to the netlink socket that made it.
+    """
+    return f"add table inet {claim_name(interface)} {{ flags owner; }}\n"
+
+
 def base_text(interface: str) -> str:
     """Return the closed table: every gate, no device, no destination, no lease.
 

@@ -112,7 +112,7 @@ def test_status_before_enrolment_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status", "--state", str(tmp_path)]) == 1
-    assert "run `python -m gateway enroll`" in capsys.readouterr().err
+    assert "run `peerage-gateway enroll`" in capsys.readouterr().err
 
 
 def test_status_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
