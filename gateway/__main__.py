@@ -59,5 +59,10 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """Be the console script `peerage-gateway`."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    program()
