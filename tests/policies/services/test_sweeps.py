@@ -43,6 +43,22 @@ def test_grant_that_ends_leaves_when_it_ends(
     assert Publication.objects.get().next_change_at is None
 
 
+def test_fault_44_without_a_sweep_an_ended_grant_is_told_as_ended_and_never_again(
+    gw1: Gateway, wiki: Application, alice: User, bob: User
+) -> None:
+    """The kernel's half is in `tests/faults/test_ends.py`."""
+    Machine().enroll(alice)
+    ended = make_grant(wiki, user=alice, expires_at=NOW + HOUR)
+    publish()
+    # What gateways hold says when it ends, whoever is dead by then.
+    assert [g.expires_at for g in content(gw1).grants] == [NOW + HOUR]
+    # Nobody swept; somebody else's change compiles.
+    make_grant(wiki, user=bob)
+    publish(now=NOW + 2 * HOUR)
+    assert ended.pk not in {g.id for g in content(gw1).grants}
+    assert content(gw1).peers == ()
+
+
 def test_change_whose_publisher_died_is_published(
     gw1: Gateway, wiki: Application, alice: User
 ) -> None:
