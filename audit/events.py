@@ -73,6 +73,7 @@ class EventCode(StrEnum):
     GATEWAY_UPDATE = "GW012"
     GATEWAY_REQUEST_REFUSED = "GW013"
     GATEWAY_NAMES = "GW014"
+    GATEWAY_FLOW_TABLE = "GW015"
     GATEWAY_QUARANTINE = "GW020"
     GATEWAY_RELEASE = "GW021"
     EVIDENCE_SPOOL = "GW022"
@@ -278,6 +279,11 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_NAMES,
             "gateway.names",
             "Host names stand for other addresses at {gateway_label}",
+        ),
+        (
+            EventCode.GATEWAY_FLOW_TABLE,
+            "gateway.flow_table.crowd",
+            "The table of flows of {gateway_label} became crowded, or is so no longer",
         ),
         (
             EventCode.GATEWAY_QUARANTINE,

@@ -34,6 +34,8 @@ from gateway.evidence import Collector, Uploader
 from gateway.guard import Guard
 from gateway.logs import Log
 from gateway.naming import Naming, Told
+from gateway.pressure import Pressure
+from gateway.publisher import connection_table
 from gateway.rotation import Rotation
 from gateway.telemetry import Telemetry
 from gateway.types import Gate
@@ -110,6 +112,7 @@ class Agent:
         self._watchman = Guard(
             engine=engine, tell=collector.tell, clock=clock, jitter=random.random
         )
+        self._pressure = Pressure()
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
         self._wake_resolver = threading.Event()
@@ -307,8 +310,14 @@ class Agent:
             cut = self._engine.keep_terms(is_healthy=self._collector.is_healthy())
             if cut:
                 log.warning("terms.withheld", flows_cut=cut)
+            self._look_at_table()
             if end is not None and end <= self._clock.now():
                 log.info("grants.ended", flows_cut=self._engine.sweep())
+
+    def _look_at_table(self) -> None:
+        told = self._pressure.observe(connection_table(), now=self._clock.now())
+        if told is not None:
+            self._collector.tell(told)
 
     @staticmethod
     def _say(gate: Gate) -> None:

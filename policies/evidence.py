@@ -55,6 +55,7 @@ _KEYS: Final = {
     "gap": frozenset({"seq", "kind", "at", "source", "lost"}),
     "start": frozenset({"seq", "kind", "at", "boot_id"}),
     "drift": frozenset({"seq", "kind", "at", "what"}),
+    "flow_table": frozenset({"seq", "kind", "at", "state", "entries", "most"}),
 }
 _OPTIONAL: Final = {"drift": frozenset({"by", "repaired_ms"})}
 """What agents of earlier versions do not say."""
@@ -124,6 +125,17 @@ class DriftRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTableRecord:
+    """The kernel's table of flows became crowded, or is so no longer."""
+
+    sequence: int
+    at: datetime
+    is_crowded: bool
+    entries: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRecord:
     """A record that cannot be read, why, and what of it can be shown."""
 
@@ -132,7 +144,9 @@ class RefusedRecord:
     excerpt: str
 
 
-Record: TypeAlias = FlowRecord | GapRecord | StartRecord | DriftRecord | RefusedRecord
+Record: TypeAlias = (
+    FlowRecord | GapRecord | StartRecord | DriftRecord | FlowTableRecord | RefusedRecord
+)
 
 
 def parse_spool(value: object) -> str:
@@ -218,8 +232,24 @@ def _read(value: Mapping[str, object]) -> Record:
                 if repaired_ms is None
                 else integer(repaired_ms, minimum=0, maximum=MAX_COUNT),
             )
+        case "flow_table":
+            return FlowTableRecord(
+                sequence=sequence,
+                at=at,
+                is_crowded=_state(item["state"]),
+                entries=integer(item["entries"], minimum=0, maximum=MAX_COUNT),
+                most=integer(item["most"], maximum=MAX_COUNT),
+            )
         case _:
             return _flow(item, sequence, at, FlowKind(kind))
+
+
+def _state(value: object) -> bool:
+    """Return whether a table is said to be crowded."""
+    if value not in {"crowded", "relieved"}:
+        msg = "the state of a table is crowded or relieved"
+        raise SnapshotFormatError(msg)
+    return value == "crowded"
 
 
 def _flow(

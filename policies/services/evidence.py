@@ -22,6 +22,7 @@ from policies.errors import EvidenceError
 from policies.evidence import (
     DriftRecord,
     FlowRecord,
+    FlowTableRecord,
     GapRecord,
     Record,
     RefusedRecord,
@@ -196,6 +197,19 @@ def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) 
                     "at": item.at.isoformat(),
                     "by": item.by,
                     "repaired_ms": item.repaired_ms,
+                },
+            )
+        case FlowTableRecord():
+            record(
+                EventCode.GATEWAY_FLOW_TABLE,
+                actor=actor,
+                now=now,
+                outcome=Outcome.ALERT if item.is_crowded else Outcome.DONE,
+                gateway=gateway.ref,
+                details={
+                    "at": item.at.isoformat(),
+                    "entries": item.entries,
+                    "most": item.most,
                 },
             )
         case FlowRecord() | RefusedRecord():

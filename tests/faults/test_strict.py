@@ -6,14 +6,17 @@ import re
 import socket
 import time
 from dataclasses import replace
+from typing import Final
 
 from gateway.errors import PortalUnreachableError
 from policies.compiler.strictness import Evidence, Strictness
 from policies.compiler.types import Facts
-from tests.faults.field import OWN_HOST, Field, field, policy
+from tests.faults import crowding
+from tests.faults.field import HOST6, OWN_HOST, Field, field, policy
 from tests.faults.impatient import be_impatient
 from tests.faults.isolated import isolated
 from tests.gateway.netns.lab import command, inside, until
+from tests.gateway.world import ALICE, without
 
 BEST_EFFORT = Strictness(evidence=Evidence.BEST_EFFORT)
 LIMIT = 4
@@ -158,3 +161,36 @@ def told(made: Field) -> int:
     """Return how many records came, and were said to be lost."""
     came = sum(len(made.records(kind)) for kind in ("open", "deny", "close"))
     return came + sum(int(str(gap["lost"])) for gap in made.records("gap"))
+
+
+STAY: Final = 20
+"""Seconds until an entry that crowds the table is gone."""
+
+
+@isolated(seconds=120)
+def test_fault_28_a_full_table_drops_what_is_new_keeps_the_rest_and_revokes() -> None:
+    with field() as made:
+        alice, bob = made.probe("alice"), made.probe("bob")
+        alice.opens()
+        bob.opens()
+        time.sleep(3)  # until conntrack calls their flows assured (UDP: 2 s)
+        most = crowding.most()
+        crowding.fill(0, most * 4 // 5, seconds=STAY)
+        until(lambda: states(made) == ["crowded"], "the alarm")
+        began = time.monotonic()
+        crowding.fill(most * 4 // 5, most, seconds=STAY)
+        fresh = made.probe("bob", HOST6, fresh=True)
+        until(lambda: crowding.entries() >= most - 10, "a full table", 5)
+        assert not fresh.is_open()
+        assert bob.is_open()
+        # Who is revoked is cut as at any other time.
+        made.applied(made.publish(without([ALICE], policy())))
+        alice.closes(3)
+        assert bob.longest_gap(began, time.monotonic()) < 1
+        fresh.opens(STAY + 10)
+        until(lambda: states(made) == ["crowded", "relieved"], "relief", 20)
+
+
+def states(made: Field) -> list[object]:
+    """Return what was told of the table, in order."""
+    return [record["state"] for record in made.records("flow_table")]

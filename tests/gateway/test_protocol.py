@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.flows import Record
+from gateway.pressure import Pressure
+from gateway.report import Table
 from gateway.signing import Request, signed_headers
 from peers.api import signatures
 from policies.evidence import parse_records
@@ -28,6 +30,9 @@ def test_every_kind_of_record_is_read_by_the_portal(tmp_path: Path) -> None:
     bench.collector.tell(drift)
     bench.collector.tell({**drift, "by": "nft pid 7", "repaired_ms": 12})
     bench.collector.tell({**drift, "by": None, "repaired_ms": None})
+    crowded = Pressure().observe(Table(entries=8, most=10), now=bench.clock.now())
+    assert crowded is not None
+    bench.collector.tell(crowded)
     bench.collector.revoking([tcp(ALICE)])
     bench.step(entry(1, ALICE), entry(2, ALICE, echo))
     bench.step(after=2)
@@ -40,6 +45,7 @@ def test_every_kind_of_record_is_read_by_the_portal(tmp_path: Path) -> None:
         "deny",
         "gap",
         "drift",
+        "flow_table",
     }
     bench.spool.close()
 

@@ -284,6 +284,14 @@ NOTICES: dict[str, tuple[dict[str, Any], str]] = {
     "gap": ({"kind": "gap", "source": "nflog", "lost": 7}, "GW008A"),
     "start": ({"kind": "start", "boot_id": "b007"}, "GW007I"),
     "drift": ({"kind": "drift", "what": "a foreign peer"}, "GW006A"),
+    "a crowded table": (
+        {"kind": "flow_table", "state": "crowded", "entries": 80, "most": 100},
+        "GW015A",
+    ),
+    "a table with room": (
+        {"kind": "flow_table", "state": "relieved", "entries": 69, "most": 100},
+        "GW015I",
+    ),
 }
 
 
