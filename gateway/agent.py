@@ -29,7 +29,13 @@ from typing import Final
 from gateway.client import Portal
 from gateway.clock import Clock
 from gateway.engine import Engine
-from gateway.errors import PortalError, SpoolError, StoreError, UntrustedError
+from gateway.errors import (
+    DeltaError,
+    PortalError,
+    SpoolError,
+    StoreError,
+    UntrustedError,
+)
 from gateway.evidence import Collector, Uploader
 from gateway.guard import Guard
 from gateway.logs import Log
@@ -220,10 +226,15 @@ class Agent:
                     after=self._engine.generation,
                     epoch=self._engine.epoch,
                     holds=self._engine.holds,
+                    takes_delta=self._engine.takes_delta,
                 )
                 if answer.asks_revoked:
                     self._show()
                 acknowledgement = self._engine.receive(answer)
+            except DeltaError as exc:
+                # At once, and whole: that is asked for next.
+                log.warning("delta.refused", error=str(exc))
+                continue
             except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():
                     return

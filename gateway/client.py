@@ -50,12 +50,14 @@ NONCE_BYTES: Final = 16
 class Answer:
     """What a poll brings: a newer snapshot or none, and always a lease (envelopes).
 
-    A portal that was restored from a backup asks for what it had signed
+    In place of a snapshot comes a `delta` from the one held, if that was offered. A
+    portal that was restored from a backup asks for what it had signed
     (`asks_revoked`), and then gives a step to a higher epoch (`epoch`, an envelope).
     """
 
     snapshot: bytes | None
     lease: bytes
+    delta: bytes | None = None
     epoch: bytes | None = None
     asks_revoked: bool = False
 
@@ -63,10 +65,13 @@ class Answer:
 class Portal(Protocol):
     """What the agent needs of a portal."""
 
-    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
+    def poll(
+        self, *, after: int, epoch: int, holds: str = "", takes_delta: bool = False
+    ) -> Answer:
         """Wait for a generation above `after`, or for a renewed lease.
 
-        `holds` is what is held, in force or not: `EPOCH.GENERATION.DIGEST`.
+        `holds` is what is held, in force or not: `EPOCH.GENERATION.DIGEST`. With
+        `takes_delta` the portal may say what changed since.
         """
 
     def await_notices(self, *, after: int, epoch: int) -> tuple[bytes, ...]:
@@ -127,9 +132,12 @@ class HttpPortal:
             for channel in Channel
         }
 
-    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
+    def poll(
+        self, *, after: int, epoch: int, holds: str = "", takes_delta: bool = False
+    ) -> Answer:
         """Wait for a generation above `after`, or for a renewed lease."""
         asked = {"after": after, "epoch": epoch} | ({"holds": holds} if holds else {})
+        asked |= {"delta": 1} if takes_delta and holds else {}
         document = self._json(Channel.SNAPSHOT, "GET", f"?{urlencode(asked)}", b"")
         lease = envelope_in(document, "lease")
         if lease is None:
@@ -137,6 +145,7 @@ class HttpPortal:
         return Answer(
             snapshot=envelope_in(document, "snapshot"),
             lease=lease,
+            delta=envelope_in(document, "delta"),
             epoch=envelope_in(document, "epoch"),
             asks_revoked=document.get("ask") == "revoked",
         )

@@ -26,8 +26,10 @@ from gateway.acknowledgement import document, notice_document
 from gateway.client import Answer
 from gateway.clock import Clock
 from gateway.cuts import Cuts
+from gateway.deltas import whole_envelope
 from gateway.enforcement import Enforcement
 from gateway.errors import (
+    DeltaError,
     EquivocationError,
     KernelError,
     StoreError,
@@ -82,6 +84,8 @@ class Engine:
             StoreError: what never goes back cannot be read.
         """
         self._standing = Standing(store.directory)
+        self.takes_delta = True
+        """Whether a delta may be asked for; not after one that led nowhere."""
         self._judge = replace(judge, anchor=self._standing.raised(judge.anchor))
         self._store = store
         self._kernel = kernel
@@ -219,7 +223,7 @@ class Engine:
         timings = Timings()
         if answer.epoch is not None:
             self._go_up(answer.epoch, received_at)
-        held, lease = self._judged(answer, received_at)
+        answer, held, lease = self._whole(answer, received_at)
         verified = self._clock.ticks()
         timings.verify_ms = (verified - started) * 1000
         if answer.snapshot is not None and held is not self._held:
@@ -506,6 +510,23 @@ class Engine:
             # Numbers of notices begin anew; what they cut stays cut.
             self._cuts = replace(self._cuts, epoch=self.epoch, number=0)
         log.warning("epoch.raised", epoch=step.after, floor=step.generation)
+
+    def _whole(self, answer: Answer, now: datetime) -> tuple[Answer, Held, Lease]:
+        """Judge an answer; one with a delta as if it had come whole."""
+        if answer.delta is None or answer.snapshot is not None:
+            held, lease = self._judged(answer, now)
+            self.takes_delta = True
+            return answer, held, lease
+        self.takes_delta = False
+        accepted = self._store.read_accepted()
+        answer = replace(answer, snapshot=whole_envelope(accepted, answer.delta))
+        try:
+            held, lease = self._judged(answer, now)
+        except UntrustedError as exc:
+            # Whether the delta or the snapshot is at fault will be seen by the whole.
+            raise DeltaError(f"what a delta led to is refused: {exc}") from exc
+        self.takes_delta = True
+        return answer, held, lease
 
     def _judged(self, answer: Answer, now: datetime) -> tuple[Held, Lease]:
         """Return what is held from now on with its lease; keep contradictions."""

@@ -49,6 +49,10 @@ class StaleError(UntrustedError):
     """What was offered is older than what is held, or has run out."""
 
 
+class DeltaError(UntrustedError):
+    """A delta did not lead to a snapshot that is acceptable: ask for the whole."""
+
+
 class UpgradeError(UntrustedError):
     """A pinned key signed it in a form that this agent is too old to read."""
 

@@ -32,11 +32,15 @@ class Snapshotted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a gateway enforces, in which epoch it is, and what it holds, if it says."""
+    """What a gateway enforces, in which epoch it is, and what it holds, if it says.
+
+    With `takes_delta` it may be told what changed since what it holds.
+    """
 
     epoch: int
     generation: int
     holds: Snapshotted | None
+    takes_delta: bool
 
     @property
     def position(self) -> tuple[int, int]:
@@ -65,4 +69,5 @@ def parse_standing(query: Mapping[str, str]) -> Standing:
         generation=int(after),
         holds=held
         and Snapshotted(epoch=int(held[1]), generation=int(held[2]), digest=held[3]),
+        takes_delta=held is not None and query.get("delta") == "1",
     )

@@ -286,6 +286,20 @@ def is_issued(gateway: Gateway, snapshot: Snapshotted) -> bool:
     ).exists()
 
 
+def envelope_of(gateway: Gateway, snapshot: Snapshotted) -> str | None:
+    """Return the envelope of that very snapshot, if it was issued; not a gate."""
+    return (
+        Snapshot.objects.filter(
+            gateway=gateway,
+            epoch=snapshot.epoch,
+            generation=snapshot.generation,
+            digest=snapshot.digest,
+        )
+        .values_list("envelope", flat=True)
+        .first()
+    )
+
+
 def is_ahead(gateway: Gateway, standing: Standing, published: tuple[int, int]) -> bool:
     """Return whether a gateway holds what this portal never issued; not a gate.
 

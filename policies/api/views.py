@@ -34,6 +34,7 @@ from policies import notifier, selectors, services, signing
 from policies.compiler.canonical import Json, canonical_json
 from policies.compiler.envelope import EVIDENCE_ACK_TYPE
 from policies.connections import in_pool
+from policies.deltas import changed_envelope
 from policies.errors import (
     AcknowledgementError,
     EvidenceError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Told = TypeVar("Told")
+_NOTHING_NEW: Final = b',"snapshot":null'
 BATCH: Final = {"records", "spool"}
 MALFORMED: Final = "malformed"
 
@@ -264,11 +266,21 @@ def _answer(
         msg = "there is no policy for this gateway that compiles"
         raise SnapshotError(msg)
     is_newer = (current.epoch, current.generation) > standing.position
-    # The stored envelope is JSON already, and may be megabytes.
-    envelope = current.envelope.encode() if is_newer else b"null"
+    told = _newer(gateway, standing, current.envelope) if is_newer else _NOTHING_NEW
     lease = signed_lease(current, now=now)
     more = b"" if recovery is None else _recovering(recovery)
-    return _json(b'{"lease":' + lease + b',"snapshot":' + envelope + more + b"}")
+    return _json(b'{"lease":' + lease + told + more + b"}")
+
+
+def _newer(gateway: Gateway, standing: Standing, envelope: str) -> bytes:
+    """Return the snapshot, or what changed since the one that is held (ADR-0022)."""
+    if standing.takes_delta and standing.holds is not None:
+        before = selectors.envelope_of(gateway, standing.holds)
+        changed = changed_envelope(before, envelope) if before else None
+        if changed is not None:
+            return b',"snapshot":null,"delta":' + changed
+    # The stored envelope is JSON already, and may be megabytes.
+    return b',"snapshot":' + envelope.encode()
 
 
 def _recovering(recovery: GatewayRecovery) -> bytes:

@@ -85,11 +85,15 @@ class IllPortal(FakePortal):
         self.answering = threading.Event()
         self.answering.set()
 
-    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
+    def poll(
+        self, *, after: int, epoch: int, holds: str = "", takes_delta: bool = False
+    ) -> Answer:
         """Answer, when well, with a lease of this moment."""
         self.polls += 1
         self._be_ill()
-        answer = super().poll(after=after, epoch=epoch, holds=holds)
+        answer = super().poll(
+            after=after, epoch=epoch, holds=holds, takes_delta=takes_delta
+        )
         self._be_ill()
         held = self._snapshot
         assert held is not None

@@ -85,6 +85,9 @@ class FakePortal:
         """A step to another epoch, given with every answer."""
         self.asks_revoked = False
         self.held: list[str] = []
+        self.offers: list[bool] = []
+        self.delta: bytes | None = None
+        """Answered in place of the snapshot, to whoever takes one."""
         self.shown: list[tuple[bytes, tuple[bytes, ...], int]] = []
         self._wait = wait
         self._news = threading.Condition()
@@ -96,9 +99,12 @@ class FakePortal:
             self._snapshot = snapshot
             self._news.notify_all()
 
-    def poll(self, *, after: int, epoch: int, holds: str = "") -> Answer:
+    def poll(
+        self, *, after: int, epoch: int, holds: str = "", takes_delta: bool = False
+    ) -> Answer:
         """Answer as the portal does."""
         del epoch
+        self.offers.append(takes_delta)
         self.held.append(holds)
         with self._news:
             self._news.wait_for(lambda: self._generation() > after, self._wait)
@@ -106,10 +112,13 @@ class FakePortal:
         if snapshot is None or not self.is_reachable:
             raise PortalUnreachableError("nobody answers")
         now = self.clock.now() if self.clock else snapshot.issued
+        is_newer = snapshot.generation > after or self.forced is not None
+        delta = self.delta if takes_delta and is_newer else None
         return Answer(
             snapshot=self.signer.snapshot(snapshot)
-            if snapshot.generation > after or self.forced
+            if is_newer and delta is None
             else None,
+            delta=delta,
             lease=self.signer.lease(snapshot, issued=now, seconds=self.lease_seconds),
             epoch=self.step,
             asks_revoked=self.asks_revoked,

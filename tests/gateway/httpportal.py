@@ -147,6 +147,7 @@ class Handler(BaseHTTPRequestHandler):
                     after=int(query["after"][0]),
                     epoch=int(query["epoch"][0]),
                     holds=query.get("holds", [""])[0],
+                    takes_delta=query.get("delta") == ["1"],
                 )
                 return 200, _document(answer)
             case "revoked":
@@ -267,6 +268,8 @@ def _document(answer: Answer) -> dict[str, Any]:
         "snapshot": answer.snapshot and json.loads(answer.snapshot),
         "lease": json.loads(answer.lease),
     }
+    if answer.delta is not None:
+        told["delta"] = json.loads(answer.delta)
     if answer.epoch is not None:
         told["epoch"] = json.loads(answer.epoch)
     return told | ({"ask": "revoked"} if answer.asks_revoked else {})

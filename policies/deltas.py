@@ -1,0 +1,36 @@
+"""What changed for a gateway since the snapshot it holds, if worth sending. Pure.
+
+Both envelopes are stored already; nothing is kept for this (ADR-0022).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from policies.compiler.envelope import open_envelope
+from policies.compiler.snapshot_delta import delta_bytes, snapshot_delta
+
+LEAST_WHOLE: Final = 8192
+"""Bytes; a smaller envelope is sent whole."""
+LEAST_GAIN: Final = 4
+"""A delta is sent if the whole is at least so many times longer."""
+
+
+def changed_envelope(before: str, after: str) -> bytes | None:
+    """Return the envelope `after` with a delta from `before` in place of its payload.
+
+    None if the whole is short, or not much longer.
+    """
+    if len(after) < LEAST_WHOLE:
+        return None
+    document = json.loads(after)
+    delta = snapshot_delta(
+        open_envelope(before.encode()).payload, open_envelope(after.encode()).payload
+    )
+    written = b'{"delta":%b,"payloadType":%b,"signatures":%b}' % (
+        delta_bytes(delta),
+        json.dumps(document["payloadType"]).encode(),
+        json.dumps(document["signatures"]).encode(),
+    )
+    return written if len(written) * LEAST_GAIN <= len(after) else None
