@@ -20,12 +20,13 @@ from policies.models import (
     GatewayRecovery,
     Grant,
     Revocation,
+    RevocationNotice,
     RevocationTarget,
 )
-from policies.reports import parse_report
+from policies.reports import parse_notice_report
 from portal.accounts.models import User
 from tests.peers.makers import Agent, Machine
-from tests.policies.makers import agent, report
+from tests.policies.makers import agent, notice_report
 
 pytestmark = pytest.mark.django_db
 
@@ -112,12 +113,13 @@ def test_confirmed_gateway_shows_its_time(
     assert revocable.pk
 
     def enforce(_seconds: float) -> None:
-        snapshot = gw1.snapshots.latest("generation")
         now = RevocationTarget.objects.get().revocation.requested_at
         text = f"{now + timedelta(milliseconds=42):%Y-%m-%dT%H:%M:%S.%f}Z"
-        services.record_acknowledgement(
+        number = RevocationNotice.objects.get().number
+        document = notice_report(number, applied_at=text, flows_cut=2)
+        services.record_notice_report(
             gateway=gw1,
-            report=parse_report(report(snapshot, applied_at=text, flows_cut=2)),
+            report=parse_notice_report(document),
             actor=agent(gw1),
             now=now + timedelta(seconds=1),
         )
