@@ -109,9 +109,13 @@ def _target_output(done: Revocation, target: RevocationTarget) -> dict[str, Any]
         "gateway": target.gateway.ref.id,
         "name": target.gateway.name,
         "generation": target.generation,
+        "notified_at": target.notified_at,
+        "received_at": target.received_at,
         "enforced_at": target.enforced_at,
         "enforced_after_ms": after,
+        "reported_at": target.reported_at,
         "flows_cut": target.flows_cut,
+        "timings": target.timings,
     }
 
 

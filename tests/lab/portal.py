@@ -81,12 +81,19 @@ class Portal:
         Raises:
             LabError: it failed; its log is named.
         """
-        name = f"manage-{words[0]}"
+        self.run(f"manage-{words[0]}", "manage.py", *words)
+
+    def run(self, name: str, *words: str) -> None:
+        """Run a Python program in the portal's environment to its end.
+
+        Raises:
+            LabError: it failed; its log is named.
+        """
         process = self._processes.start(
-            name, [PYTHON, "manage.py", *words], environment=self._environment
+            name, [PYTHON, *words], environment=self._environment
         )
         if process.wait(120):
-            msg = f"manage.py {' '.join(words)} failed:\n{self._processes.tail(name)}"
+            msg = f"{' '.join(words)} failed:\n{self._processes.tail(name)}"
             raise LabError(msg)
 
     def _start_identity_provider(self) -> None:

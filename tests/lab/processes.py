@@ -59,6 +59,18 @@ class Processes:
         process = self._running.get(name)
         return process is not None and process.poll() is None
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a running program.
+
+        Raises:
+            LabError: it does not run.
+        """
+        process = self._running.get(name)
+        if process is None or process.poll() is not None:
+            msg = f"{name} does not run"
+            raise LabError(msg)
+        return process.pid
+
     def stop(self, name: str, *, kill: bool = False) -> None:
         """End one program: politely, or at once as a crash would."""
         process = self._running.pop(name, None)

@@ -1,8 +1,9 @@
-"""Note when packets pass an interface: `python -m tests.lab.sniffer IFACE PEER FILE`.
+"""Note packets that pass: `python -m tests.lab.sniffer IFACE PEER FILE [PROTOCOL]`.
 
-Only packets *received* on the interface with PEER as source address count. The
-file holds one fixed record that is overwritten in place: how many, the kernel's time
-stamp of the last in nanoseconds since the epoch, and the longest pause between two.
+Only packets *received* on the interface with PEER as source address count, and where
+a protocol is given (6 or 17, of IPv4) only those that are of it. The file holds one
+fixed record that is overwritten in place: how many, the kernel's time stamp of the
+last in nanoseconds since the epoch, and the longest pause between two.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def read(path: Path) -> Seen:
     return Seen(packets=packets, last_ns=last, pause_ns=pause)
 
 
-def main(interface: str, peer: str, path: Path) -> None:
+def main(interface: str, peer: str, path: Path, protocol: int = 0) -> None:
     """Listen until killed."""
     wanted = ipaddress.ip_address(peer).packed
     sniffer = socket.socket(
@@ -56,6 +57,8 @@ def main(interface: str, peer: str, path: Path) -> None:
         while True:
             head, ancillary, _, address = sniffer.recvmsg(40, 64)
             if address[2] == PACKET_OUTGOING or _source(head) != wanted:
+                continue
+            if protocol and head[9] != protocol:
                 continue
             stamp = _stamp(ancillary)
             pause = max(pause, stamp - last) if last else 0
@@ -78,4 +81,4 @@ def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:5]))
