@@ -47,7 +47,7 @@ def cut(
     if removed := tuple(sorted(keys & have.interface.peers.keys())):
         steps.append(RemovePeers(keys=removed))
     if devices:
-        steps.append(CutFlows(devices=frozenset(devices)))
+        steps.append(CutFlows(devices=frozenset(devices), is_judged=False))
     left = {k: v for k, v in have.interface.peers.items() if k not in keys}
     return tuple(steps), Have(
         snapshot=None if have.snapshot is None else without_keys(have.snapshot, keys),

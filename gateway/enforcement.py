@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
@@ -34,7 +34,7 @@ from gateway.reconcile import (
     SetPeers,
     Step,
 )
-from gateway.types import InterfaceState, Timings
+from gateway.types import Entry, InterfaceState, Timings
 from gateway.view import Observer, view_of
 from policies.compiler.leases import less_withheld
 from policies.compiler.nftables import Ruleset
@@ -260,8 +260,9 @@ class Enforcement:
                 self._kernel.change_elements(changes, now=self._clock.now())
                 timings.nftables_ms += (self._clock.ticks() - begun) * 1000
                 return
-            case CutFlows(devices=devices):
-                timings.flows_cut += self._cut(devices, want, pools)
+            case CutFlows(devices=devices, is_judged=is_judged):
+                judge = self._cut if is_judged else self._cut_all
+                timings.flows_cut += judge(devices, want, pools)
                 timings.conntrack_ms += (self._clock.ticks() - begun) * 1000
                 return
             case RemovePeers(keys=keys):
@@ -292,6 +293,25 @@ class Enforcement:
             now=self._clock.now(),
             resolved=self.resolved,
         )
+        return self._end(doomed)
+
+    def _cut_all(
+        self,
+        devices: frozenset[int] | None,
+        _snapshot: Snapshot,
+        pools: Iterable[IPNetwork],
+    ) -> int:
+        """Cut every flow of these devices: nothing is left to judge it by."""
+        ours = tuple(pools)
+        return self._end(
+            [
+                entry
+                for entry in self._kernel.entries(devices)
+                if any(entry.tuple.source in pool for pool in ours)
+            ]
+        )
+
+    def _end(self, doomed: Sequence[Entry]) -> int:
         if not doomed:
             return 0
         self._observer.revoking([entry.tuple for entry in doomed])

@@ -75,9 +75,13 @@ class RemovePeers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutFlows:
-    """Judge the flows of these devices (None: of every device) and cut some."""
+    """Judge the flows of these devices (None: of every device) and cut some.
+
+    Unjudged, of devices that may do nothing any more, all of them go.
+    """
 
     devices: frozenset[int] | None
+    is_judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -136,7 +137,7 @@ def _targets(count: int) -> list[tuple[Device, str]]:
     ]
 
 
-def _people(numbers: object) -> None:
+def _people(numbers: Iterable[int]) -> None:
     User.objects.bulk_create(
         (
             User(
@@ -147,14 +148,14 @@ def _people(numbers: object) -> None:
                 name=f"Bench {number}",
                 created_at=NOW,
             )
-            for number in sorted(numbers)  # type: ignore[call-overload]
+            for number in sorted(numbers)
         ),
         batch_size=BATCH,
     )
 
 
 def _devices(listed: list[tuple[int, int, str]]) -> None:
-    pools = {
+    pools: dict[int, AddressPool] = {
         types.network(pool.prefix).version: pool for pool in AddressPool.objects.all()
     }
     Device.objects.bulk_create(
@@ -218,7 +219,7 @@ def _applications(listed: tuple[types.Application, ...]) -> None:
         batch_size=BATCH,
     )
     serves = Application.gateways.through
-    serves.objects.bulk_create(
+    serves._default_manager.bulk_create(
         (serves(application_id=OFFSET + a.id, gateway_id=gateway.pk) for a in listed),
         batch_size=BATCH,
     )
