@@ -24,6 +24,7 @@ from peers.models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -110,6 +111,12 @@ def live_keys() -> QuerySet[DeviceKey]:
         .prefetch_related(_live_leases("device__leases"))
         .order_by("device_id")
     )
+
+
+def free_gateways(gateway_ids: Iterable[int]) -> frozenset[int]:
+    """Return which of these are enrolled and not in quarantine; not a gate."""
+    free = enrolled_gateways().filter(pk__in=gateway_ids, quarantined_at=None)
+    return frozenset(free.values_list("pk", flat=True))
 
 
 def holder_of(address: str, at: datetime) -> Device | None:

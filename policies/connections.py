@@ -1,31 +1,170 @@
-"""Database work from asynchronous code, in the pool of the event loop.
+"""Database work from asynchronous code: a few threads, each with one connection.
 
-Pool threads live for ever and no request ends in them, so each call takes care of its
-connection by itself: none is held while a gateway waits.
+* Waiting costs neither a thread nor a connection, and what is not waiting queues for
+  the few threads there are: as many gateways as like may come at once.
+* A thread keeps its connection for PEERAGE_DATABASE_KEEP_SECONDS: opening one takes
+  longer than what most requests ask of it. It is looked at before it is used again.
+* What many ask for at once is read for all of them at once (`Together`).
+* Who was woken by news is answered before anybody begins something (`Turns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Key = TypeVar("Key")
+
+THREADS: Final = 8
+"""And so many connections: what they do is Python, which one processor does."""
+FIRST_THREADS: Final = 2
+"""Besides, for those whom news has woken: they queue behind nobody."""
+AT_ONCE: Final = 64
+PATIENCE_SECONDS: Final = 1.0
+
+_pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="pool")
+_first: Final = ThreadPoolExecutor(FIRST_THREADS, thread_name_prefix="first")
+_here: Final = threading.local()
 
 
 def in_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function that runs in a pool thread."""
+    return _in(_pool, function)
 
+
+def _in(
+    executor: ThreadPoolExecutor, function: Callable[P, T]
+) -> Callable[P, Awaitable[T]]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        _here.is_pool = True
         close_old_connections()
         try:
             return function(*args, **kwargs)
         finally:
+            # No request ends in these threads; one after an error is closed here.
             close_old_connections()
 
-    return sync_to_async(call, thread_sensitive=False)
+    return sync_to_async(call, thread_sensitive=False, executor=executor)
+
+
+@receiver(connection_created)
+def _keep(connection: BaseDatabaseWrapper, **_: object) -> None:
+    if getattr(_here, "is_pool", False) and connection.close_at is not None:
+        connection.close_at = time.monotonic() + settings.PEERAGE_DATABASE_KEEP_SECONDS
+
+
+class Together(Generic[Key, T]):
+    """Reads for everybody who asks while a read is under way, in the next one."""
+
+    def __init__(
+        self, read: Callable[[Sequence[Key]], Sequence[T | Exception]]
+    ) -> None:
+        """`read`, in a thread, returns a result or an error for each key."""
+        self._read = _in(_first, read)
+        self._asked: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, list[tuple[Key, asyncio.Future[T]]]
+        ] = WeakKeyDictionary()
+        self._tasks: WeakSet[asyncio.Task[None]] = WeakSet()
+
+    async def __call__(self, key: Key) -> T:
+        """Return what a read that begins after this call says of the key."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[T] = loop.create_future()
+        asked = self._asked.get(loop)
+        if asked is None:
+            self._asked[loop] = [(key, found)]
+            self._tasks.add(task := loop.create_task(self._serve(loop)))
+            found.add_done_callback(lambda _: task)  # which keeps it alive
+        else:
+            asked.append((key, found))
+        return await found
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Whoever is ready to ask in this round of the loop is in it.
+        await asyncio.sleep(0)
+        asked = self._asked[loop]
+        try:
+            while asked:
+                taken = asked[:AT_ONCE]
+                del asked[:AT_ONCE]
+                await self._answer(taken)
+        finally:
+            del self._asked[loop]
+
+    async def _answer(self, taken: Sequence[tuple[Key, asyncio.Future[T]]]) -> None:
+        try:
+            results = await self._read([key for key, _ in taken])
+        except Exception as exc:  # noqa: BLE001 -- each asker raises it
+            results = [exc] * len(taken)
+        for (_, found), result in zip(taken, results, strict=True):
+            if found.done():
+                continue  # Its asker went away.
+            if isinstance(result, Exception):
+                found.set_exception(result)
+            else:
+                found.set_result(result)
+
+
+class Turns:
+    """Whose turn it is in an event loop: first those for whom there is news."""
+
+    def __init__(self) -> None:
+        """Nobody waits."""
+        self._due: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, set[asyncio.Task[Any]]
+        ] = WeakKeyDictionary()
+        self._done: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Event] = (
+            WeakKeyDictionary()
+        )
+
+    def hurry(self) -> None:
+        """Let the current task go first, until it ends."""
+        loop, task = asyncio.get_running_loop(), _task()
+        due = self._due.setdefault(loop, set())
+        if task not in due:
+            due.add(task)
+            task.add_done_callback(lambda ended: self._leave(loop, ended))
+
+    async def wait(self) -> None:
+        """Return when nobody is due, or when it has been long enough."""
+        loop = asyncio.get_running_loop()
+        self._leave(loop, _task())
+        if not self._due.get(loop):
+            return
+        done = self._done.setdefault(loop, asyncio.Event())
+        try:
+            await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            return
+
+    def _leave(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        due = self._due.get(loop, set())
+        due.discard(task)
+        if not due and (done := self._done.pop(loop, None)) is not None:
+            done.set()
+
+
+def _task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("only a task has its turn")
+    return task
+
+
+turns: Final = Turns()

@@ -20,10 +20,8 @@ from policies.compiler.notice import Notice, notice_bytes
 from policies.models import Publication, RevocationNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
-
-    from django.db.models import QuerySet
 
     from peers.models import Gateway
 
@@ -37,38 +35,41 @@ def latest_number() -> int:
     return RevocationNotice.objects.aggregate(last=Max("number"))["last"] or 0
 
 
-def position(gateway_id: int, *, now: datetime) -> tuple[int, int]:
-    """Return the number of the last notice that is news at all, second of a pair."""
-    last = _news(_covered(gateway_id), now=now).aggregate(last=Max("number"))["last"]
-    return 0, last or 0
+def positions(
+    gateway_ids: Collection[int] | None = None, *, now: datetime
+) -> Mapping[int, tuple[int, int]]:
+    """Return the number of the last notice that is news at all, second of a pair.
 
-
-def positions(*, now: datetime) -> Mapping[int, tuple[int, int]]:
-    """Return the position of every gateway."""
+    `None` is every gateway that was ever published.
+    """
     recent = RevocationNotice.objects.filter(issued_at__gt=now - KEEP)
     young = recent.aggregate(last=Max("number"))["last"] or 0
     last = young or latest_number()
-    rows = Publication.objects.values_list("gateway_id", "notices")
     return {
         gateway_id: (0, last if covered < last else young)
-        for gateway_id, covered in rows
+        for gateway_id, covered in _covered(gateway_ids).items()
     }
 
 
-def news_for(gateway: Gateway, after: int, *, now: datetime) -> Sequence[Notice]:
-    """Return the notices above `after` that are news to a gateway, in order."""
-    rows = _news(_covered(gateway.pk), now=now).filter(number__gt=after)
+def news_for(
+    asked: Sequence[tuple[Gateway, int]], *, now: datetime
+) -> Sequence[Sequence[Notice]]:
+    """Return the notices that are news to each gateway above its number, in order."""
+    covered = _covered([gateway.pk for gateway, _ in asked])
+    rows = RevocationNotice.objects.filter(
+        Q(number__gt=min(covered.values(), default=0)) | Q(issued_at__gt=now - KEEP),
+        number__gt=min((after for _, after in asked), default=0),
+    )
+    # With those that another one is asked about the numbers are still in order.
+    found = [*rows.order_by("number")[: AT_ONCE * len(asked)]]
     return [
-        Notice(
-            deployment=settings.PEERAGE_DEPLOYMENT,
-            audience=gateway.ref.id,
-            epoch=gateway.epoch,
-            number=row.number,
-            issued=row.issued_at,
-            devices=frozenset(row.devices),
-            keys=frozenset(row.keys),
-        )
-        for row in rows.order_by("number")[:AT_ONCE]
+        [
+            _notice(row, gateway)
+            for row in found
+            if row.number > after
+            and (row.number > covered[gateway.pk] or row.issued_at > now - KEEP)
+        ][:AT_ONCE]
+        for gateway, after in asked
     ]
 
 
@@ -81,12 +82,23 @@ def signed_notice(notice: Notice) -> bytes:
     return signing.sign(NOTICE_TYPE, notice_bytes(notice))
 
 
-def _news(covered: int, *, now: datetime) -> QuerySet[RevocationNotice]:
-    return RevocationNotice.objects.filter(
-        Q(number__gt=covered) | Q(issued_at__gt=now - KEEP)
+def _notice(row: RevocationNotice, gateway: Gateway) -> Notice:
+    return Notice(
+        deployment=settings.PEERAGE_DEPLOYMENT,
+        audience=gateway.ref.id,
+        epoch=gateway.epoch,
+        number=row.number,
+        issued=row.issued_at,
+        devices=frozenset(row.devices),
+        keys=frozenset(row.keys),
     )
 
 
-def _covered(gateway_id: int) -> int:
-    row = Publication.objects.filter(pk=gateway_id)
-    return row.values_list("notices", flat=True).first() or 0
+def _covered(gateway_ids: Collection[int] | None) -> Mapping[int, int]:
+    """Return what each gateway's snapshot covers; one without any covers nothing."""
+    rows = Publication.objects.all()
+    if gateway_ids is not None:
+        rows = rows.filter(pk__in=gateway_ids)
+    return dict.fromkeys(gateway_ids or (), 0) | dict(
+        rows.values_list("gateway_id", "notices")
+    )

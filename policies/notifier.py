@@ -17,7 +17,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -26,7 +26,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from policies import notices, selectors
-from policies.connections import in_pool
+from policies.connections import in_pool, turns
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Waiter:
         except TimeoutError:
             return
         self._event.clear()
+        # What it was woken for goes before what others begin.
+        turns.hurry()
 
 
 class Hub:
@@ -236,13 +238,17 @@ def end() -> None:
 
 
 async def wait_for_notice(
-    gateway_id: int, after: Position, *, now: datetime, seconds: float
+    gateway_id: int,
+    after: Position,
+    *,
+    current: Callable[[int], Awaitable[Position]],
+    seconds: float,
 ) -> Position:
     """Return the number of the last notice for a gateway, once there is news."""
     return await _wait(
         gateway_id,
         after,
-        current=lambda pk: notices.position(pk, now=now),
+        current=current,
         seconds=seconds,
         among=(notice_hub, notice_news),
     )
@@ -252,12 +258,12 @@ async def wait_for_newer(
     gateway_id: int,
     after: Position,
     *,
-    current: Callable[[int], Position],
+    current: Callable[[int], Awaitable[Position]],
     seconds: float,
 ) -> Position:
     """Return where the gateway stands once it is beyond `after`, or in time.
 
-    `current` reads the database; it runs in a thread.
+    `current` reads the database, for many at once if many are woken at once.
     """
     return await _wait(
         gateway_id, after, current=current, seconds=seconds, among=(hub, news)
@@ -268,12 +274,11 @@ async def _wait(
     gateway_id: int,
     after: Position,
     *,
-    current: Callable[[int], Position],
+    current: Callable[[int], Awaitable[Position]],
     seconds: float,
     among: tuple[Hub, RedisNews],
 ) -> Position:
     hub, news = among
-    read = in_pool(current)
     deadline = time.monotonic() + seconds
     waiter = Waiter(gateway_id, after)
     # In before the first look: what happens in between still wakes.
@@ -282,7 +287,7 @@ async def _wait(
         if settings.PEERAGE_REDIS_URL:
             news.listen()
         while True:
-            position = await read(gateway_id)
+            position = await current(gateway_id)
             left = deadline - time.monotonic()
             if position > after or left <= 0 or hub.is_closing:
                 return position

@@ -259,9 +259,16 @@ def gateway_statuses(gateways: Iterable[Gateway]) -> tuple[GatewayStatus, ...]:
     )
 
 
-def published_positions() -> Mapping[int, tuple[int, int]]:
-    """Return epoch and generation of every gateway's current snapshot; not a gate."""
+def published_positions(
+    gateway_ids: Iterable[int] | None = None,
+) -> Mapping[int, tuple[int, int]]:
+    """Return epoch and generation of gateways' current snapshots; not a gate.
+
+    `None` is every gateway.
+    """
     rows = Publication.objects.filter(generation__gt=0)
+    if gateway_ids is not None:
+        rows = rows.filter(pk__in=gateway_ids)
     return {
         gateway_id: (epoch, generation)
         for gateway_id, epoch, generation in rows.values_list(
@@ -312,6 +319,31 @@ def is_ahead(gateway: Gateway, standing: Standing, published: tuple[int, int]) -
     if holds is None or holds.epoch != published[0]:
         return False
     return not is_issued(gateway, holds)
+
+
+def current_snapshots(
+    beyond: Mapping[int, tuple[int, int]],
+) -> Mapping[int, Snapshot]:
+    """Return the snapshots that gateways should enforce, by gateway; not a gate.
+
+    Their envelopes, which may be megabytes, are read where a snapshot is beyond what
+    the gateway has.
+    """
+    rows = Publication.objects.filter(pk__in=beyond).select_related("snapshot")
+    found = {
+        row.pk: row.snapshot
+        for row in rows.defer("snapshot__envelope")
+        if row.snapshot is not None
+    }
+    newer = {
+        snapshot.pk: snapshot
+        for pk, snapshot in found.items()
+        if (snapshot.epoch, snapshot.generation) > beyond[pk]
+    }
+    envelopes = Snapshot.objects.filter(pk__in=newer).values_list("pk", "envelope")
+    for pk, envelope in envelopes:
+        newer[pk].envelope = envelope
+    return found
 
 
 def current_snapshot(gateway_id: int) -> Snapshot | None:

@@ -34,23 +34,24 @@ def actor_middleware(get_response: Handler) -> Handler:
     if iscoroutinefunction(get_response):
 
         async def handle_async(request: HttpRequest) -> HttpResponseBase:
-            portal_request = _received(request)
+            portal_request = received(request)
             user = await request.auser() if _has_session(request) else None
             portal_request.actor = actor_of(user, portal_request)
-            return _marked(portal_request, await get_response(request))
+            return marked(portal_request, await get_response(request))
 
         return handle_async
 
     def handle(request: HttpRequest) -> HttpResponseBase:
-        portal_request = _received(request)
+        portal_request = received(request)
         user = request.user if _has_session(request) else None
         portal_request.actor = actor_of(user, portal_request)
-        return _marked(portal_request, get_response(request))
+        return marked(portal_request, get_response(request))
 
     return handle
 
 
-def _received(request: HttpRequest) -> PortalRequest:
+def received(request: HttpRequest) -> PortalRequest:
+    """Note when a request came, from where, and give it an id."""
     portal_request = cast("PortalRequest", request)
     portal_request.request_id = uuid.uuid4().hex
     portal_request.received_at = datetime.now(UTC)  # noqa: TID251 -- the edge
@@ -58,7 +59,8 @@ def _received(request: HttpRequest) -> PortalRequest:
     return portal_request
 
 
-def _marked(request: PortalRequest, response: HttpResponseBase) -> HttpResponseBase:
+def marked(request: PortalRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Tell the client the id."""
     response["X-Request-ID"] = request.request_id
     return response
 

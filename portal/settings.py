@@ -200,6 +200,8 @@ DATABASES = {
         )
     )
 }
+# How long a thread of the pool keeps its database connection; 0 is not at all.
+PEERAGE_DATABASE_KEEP_SECONDS = env_int("PEERAGE_DATABASE_KEEP_SECONDS", 60)
 # A batch of evidence: at most a thousand records of 8 KiB from our own agent.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -17,6 +17,7 @@ os.environ.update(
         "PEERAGE_SECRET_KEY": "tests-only-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF",
         "PEERAGE_STATE_DIR": str(_state),
         "PEERAGE_DATABASE_URL": _database,
+        "PEERAGE_DATABASE_KEEP_SECONDS": "0",
         "PEERAGE_INSECURE_HTTP": "1",
         "PEERAGE_BASE_URL": "http://testserver",
         "PEERAGE_ALLOWED_HOSTS": "testserver,localhost,127.0.0.1,[::1]",

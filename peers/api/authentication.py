@@ -37,6 +37,7 @@ from peers.sequences import Position, Verdict
 from peers.services.signing_keys import endorsed, is_signed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from audit.http import PortalRequest
@@ -125,13 +126,13 @@ def authenticate_gateway(
     return gateway
 
 
-def require_free(gateway: Gateway) -> None:
-    """Refuse a gateway that by now is retired or in quarantine.
+def require_free(gateway: Gateway, *, among: Collection[int]) -> None:
+    """Refuse a gateway that is not `among` those free by now (`free_gateways`).
 
     Raises:
         QuarantineError: it may be told nothing any more.
     """
-    if not enrolled_gateways().filter(pk=gateway.pk, quarantined_at=None).exists():
+    if gateway.pk not in among:
         raise QuarantineError(QUARANTINED)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -30,10 +32,11 @@ from peers.api.authentication import (
 )
 from peers.api.problems import problem, refusal
 from peers.errors import PeerError
+from peers.selectors import free_gateways
 from policies import notifier, selectors, services, signing
 from policies.compiler.canonical import Json, canonical_json
 from policies.compiler.envelope import EVIDENCE_ACK_TYPE
-from policies.connections import in_pool
+from policies.connections import Together, in_pool
 from policies.deltas import changed_envelope
 from policies.errors import (
     AcknowledgementError,
@@ -42,18 +45,20 @@ from policies.errors import (
     SnapshotError,
 )
 from policies.leases import signed_lease
-from policies.notices import news_for, signed_notice
+from policies.notices import news_for, positions, signed_notice
 from policies.positions import parse_standing
 from policies.reports import parse_notice_report, parse_report
 from policies.resolutions import parse_resolution
 from policies.shown import parse_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from audit.http import PortalRequest
     from peers.models import Gateway
-    from policies.models import GatewayRecovery
+    from policies.compiler.notice import Notice
+    from policies.models import GatewayRecovery, Snapshot
+    from policies.notifier import Position
     from policies.positions import Standing
 
 logger = logging.getLogger(__name__)
@@ -76,11 +81,11 @@ async def snapshot(request: HttpRequest) -> HttpResponse:
             await notifier.wait_for_newer(
                 gateway.pk,
                 standing.position,
-                current=selectors.published_position,
-                seconds=settings.PEERAGE_LONG_POLL_SECONDS,
+                current=_position,
+                seconds=_patience(),
             )
         now = datetime.now(UTC)  # noqa: TID251 -- the lease begins when it is given
-        return await in_pool(_answer)(gateway, standing, recovery, now)
+        return await _answers(Asked(gateway, standing, recovery, now))
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:
@@ -98,17 +103,15 @@ async def notices(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "POST":
         return await in_pool(_noticed)(request)
-    portal_request = cast("PortalRequest", request)
-    now = portal_request.received_at
     try:
-        gateway, after = await in_pool(_asked)(portal_request)
+        gateway, after = await in_pool(_asked)(cast("PortalRequest", request))
         await notifier.wait_for_notice(
             gateway.pk,
             (0, after),
-            now=now,
-            seconds=settings.PEERAGE_LONG_POLL_SECONDS,
+            current=_notice_position,
+            seconds=_patience(),
         )
-        return await in_pool(_notices)(gateway, after, now)
+        return await _notices((gateway, after))
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:
@@ -178,6 +181,12 @@ def evidence(request: HttpRequest) -> HttpResponse:
     except PolicyError as exc:
         return _problem(exc)
     return _json(b'{"ack":' + receipt + b"}")
+
+
+def _patience() -> float:
+    """Return how long to wait: those whom one change woke do not all end at once."""
+    longest: float = settings.PEERAGE_LONG_POLL_SECONDS
+    return longest * random.uniform(0.8, 1.0)  # noqa: S311 -- jitter
 
 
 def _begin(
@@ -253,29 +262,59 @@ def _told(
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
-def _answer(
-    gateway: Gateway,
-    standing: Standing,
-    recovery: GatewayRecovery | None,
-    now: datetime,
-) -> HttpResponse:
-    # It was authenticated before it waited; what came to light since counts.
-    require_free(gateway)
-    current = selectors.current_snapshot(gateway.pk)
+class Asked(NamedTuple):
+    """Who has waited for what is after what it has, and is answered now."""
+
+    gateway: Gateway
+    standing: Standing
+    recovery: GatewayRecovery | None
+    now: datetime
+
+
+def _answer_all(asked: Sequence[Asked]) -> list[HttpResponse | Exception]:
+    """Answer everybody whom one change has woken, with one look at the database."""
+    beyond: dict[int, Position] = {}
+    for one in asked:
+        after = one.standing.position
+        beyond[one.gateway.pk] = min(after, beyond.get(one.gateway.pk, after))
+    free = free_gateways(beyond)
+    current = selectors.current_snapshots(beyond)
+    answers: list[HttpResponse | Exception] = []
+    for one in asked:
+        try:
+            # It was authenticated before it waited; what came to light since counts.
+            require_free(one.gateway, among=free)
+            answers.append(_answer(one, current.get(one.gateway.pk)))
+        except (PeerError, PolicyError) as exc:
+            answers.append(exc)
+    return answers
+
+
+def _positions(gateway_ids: Sequence[int]) -> list[Position | Exception]:
+    found = selectors.published_positions(gateway_ids)
+    return [found.get(pk, selectors.NOTHING) for pk in gateway_ids]
+
+
+_position: Final = Together(_positions)
+_answers: Final = Together(_answer_all)
+
+
+def _answer(asked: Asked, current: Snapshot | None) -> HttpResponse:
     if current is None:
         msg = "there is no policy for this gateway that compiles"
         raise SnapshotError(msg)
-    is_newer = (current.epoch, current.generation) > standing.position
-    told = _newer(gateway, standing, current.envelope) if is_newer else _NOTHING_NEW
-    lease = signed_lease(current, now=now)
-    more = b"" if recovery is None else _recovering(recovery)
+    is_newer = (current.epoch, current.generation) > asked.standing.position
+    told = _newer(asked, current.envelope) if is_newer else _NOTHING_NEW
+    lease = signed_lease(current, now=asked.now)
+    more = b"" if asked.recovery is None else _recovering(asked.recovery)
     return _json(b'{"lease":' + lease + told + more + b"}")
 
 
-def _newer(gateway: Gateway, standing: Standing, envelope: str) -> bytes:
+def _newer(asked: Asked, envelope: str) -> bytes:
     """Return the snapshot, or what changed since the one that is held (ADR-0022)."""
+    standing = asked.standing
     if standing.takes_delta and standing.holds is not None:
-        before = selectors.envelope_of(gateway, standing.holds)
+        before = selectors.envelope_of(asked.gateway, standing.holds)
         changed = changed_envelope(before, envelope) if before else None
         if changed is not None:
             return b',"snapshot":null,"delta":' + changed
@@ -291,21 +330,40 @@ def _recovering(recovery: GatewayRecovery) -> bytes:
     return b',"ask":"revoked"' if is_asked else b""
 
 
-def _notices(gateway: Gateway, after: int, now: datetime) -> HttpResponse:
-    require_free(gateway)
-    news = news_for(gateway, after, now=now)
+def _all_notices(
+    asked: Sequence[tuple[Gateway, int]],
+) -> list[HttpResponse | Exception]:
+    """Give everybody whom one notice has woken what is news to them."""
+    now = datetime.now(UTC)  # noqa: TID251 -- it is written in a moment
+    free = free_gateways([gateway.pk for gateway, _ in asked])
+    answers: list[HttpResponse | Exception] = []
+    for (gateway, _), news in zip(asked, news_for(asked, now=now), strict=True):
+        try:
+            require_free(gateway, among=free)
+            answers.append(_noticing(gateway, news, now))
+        except (PeerError, PolicyError) as exc:
+            answers.append(exc)
+    return answers
+
+
+def _noticing(gateway: Gateway, news: Sequence[Notice], now: datetime) -> HttpResponse:
     body = b'{"notices":[' + b",".join(map(signed_notice, news)) + b"]}"
     if not news:
         return _json(body)
-
-    def note() -> None:
-        services.note_notified(
-            gateway=gateway,
-            number=news[-1].number,
-            now=datetime.now(UTC),  # noqa: TID251 -- it has just been written
-        )
-
+    note = partial(
+        services.note_notified, gateway=gateway, number=news[-1].number, now=now
+    )
     return Followed(note, body)
+
+
+def _notice_positions(gateway_ids: Sequence[int]) -> list[Position | Exception]:
+    now = datetime.now(UTC)  # noqa: TID251 -- what is news now
+    found = positions(gateway_ids, now=now)
+    return [found[pk] for pk in gateway_ids]
+
+
+_notice_position: Final = Together(_notice_positions)
+_notices: Final = Together(_all_notices)
 
 
 def _noticed(request: HttpRequest) -> HttpResponse:

@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 
 from tests.lab.network import PORTAL_ADDRESS, Network
-from tests.lab.processes import PYTHON, LabError, Processes
+from tests.lab.processes import PYTHON, Processes
 
 ROOT: Final = Path(__file__).parents[2]
 LOOPBACK: Final = "127.0.0.1"
@@ -89,12 +89,7 @@ class Portal:
         Raises:
             LabError: it failed; its log is named.
         """
-        process = self._processes.start(
-            name, [PYTHON, *words], environment=self._environment
-        )
-        if process.wait(120):
-            msg = f"{' '.join(words)} failed:\n{self._processes.tail(name)}"
-            raise LabError(msg)
+        self._processes.run_to_end(name, [PYTHON, *words], self._environment)
 
     def _start_identity_provider(self) -> None:
         environment = {

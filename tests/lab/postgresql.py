@@ -55,7 +55,8 @@ def postgresql() -> Iterator[str]:
         control = [*prefix, str(programs / "pg_ctl"), f"--pgdata={data}", "--wait"]
         options = (
             f"-k {home} -c listen_addresses= -c fsync=off -c synchronous_commit=off "
-            "-c full_page_writes=off -c max_connections=100"
+            "-c full_page_writes=off -c max_connections=100 "
+            "-c track_commit_timestamp=on"
         )
         log = f"--log={home / 'log'}"
         _run([*control, log, f"--options={options}", "start"], home)

@@ -54,6 +54,37 @@ class Processes:
         self._running[name] = process
         return process
 
+    def start_talking(
+        self, name: str, command: Sequence[str], text: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that reads `text`; its standard output is the caller's."""
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        assert process.stdin is not None
+        process.stdin.write(text.encode())
+        process.stdin.close()
+        return process
+
+    def run_to_end(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        """Run a program to its end.
+
+        Raises:
+            LabError: it failed; its log is named.
+        """
+        process = self.start(name, command, environment=environment)
+        if process.wait(120):
+            msg = f"{' '.join(command)} failed:\n{self.tail(name)}"
+            raise LabError(msg)
+
     def is_running(self, name: str) -> bool:
         """Return whether a program of that name runs."""
         process = self._running.get(name)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from redis import Redis
 
 from policies import notifier
 from policies.notifier import Hub, Position, RedisNews, Waiter
+from tests.lab.redis import RedisServer, free_port
 from tests.policies.asynchronous import asynchronous
 
 
@@ -100,47 +99,6 @@ async def test_failing_database_is_asked_again() -> None:
     waiter = Waiter(1, (1, 1))
     hub.add(waiter)
     assert await woken_within(waiter, 5) < 2.5
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-class RedisServer:
-    """A real redis-server that can be killed and started again."""
-
-    def __init__(self, directory: Path) -> None:
-        """Choose a port."""
-        self.directory = directory
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        self.process = subprocess.Popen(
-            [
-                *("redis-server", "--port", str(self.port), "--save", ""),
-                *("--bind", "127.0.0.1", "--dir", str(self.directory)),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(100):
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 0.1):
-                    return
-            except OSError:
-                time.sleep(0.05)
-        pytest.fail("redis-server does not start")
-
-    def kill(self) -> None:
-        """Kill it, as a power cut would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture

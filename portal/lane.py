@@ -1,0 +1,115 @@
+"""The way of the gateways' requests: no cookies, so nothing that is about them.
+
+Django gives every request of an asynchronous server a thread of its own as soon as a
+piece of synchronous code is met, and its middleware is such pieces. Hundreds of
+gateways that wait would be hundreds of threads, and hundreds that report at once as
+many database connections. Here a request is a task; what touches the database runs in
+the pool (`policies.connections`), and the middleware that counts is called in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+from django.urls import resolve, set_script_prefix
+
+from policies.connections import in_pool, turns
+from portal.accounts.actors import actor_of
+from portal.middleware import marked, received
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+PREFIX: Final = "/api/gateway/"
+
+
+class GatewayLane(ASGIHandler):
+    """Answers what begins with PREFIX; its own chain in place of the settings'."""
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- Django's signature
+        """Set up the chain, whatever the settings say."""
+        # Both of these compute and touch nothing, so they need no thread.
+        self._security = SecurityMiddleware(_nobody)
+        self._frames = XFrameOptionsMiddleware(_nobody)
+        self._middleware_chain = convert_exception_to_response(self._respond)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 -- ASGI's
+        """Answer a request, unless its sender goes away."""
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        set_script_prefix("/")
+        request, refusal = self.create_request(scope, body)
+        if request is None:
+            await self.send_response(refusal or HttpResponse(status=400), send)
+            body.close()
+            return
+        answering = asyncio.create_task(self._answer(request, send))
+        leaving = asyncio.create_task(self.listen_for_disconnect(receive))
+        try:
+            # An answer that is complete counts as leaving, too.
+            await asyncio.wait((answering, leaving), return_when="FIRST_COMPLETED")
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            with suppress(asyncio.CancelledError, RequestAborted):
+                await leaving
+            response = None
+            with suppress(asyncio.CancelledError):
+                response = await answering
+            body.close()
+        if type(response) is HttpResponse:
+            response.close()
+        elif response is not None:
+            # It has something to do afterwards, when nobody waits for news.
+            await turns.wait()
+            await in_pool(response.close)()
+
+    async def _answer(self, request: HttpRequest, send: Any) -> HttpResponseBase:  # noqa: ANN401 -- ASGI's
+        response = await self.run_get_response(request)
+        await self.send_response(response, send)
+        return response
+
+    async def _respond(self, request: HttpRequest) -> HttpResponseBase:
+        portal_request = received(request)
+        portal_request.actor = actor_of(None, portal_request)
+        response: HttpResponse | None = self._security.process_request(request)
+        if response is None:
+            view, args, kwargs = request.resolver_match = resolve(request.path_info)
+            # Who was woken by news is answered before anybody begins something.
+            await turns.wait()
+            run = view if iscoroutinefunction(view) else in_pool(view)
+            response = cast("HttpResponse", await run(request, *args, **kwargs))
+        if not response.has_header("Content-Length"):
+            response["Content-Length"] = str(len(response.content))
+        self._frames.process_response(request, response)
+        self._security.process_response(request, response)
+        return marked(portal_request, response)
+
+
+class Lanes:
+    """Sends gateways one way and everybody else the other."""
+
+    def __init__(self, everybody: ASGIHandler) -> None:
+        """Take what answers people."""
+        self._everybody = everybody
+        self._gateways = GatewayLane()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 -- ASGI's
+        """Choose by the path alone."""
+        is_gateway = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self._gateways if is_gateway else self._everybody)(scope, receive, send)
+
+
+def _nobody(_request: HttpRequest) -> HttpResponse:
+    raise NotImplementedError  # pragma: no cover -- nothing is called through these
