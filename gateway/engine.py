@@ -47,7 +47,7 @@ from gateway.trust import Held, Judge
 from gateway.types import Gate, Timings
 from gateway.view import Observer
 from policies.compiler.holdings import holdings_digest
-from policies.compiler.leases import needs_evidence
+from policies.compiler.leases import applications_behind, needs_evidence
 from policies.compiler.named import bounds
 from policies.compiler.nftables import closed_text, live_text
 from policies.compiler.notice import Notice
@@ -169,6 +169,14 @@ class Engine:
     def uncovered(self) -> tuple[bytes, ...]:
         """Return the notices of revocation that no accepted snapshot covers yet."""
         return tuple(envelope for _, envelope in self._cuts.notices)
+
+    @property
+    def withheld(self) -> tuple[int, ...]:
+        """The applications that are closed because their terms are not met, by id."""
+        with self._lock:
+            if self._held is None:
+                return ()
+            return applications_behind(self._held.snapshot, self._leases.withheld)
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""

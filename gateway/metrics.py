@@ -79,6 +79,11 @@ def _state(report: Mapping[str, Any]) -> Iterator[Metric]:
         int(report["gate"]["is_open"]),
     )
     yield _gauge(
+        "withheld_applications",
+        "Applications that are closed because their own terms are not met.",
+        len(report["withheld"]),
+    )
+    yield _gauge(
         "clock_offset_seconds",
         "This machine's clock less the portal's signed time.",
         report["clock_offset_seconds"],

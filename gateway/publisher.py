@@ -131,6 +131,7 @@ class Publisher:
             snapshot=held.snapshot if held else None,
             lease_seconds=self._engine.seconds_left(),
             gate=self._engine.gate,
+            withheld=self._engine.withheld,
             resolved=self._engine.resolved,
             hosts=tuple(self._engine.bounds()),
             flows_cut=self._engine.flows_cut,

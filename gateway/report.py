@@ -54,6 +54,7 @@ class Facts:
     snapshot: Snapshot | None
     lease_seconds: float
     gate: Gate
+    withheld: tuple[int, ...]
     resolved: Resolved
     hosts: tuple[str, ...]
     flows_cut: int
@@ -85,6 +86,7 @@ def report(facts: Facts) -> dict[str, Any]:
         "grants": len(snapshot.grants) if snapshot else 0,
         "lease_seconds": round(max(0.0, facts.lease_seconds), 1),
         "gate": {"is_open": facts.gate.is_open, "reason": facts.gate.reason},
+        "withheld": [f"ap_{number}" for number in facts.withheld],
         "spool": {
             "records": facts.spooled.records,
             "bytes": facts.spooled.size,

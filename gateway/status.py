@@ -134,6 +134,8 @@ def _told_lines(told: Mapping[str, Any], now: datetime) -> Iterator[str]:
     yield f"lease       {told['lease_seconds']:.0f} s left"
     gate = told["gate"]
     yield f"gate        {'open' if gate['is_open'] else 'closing: ' + gate['reason']}"
+    if told.get("withheld"):
+        yield f"withheld    {', '.join(told['withheld'])}: their terms are not met"
     last = told["last"]
     yield f"poll        {_last(last['polled_at'], last['poll_error'], now)}"
     yield (

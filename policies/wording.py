@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from policies.application_terms import terms_text
 from policies.compiler.conditions import MaxAge
 from policies.compiler.explanation import NUMBERS, Condition
 from policies.compiler.types import NEVER, Protocol
@@ -144,6 +145,7 @@ def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, 
         "enforces": None if enforces is None else _verdict(is_allowed=enforces),
         "problem": part.problem,
         "names": [_told_output(each, part) for each in (told.hosts if told else ())],
+        "terms": [*term_sentences(part, names)],
         "devices": [f"dv_{number}" for number in told.device_ids] if told else [],
         "grants": [_grant_output(g, names) for g in told.grants] if told else [],
         "failures": [
@@ -155,6 +157,14 @@ def _gateway_output(part: GatewayAnswer, names: Mapping[str, str]) -> dict[str, 
             for candidate in (told.candidates if told else ())
         ],
     }
+
+
+def term_sentences(part: GatewayAnswer, names: Mapping[str, str]) -> Iterator[str]:
+    """Yield in words what the answer supposes of applications with their own terms."""
+    terms = part.explanation.terms if part.explanation else {}
+    for number, found in sorted(terms.items()):
+        ref = f"ap_{number}"
+        yield f"{names.get(ref, ref)} {terms_text(found)}"
 
 
 def name_sentence(host: str, part: GatewayAnswer) -> str:

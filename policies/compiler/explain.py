@@ -41,6 +41,7 @@ from policies.compiler.explanation import (
 )
 from policies.compiler.requirements import UNHELD, fulfilled_until
 from policies.compiler.schedules import is_open, opens_at
+from policies.compiler.strictness import ORDINARY
 from policies.compiler.types import (
     Application,
     Authentication,
@@ -105,6 +106,11 @@ def explain(policy: Policy, asker: Asker, question: Question) -> Explanation:
         hosts=_hosts(
             (g.application_id for g in policy.grants), known=known, question=question
         ),
+        terms={
+            g.application_id: known[g.application_id].strictness
+            for _, g in grants
+            if known[g.application_id].strictness != ORDINARY
+        },
     )
 
 

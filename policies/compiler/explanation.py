@@ -11,6 +11,7 @@ from typing import Final
 from policies.compiler.conditions import Requirement
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.regions import ICMP, ICMPV6, TCP, UDP
+from policies.compiler.strictness import Strictness
 from policies.compiler.types import (
     MAX_PORT,
     NOTHING_RESOLVED,
@@ -179,7 +180,8 @@ class Explanation:
 
     `grants` allow, the primary first, from `device_ids`. `failures` concern the
     question or the asker, whatever the grant. `candidates` come nearest first. On
-    what `hosts` resolve to it depends, whichever way it went.
+    what `hosts` resolve to it depends, whichever way it went. `terms` are those of the
+    applications that have some of their own: the verdict supposes that they are met.
     """
 
     gateway_id: int
@@ -188,6 +190,7 @@ class Explanation:
     failures: tuple[Failure, ...]
     candidates: tuple[Candidate, ...]
     hosts: tuple[str, ...] = ()
+    terms: Mapping[int, Strictness] = field(default_factory=dict)
 
     @property
     def is_allowed(self) -> bool:

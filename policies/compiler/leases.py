@@ -77,10 +77,17 @@ def closed_leases(
     )
 
 
+def applications_behind(snapshot: Snapshot, closed: Collection[str]) -> tuple[int, ...]:
+    """Return the applications that stand behind one of these leases, by id."""
+    behind = leased(snapshot.applications)
+    return tuple(
+        number for number, terms in behind.items() if lease_name(terms) in closed
+    )
+
+
 def less_withheld(snapshot: Snapshot, closed: Collection[str]) -> Snapshot:
     """Return a snapshot less the grants that stand behind one of these leases."""
-    behind = leased(snapshot.applications)
-    withheld = {number for number, s in behind.items() if lease_name(s) in closed}
+    withheld = frozenset(applications_behind(snapshot, closed))
     if not withheld:
         return snapshot
     return replace(

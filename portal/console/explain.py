@@ -21,6 +21,7 @@ from policies.wording import (
     general_sentence,
     name_sentence,
     question_text,
+    term_sentences,
 )
 from portal.accounts.access import person, reader_required, signed_in
 from portal.console.pages import page, posted
@@ -213,7 +214,10 @@ def _part(part: GatewayAnswer, found: Answer) -> GatewayPart:
     said = {failure.condition for failure in told.failures}
     return GatewayPart(
         found=part,
-        names=tuple(_capital(name_sentence(host, part)) for host in told.hosts),
+        names=(
+            *(_capital(name_sentence(host, part)) for host in told.hosts),
+            *(f"{said}." for said in term_sentences(part, found.names)),
+        ),
         allowing=tuple(_line(grant, found) for grant in told.grants),
         # What concerns the asker is beside the point where another way is open.
         general=() if told.is_allowed else tuple(map(general_sentence, told.failures)),

@@ -98,7 +98,9 @@ def test_silence_beyond_the_limit_cuts_that_application_alone(bench: Bench) -> N
     bench.receive(1, QUICK_AND_LAX)
     bench.engine.renew(is_healthy=True)
     assert silent(bench, 119) == 0
+    assert not bench.engine.withheld
     assert silent(bench, 1) == 1
+    assert list(bench.engine.withheld) == [3]
     assert flows(bench) == [2]
     # It is closed once; the other application's gate is kept open.
     assert silent(bench, 60) == 0

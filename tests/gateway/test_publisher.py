@@ -132,6 +132,7 @@ def test_metrics_count_what_happened(world: Published) -> None:
     found = world.metrics()
     assert found["generation"] == 2
     assert found["gate_open"] == 1
+    assert found["withheld_applications"] == 0
     assert found["peers"] == 1
     assert found['applies_total{result="ok"}'] == 2
     assert found['records_total{kind="start"}'] == 1

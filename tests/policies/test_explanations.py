@@ -20,7 +20,7 @@ from policies.destinations import DestinationInput
 from policies.explanations import Answer, GatewayAnswer, answer
 from policies.models import Application, Grant, Lockable, Publication, Snapshot
 from policies.reports import parse_report
-from policies.wording import answer_output
+from policies.wording import answer_output, term_sentences
 from portal.accounts.models import Group, User
 from portal.accounts.services import deactivate_user
 from tests.peers.makers import Machine
@@ -453,3 +453,20 @@ def test_what_the_gateway_enforces_by_name_is_what_it_told(
     found = ask(alice, question=BY_NAME)
     assert found.is_allowed
     assert found.gateways[0].enforces in {None, True}
+
+
+def test_what_an_answer_supposes_of_an_application_is_said(
+    wiki: Application, laptop: Device, alice: User, alices_grant: Grant
+) -> None:
+    assert alices_grant.pk
+    Application.objects.filter(pk=wiki.pk).update(
+        max_staleness=120, evidence="best_effort"
+    )
+    found = ask(alice)
+    (part,) = found.gateways
+    [said] = term_sentences(part, found.names)
+    assert said == (
+        "wiki closes after 2 minutes without word from the portal; access goes on"
+        " while connections cannot be recorded"
+    )
+    assert laptop.pk

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from policies.compiler.conditions import ApprovedDevice, Requirement
 from policies.compiler.evaluate import Packet
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -69,6 +70,11 @@ DEMANDS: Final[Sequence[Sequence[Requirement]]] = (
     (MFA,),
     (TODAY, MFA, ApprovedDevice()),
 )
+TERMS: Final = (
+    *(ORDINARY,) * 4,
+    Strictness(max_staleness=120),
+    Strictness(evidence=Evidence.BEST_EFFORT),
+)
 AGES: Final = (timedelta(0), timedelta(hours=1), timedelta(hours=8), None)
 HOW: Final = ("", "pwd", "mfa pwd")
 
@@ -88,7 +94,11 @@ destinations = st.sampled_from(DESTINATIONS)
 def policies(draw: st.DrawFn) -> Facts:
     """Draw a policy with five people, two groups and four applications."""
     applications: list[Application] = [
-        application(number, *draw(st.lists(destinations, max_size=4)))
+        application(
+            number,
+            *draw(st.lists(destinations, max_size=4)),
+            terms=draw(st.sampled_from(TERMS)),
+        )
         for number in range(1, 5)
     ]
     grants: list[Grant] = [
