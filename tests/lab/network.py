@@ -83,6 +83,17 @@ class Network:
         there = [] if namespace is None else ["ip", "netns", "exec", namespace]
         return [*enter, f"--wd={_here()}", *there, *command]
 
+    def add(self, namespace: str, address: str) -> None:
+        """Make another machine on the private internet."""
+        script = [
+            "set -e",
+            f"ip netns add {namespace}",
+            f"ip netns exec {namespace} sysctl -qw {NO_DAD}",
+            f"ip -n {namespace} link set lo up",
+            *_plug(namespace, address),
+        ]
+        self.run(None, "sh", "-c", "\n".join(script))
+
     def run(
         self,
         namespace: str | None,
