@@ -23,6 +23,7 @@ from celery.worker import state as worker_state
 
 from policies import notifier
 from portal.celery import app
+from portal.patience import impatient
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -94,6 +95,7 @@ def serve(
             "portal.asgi:application",
             host=host,
             port=port,
+            http=impatient(),
             lifespan="off",
             log_config=None,
             access_log=False,
