@@ -8,8 +8,9 @@ forbidden is 403.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from portal.accounts.models import User
 
 NOTHING = (0, 0)
+MEASURED = 1000
 Row = TypeVar("Row", Application, Grant, Revocation)
 
 
@@ -137,6 +139,23 @@ def list_revocations_for(user: User) -> QuerySet[Revocation]:
             ),
         )
     )
+
+
+def times_of_revocations(user: User) -> Sequence[int]:
+    """Return, to a reader, how long gateways took to enforce the latest revocations.
+
+    Milliseconds from the click, of the last 1,000; a person without keys is none.
+    """
+    _require_reader(user)
+    rows = RevocationTarget.objects.filter(
+        enforced_at__isnull=False, received_at__isnull=False
+    )
+    pairs = rows.order_by("-pk").values_list("enforced_at", "revocation__requested_at")
+    return [
+        round((enforced - asked) / timedelta(milliseconds=1))
+        for enforced, asked in pairs[:MEASURED]
+        if enforced is not None
+    ]
 
 
 def live_grants_of(user: User, *, now: datetime) -> QuerySet[Grant]:

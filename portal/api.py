@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from policies.selectors import get_revocation_for
+from policies.stages import stages
 from portal import revocation
 from portal.accounts import selectors
 from portal.accounts.api.permissions import HasRecentProof, IsAdministrator
@@ -116,6 +117,7 @@ def _target_output(done: Revocation, target: RevocationTarget) -> dict[str, Any]
         "reported_at": target.reported_at,
         "flows_cut": target.flows_cut,
         "timings": target.timings,
+        "stages_ms": {s.name: s.after_ms for s in stages(done, target)},
     }
 
 

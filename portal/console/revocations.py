@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from policies import selectors as policies_selectors
+from policies.stages import Stage, histogram, stages
 from portal.accounts.access import person, reader_required
 from portal.console.pages import page, paged
 
@@ -29,6 +30,7 @@ class TargetRow:
 
     target: RevocationTarget
     milliseconds: int | None
+    stages: tuple[Stage, ...]
     closes_by: datetime
     is_overdue: bool
 
@@ -58,8 +60,16 @@ def progress(request: PortalRequest, revocation_id: int) -> HttpResponse:
 @reader_required
 def revocations(request: PortalRequest) -> HttpResponse:
     rows = policies_selectors.list_revocations_for(person(request))
+    times = policies_selectors.times_of_revocations(person(request))
+    bars = histogram(times)
     return page(
-        request, "revocation_list.html", title="Revocations", pages=paged(request, rows)
+        request,
+        "revocation_list.html",
+        title="Revocations",
+        pages=paged(request, rows),
+        bars=bars,
+        most=max((bar.count for bar in bars), default=0),
+        measured=len(times),
     )
 
 
@@ -91,6 +101,9 @@ def _row(revocation: Revocation, target: RevocationTarget, now: datetime) -> Tar
     return TargetRow(
         target=target,
         milliseconds=milliseconds,
+        stages=tuple(
+            stage for stage in stages(revocation, target) if stage.after_ms is not None
+        ),
         closes_by=closes_by,
         is_overdue=now >= closes_by,
     )

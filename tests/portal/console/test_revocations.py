@@ -128,6 +128,44 @@ def test_the_list_costs_the_same_for_many(
             actor_label="Dave",
         )
     browser = sign_in(carol)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         page = browser.get("/manage/revocations/").content.decode()
     assert "enforced" in page
+
+
+def test_every_stage_is_shown_as_soon_as_it_is_known(
+    revocation: Revocation, gw1: Gateway, carol: User, sign_in: SignIn
+) -> None:
+    target = RevocationTarget.objects.create(
+        revocation=revocation,
+        gateway=gw1,
+        notified_at=revocation.requested_at + timedelta(milliseconds=41),
+    )
+    browser = sign_in(carol)
+    page = progress(browser, revocation)
+    assert "told 41 ms" in page
+    assert "not confirmed yet" in page
+    assert "reported" not in page
+    target.received_at = revocation.requested_at + timedelta(milliseconds=43)
+    target.enforced_at = revocation.requested_at + timedelta(milliseconds=60)
+    target.reported_at = revocation.requested_at + timedelta(milliseconds=70)
+    target.timings = {"verify_ms": 1.0, "persist_ms": 4.0, "wireguard_ms": 2.0}
+    target.flows_cut = 1
+    target.save()
+    page = progress(browser, revocation)
+    assert "received 43 ms" in page
+    assert "peer removed 50 ms" in page
+    assert "connections cut 60 ms" in page
+    assert "reported 70 ms" in page
+
+
+def test_the_list_shows_how_long_past_ones_took(
+    revocation: Revocation, gw1: Gateway, carol: User, sign_in: SignIn
+) -> None:
+    browser = sign_in(carol)
+    assert "From the click" not in browser.get("/manage/revocations/").content.decode()
+    enforce(revocation, gw1, 64)
+    RevocationTarget.objects.update(received_at=revocation.requested_at)
+    page = browser.get("/manage/revocations/").content.decode()
+    assert "up to 100 ms" in page
+    assert '<progress class="progress" value="1" max="1">' in page
