@@ -3,8 +3,9 @@
 `peers_changed` says that what may hold a key has changed. It carries `user_ids`,
 a `frozenset[int]` of the people whose devices changed, and `gateway_ids`, a
 `frozenset[int]` of the gateways that changed themselves; `revoked` are devices that
-were revoked by themselves, of which gateways hear before all else. A receiver that
-raises undoes the change: nobody may hold a key that the layers above did not hear of.
+were revoked by themselves, of which gateways hear before all else; `is_told` is true
+when whoever sends sees to that. A receiver that raises undoes the change: nobody may
+hold a key that the layers above did not hear of.
 """
 
 from __future__ import annotations

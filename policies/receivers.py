@@ -22,22 +22,34 @@ from portal.accounts.signals import people_changed
 
 
 @receiver(peers_changed, dispatch_uid="policies.peers_changed")
-def publish_for_peers(*, revoked: Sequence[Device] = (), **_kwargs: object) -> None:
-    """Devices, keys or gateways changed; of what is revoked a notice runs ahead."""
-    if revoked:
-        services.issue_notice(devices=revoked, now=_now())
+def publish_for_peers(
+    *, revoked: Sequence[Device] = (), is_told: bool = False, **_kwargs: object
+) -> None:
+    """Devices, keys or gateways changed.
+
+    Of what is revoked a notice runs ahead, which makes every gateway out of date by
+    itself: no revocation waits for a row that whoever changes policies holds.
+    """
+    if is_told or (revoked and services.issue_notice(devices=revoked, now=_now())):
+        return
     _publish("peers.changed")
 
 
 @receiver(people_changed, dispatch_uid="policies.people_changed")
 def publish_for_people(
-    *, user_ids: frozenset[int], is_proof: bool = False, **_kwargs: object
+    *,
+    user_ids: frozenset[int],
+    is_proof: bool = False,
+    is_told: bool = False,
+    **_kwargs: object,
 ) -> None:
     """Memberships, the active flag, or the latest proofs of people changed.
 
     A proof concerns only the gateways where a grant demands one of them: people sign
     in all day, and most gateways need not hear of it.
     """
+    if is_told:
+        return
     if not is_proof:
         _publish("people.changed")
         return

@@ -46,10 +46,13 @@ def revoke_user(
     Revoking again is safe: what ended has ended, and gateways that enforce it
     already count as done. `requested_at` is the click, from which effect is measured.
     """
-    user = User.objects.select_for_update().get(pk=user.pk)
+    # A grant that names the person is no reason to wait: keys are not changed here.
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     gateways = [*enrolled_gateways()]
     why = plain_reason(reason)
-    accounts_services.deactivate_user(user=user, reason=why, actor=actor, now=now)
+    accounts_services.deactivate_user(
+        user=user, reason=why, actor=actor, now=now, is_told=True
+    )
     sessions = accounts_services.end_sessions(user=user, actor=actor, now=now)
     tokens = accounts_services.revoke_tokens(user=user, now=now)
     tokens += credentials.revoke_credentials_of(user=user, actor=actor, now=now)
@@ -75,6 +78,10 @@ def revoke_user(
         devices=[*user.devices.all()], now=now
     )
     revocation.save(update_fields=["notice"])
+    if revocation.notice is None:
+        policies_services.publish_on_commit(
+            gateway_ids=None, cause="revocation", actor=actor, now=now
+        )
     _expect(revocation, gateways, now)
     transaction.on_commit(partial(_note_commit, revocation), robust=True)
     return revocation

@@ -151,7 +151,10 @@ def revoke_devices_of(
     ]
     if revoked:
         peers_changed.send(
-            Device, user_ids=frozenset({user.pk}), gateway_ids=frozenset()
+            Device,
+            user_ids=frozenset({user.pk}),
+            gateway_ids=frozenset(),
+            is_told=True,
         )
     return revoked
 

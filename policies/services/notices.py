@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from audit.actor import SYSTEM
 from audit.events import EventCode, Outcome
@@ -112,7 +113,9 @@ def publish_answered(*, now: datetime) -> list[Snapshot]:
     living = enrolled_gateways().filter(seen_at__gt=now - LIVING)
     if living.exclude(pk__in=heard).exists():
         return []
-    stale = Publication.objects.filter(stale_since__isnull=False)
+    stale = Publication.objects.filter(
+        Q(stale_since__isnull=False) | Q(notices__lt=last)
+    )
     return publish_snapshots(
         gateway_ids=[*stale.values_list("pk", flat=True)],
         cause="revocation",

@@ -23,6 +23,7 @@ from peers.models import (
     GatewayState,
 )
 from policies.models import AgentState, Snapshot
+from policies.notices import latest_number
 from policies.services.publishing import publish_snapshots
 
 LOST_AFTER: Final = timedelta(seconds=90)
@@ -37,6 +38,7 @@ def republish_due_snapshots(*, now: datetime) -> list[Snapshot]:
         | Q(publication__snapshot__isnull=True)
         | Q(publication__next_change_at__lte=now)
         | Q(publication__stale_since__isnull=False)
+        | Q(publication__notices__lt=latest_number())
     )
     return publish_snapshots(
         gateway_ids=[*due.values_list("pk", flat=True)],

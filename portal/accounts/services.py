@@ -179,12 +179,15 @@ def revoke_tokens(*, user: User, now: datetime) -> int:  # noqa: ARG001 -- one s
 
 
 @transaction.atomic
-def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> User:
+def deactivate_user(
+    *, user: User, reason: str, actor: Actor, now: datetime, is_told: bool = False
+) -> User:
     """Disable a person: they are nobody from the next request on.
 
     Sessions, tokens and devices are ended by the composition root, which calls
     this together with `end_sessions`, `revoke_tokens` and peers' services in one
-    transaction. Disabling a disabled person changes nothing.
+    transaction, and says `is_told` if it tells the gateways as well. Disabling a
+    disabled person changes nothing.
     """
     changed = User.objects.filter(pk=user.pk, is_active=True).update(
         is_active=False, revoked_at=now
@@ -201,7 +204,7 @@ def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
     )
     # Who is enabled again proves anew who they are.
     Authentication.objects.filter(user=user).delete()
-    people_changed.send(sender=User, user_ids=frozenset({user.pk}))
+    people_changed.send(sender=User, user_ids=frozenset({user.pk}), is_told=is_told)
     return user
 
 

@@ -12,5 +12,8 @@ people_changed: Final = Signal()
 `is_proof` is true when nothing changed but how they last proved who they are: that
 concerns only what demands a proof.
 
+`is_told` is true when the sender's caller tells the gateways itself, as a revocation
+does.
+
 A receiver that raises undoes the change; that is meant (STYLE 4).
 """

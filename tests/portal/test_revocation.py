@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from audit.actor import Actor
 from peers.models import AddressLease, Device, Gateway
@@ -98,7 +100,27 @@ def test_a_notice_is_written_inside_the_transaction(
     assert done.notice == notice
     assert notice.devices == [device.pk]
     assert notice.keys == [device.keys.get().public_key]
-    assert gw1.publication.stale_since is not None
+    assert gw1.publication.notices < notice.number
+
+
+def test_it_waits_for_no_row_that_is_held_while_policies_are_compiled(
+    revoke: Revoke, gw1: Gateway
+) -> None:
+    # Whoever confirms a large change holds these for seconds (`whatif.carry_out`).
+    publish()
+    with CaptureQueriesContext(connection) as captured:
+        done = revoke()
+    touching = [
+        query["sql"]
+        for query in captured.captured_queries
+        if "policies_publication" in query["sql"]
+        and not ("SELECT" in query["sql"] and "FOR " not in query["sql"].upper())
+    ]
+    assert touching == []
+    assert done.notice is not None
+    assert gw1.publication.notices < done.notice.number
+    assert [s.gateway for s in services.republish_due_snapshots(now=NOW)] == [gw1]
+    assert content(gw1).peers == ()
 
 
 def test_the_next_snapshot_is_without_the_person(revoke: Revoke, gw1: Gateway) -> None:
