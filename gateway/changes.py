@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gateway.counters import accepting
 from gateway.netlink import (
     HEADER,
     NETLINK_NETFILTER,
@@ -40,6 +41,7 @@ RECEIVE_BUFFER: Final = 32 << 20
 SUBSYSTEM: Final = 10  # NFNL_SUBSYS_NFTABLES
 NEWRULE: Final = 6
 DELTABLE: Final = 2
+DELRULE: Final = 8
 NEWGEN: Final = 15
 GEN_PROC_PID: Final = 2
 GEN_PROC_NAME: Final = 3
@@ -49,7 +51,7 @@ NAMES: Final = {
     3: "chain added",
     5: "chain deleted",
     NEWRULE: "rule added",
-    8: "rule deleted",
+    DELRULE: "rule deleted",
     9: "set added",
     11: "set deleted",
     12: "element added",
@@ -59,7 +61,7 @@ NAMES: Final = {
     22: "flowtable added",
     24: "flowtable deleted",
 }
-WITH_HANDLE: Final = frozenset({NEWRULE, 8})
+WITH_HANDLE: Final = frozenset({NEWRULE, DELRULE})
 MAX_PHRASES: Final = 8
 """Of one transaction; the rest is a number."""
 
@@ -86,9 +88,18 @@ class Changes:
     """The announcements of changes to one table that this program did not make."""
 
     def __init__(
-        self, table: str, *, own_ports: Callable[[], frozenset[int]] | None = None
+        self,
+        table: str,
+        *,
+        finished: Callable[[int, int], None],
+        own_ports: Callable[[], frozenset[int]] | None = None,
     ) -> None:
-        """Subscribe; `own_ports` lists the netlink ports of this program."""
+        """Subscribe; `own_ports` lists the netlink ports of this program.
+
+        `finished` hears the handle and the last count of each accepting rule that is
+        deleted, by whomever.
+        """
+        self._finished = finished
         self._table = table.encode("ascii")
         self._own_ports = own_ports or netlink_ports
         self._own: frozenset[int] = frozenset()
@@ -138,11 +149,16 @@ class Changes:
             if done is not None:
                 yield _foreign(done, attributes(body[NFGENMSG.size :]))
             return
-        if kind not in NAMES or (kind != DELTABLE and self._is_own(port)):
+        is_own = kind != DELTABLE and self._is_own(port)
+        if kind not in NAMES or (is_own and kind != DELRULE):
             return
         found = attributes(body[NFGENMSG.size :])
         # Every object names its table first (NFTA_*_TABLE, NFTA_TABLE_NAME).
         if found.get(1, b"").rstrip(b"\0") != self._table:
+            return
+        if kind == DELRULE and (rule := accepting(found)) is not None:
+            self._finished(*rule)
+        if is_own:
             return
         transaction = self._open.setdefault(port, _Transaction())
         name = _printable(found.get(2, b"")) if kind > DELTABLE else ""

@@ -147,7 +147,8 @@ class EventReader:
         if data is None:
             return 0
         number = _word(data)
-        expected = self._expected.get(group, number)
+        # The kernel numbers from 0 for whoever binds to the group.
+        expected = self._expected.get(group, 0)
         self._expected[group] = (number + 1) & 0xFFFFFFFF
         return (number - expected) & 0xFFFFFFFF
 

@@ -17,17 +17,19 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Final, Protocol
 
 from gateway.client import Portal
 from gateway.clock import Clock
-from gateway.errors import SpoolError
+from gateway.errors import NetlinkError, SpoolError, StoreError
 from gateway.events import ACCEPT_GROUP
 from gateway.flows import FlowTable, Record, text_time
 from gateway.journal import Journal
 from gateway.logs import Log
 from gateway.spool import Spool
 from gateway.telemetry import Telemetry
+from gateway.totals import Totals
 from gateway.trust import Judge
 from gateway.types import Entry, FlowTuple, Logged, Overrun
 from gateway.view import View
@@ -39,6 +41,7 @@ SYNC_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 1.0
 EVICT_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 5.0
+TOTALS_SECONDS: Final = 60.0
 UPLOAD_RECORDS: Final = 1000
 UPLOAD_BYTES: Final = 1 << 20
 
@@ -63,11 +66,13 @@ class Collector:
         journal: Journal,
         clock: Clock,
         telemetry: Telemetry | None = None,
+        totals: Totals | None = None,
     ) -> None:
         """Collect from `events`.
 
         `entries` lists the flows the kernel holds, `evict` makes it tell of those
-        that have expired.
+        that have expired. Without `totals` nothing is compared with the kernel's
+        counters.
         """
         self._events = events
         self._entries = entries
@@ -76,6 +81,9 @@ class Collector:
         self._journal = journal
         self._clock = clock
         self._telemetry = telemetry or Telemetry(clock)
+        self._totals = totals
+        self._totals_told = -TOTALS_SECONDS
+        self._must_compare = False
         self._flows = FlowTable()
         self._view = View(generation=0)
         self._holders: Mapping[IPAddress, int] = {}
@@ -114,10 +122,12 @@ class Collector:
 
     def step(self, timeout: float = SYNC_SECONDS) -> None:
         """Take what arrives within `timeout` seconds; make it durable when due."""
+        begun = self._clock.ticks()
         for event in self._events.read(timeout):
             match event:
                 case Overrun(source="conntrack"):
-                    self._compare()
+                    # Once all that has arrived is taken: else it would seem missing.
+                    self._must_compare = True
                 case Overrun():
                     # The sequence numbers of the log say how many, soon.
                     pass
@@ -126,8 +136,12 @@ class Collector:
                 case Entry():
                     if self._view.is_ours(event):
                         self._ended(event)
+        if self._must_compare:
+            self._must_compare = False
+            self._compare()
         self._tell_early()
         self._write_brought()
+        self._check_totals(begun)
         self._stepped = self._clock.ticks()
         if self._flows and self._stepped - self._evicted >= EVICT_SECONDS:
             self._evicted = self._stepped
@@ -163,6 +177,9 @@ class Collector:
                 self._journal.opened(opened)
         if record is not None:
             self._write(record)
+        if self._totals is not None and event.group == ACCEPT_GROUP:
+            # After the record: killed in between, one too many is told as missing.
+            self._totals.logged(lost=event.lost)
 
     def _ended(self, entry: Entry) -> None:
         if entry.tuple in self._flows:
@@ -201,7 +218,9 @@ class Collector:
         unseen = [e for e in entries.values() if e.tuple not in self._flows]
         for entry in unseen:
             self._reconstruct(entry)
-        self._gap("nflog", len(unseen))
+        if self._totals is None:
+            self._gap("nflog", len(unseen))
+        # Else the totals say, exactly, how many messages never came.
         self._rewrite_journal()
 
     def _rewrite_journal(self) -> None:
@@ -229,6 +248,22 @@ class Collector:
         while not self._brought.empty():
             self._write(self._brought.get())
 
+    def _check_totals(self, taken_at: float) -> None:
+        if self._totals is None:
+            return
+        try:
+            missing = self._totals.step(taken_at)
+        except (NetlinkError, OSError, StoreError) as exc:
+            log.warning("totals.unread", error=str(exc))
+            return
+        if missing is None:
+            return
+        self._gap("totals", missing)
+        if missing or taken_at - self._totals_told >= TOTALS_SECONDS:
+            self._totals_told = taken_at
+            sums = self._totals.sums()
+            self._write({"kind": "totals", "at": self._at(), **asdict(sums)})
+
     def _gap(self, source: str, lost: int) -> None:
         if lost:
             self._write(
@@ -254,6 +289,8 @@ class Collector:
     def _append(self, record: Record) -> None:
         self._spool.append(record)
         self._telemetry.recorded(record)
+        if self._totals is not None and record["kind"] == "open":
+            self._totals.opened()
 
     def _sync(self) -> None:
         self._synced = self._clock.ticks()

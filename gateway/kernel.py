@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from gateway import conntrack, links, wireguard, wireguard_kernel
 from gateway.changes import Changes
 from gateway.claim import Claim
+from gateway.counters import Accepted
 from gateway.errors import NftablesError, WireGuardError
 from gateway.logs import Log
 from gateway.netfilter import ElementWriter, Nftables, has_table, set_switches
@@ -105,7 +106,9 @@ class LinuxKernel:
         # Listing a large table takes long; changes must not wait for it.
         self._reader = Nftables()
         self._elements = ElementWriter()
-        self._changes = Changes(table_name(interface))
+        self.accepted = Accepted(table_name(interface))
+        """What the accepting rules have counted."""
+        self._changes = Changes(table_name(interface), finished=self.accepted.finish)
         self._private_key = ""
         self._index = 0
         self._made = wireguard_log.with_name(MADE)

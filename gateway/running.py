@@ -36,6 +36,7 @@ from gateway.spool import Spool
 from gateway.stamping import Sequences
 from gateway.store import Identity, Store
 from gateway.telemetry import Telemetry
+from gateway.totals import Totals
 from gateway.trust import Anchor, Judge
 
 log = Log(__name__)
@@ -78,6 +79,10 @@ def run(command: RunCommand) -> None:
         closing.callback(spool.close)
         events = EventReader()
         closing.callback(events.close)
+        totals = Totals(
+            command.state, read=kernel.accepted.read, boot_id=boot_id, clock=clock
+        )
+        closing.callback(totals.close)
         collector = Collector(
             events=events,
             entries=conntrack.list_entries,
@@ -86,6 +91,7 @@ def run(command: RunCommand) -> None:
             journal=Journal(command.state),
             clock=clock,
             telemetry=telemetry,
+            totals=totals,
         )
         judge = judge_of(identity)
         engine = Engine(

@@ -14,6 +14,7 @@ from policies.models import (
     Application,
     ApplicationDestination,
     EvidenceSpool,
+    EvidenceTotals,
     GatewayRecovery,
     Grant,
     Label,
@@ -149,6 +150,14 @@ class AgentStateAdmin(ReadOnlyAdmin[AgentState]):
     """How far an agent's evidence came."""
 
     list_display = ("gateway", "accepted_through", "spool", "lost_since")
+    list_select_related = ("gateway",)
+
+
+@admin.register(EvidenceTotals)
+class EvidenceTotalsAdmin(ReadOnlyAdmin[EvidenceTotals]):
+    """What gateways counted."""
+
+    list_display = ("gateway", "told_at", "accepted", "logged", "lost", "opened")
     list_select_related = ("gateway",)
 
 

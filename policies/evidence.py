@@ -48,6 +48,7 @@ _TUPLE: Final = frozenset(
 )
 _FLOW: Final = frozenset({"seq", "kind", "at", "flow", "device"}) | _TUPLE
 _COUNTS: Final = frozenset({"bytes_up", "bytes_down", "packets_up", "packets_down"})
+_SUMS: Final = frozenset({"accepted", "logged", "lost", "opened"})
 _KEYS: Final = {
     "open": _FLOW | {"grant", "application", "generation"},
     "close": _FLOW | _COUNTS | {"started_at", "ended_at", "reason"},
@@ -56,6 +57,7 @@ _KEYS: Final = {
     "start": frozenset({"seq", "kind", "at", "boot_id"}),
     "drift": frozenset({"seq", "kind", "at", "what"}),
     "flow_table": frozenset({"seq", "kind", "at", "state", "entries", "most"}),
+    "totals": frozenset({"seq", "kind", "at", "since"}) | _SUMS,
 }
 _OPTIONAL: Final = {"drift": frozenset({"by", "repaired_ms"})}
 """What agents of earlier versions do not say."""
@@ -136,6 +138,16 @@ class FlowTableRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TotalsRecord:
+    """What the gateway has counted, all from `since` on."""
+
+    sequence: int
+    at: datetime
+    since: str
+    sums: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRecord:
     """A record that cannot be read, why, and what of it can be shown."""
 
@@ -145,7 +157,13 @@ class RefusedRecord:
 
 
 Record: TypeAlias = (
-    FlowRecord | GapRecord | StartRecord | DriftRecord | FlowTableRecord | RefusedRecord
+    FlowRecord
+    | GapRecord
+    | StartRecord
+    | DriftRecord
+    | FlowTableRecord
+    | TotalsRecord
+    | RefusedRecord
 )
 
 
@@ -218,6 +236,16 @@ def _read(value: Mapping[str, object]) -> Record:
                 at=at,
                 source=_word(item["source"]),
                 lost=integer(item["lost"], minimum=0),
+            )
+        case "totals":
+            return TotalsRecord(
+                sequence=sequence,
+                at=at,
+                since=_word(item["since"]),
+                sums={
+                    name: integer(item[name], minimum=0, maximum=MAX_COUNT)
+                    for name in sorted(_SUMS)
+                },
             )
         case "start":
             return StartRecord(sequence=sequence, at=at, boot_id=_word(item["boot_id"]))

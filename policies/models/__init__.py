@@ -20,6 +20,7 @@ from policies.models.snapshots import (
     Acknowledgement,
     AgentState,
     EvidenceSpool,
+    EvidenceTotals,
     Publication,
     Snapshot,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Application",
     "ApplicationDestination",
     "EvidenceSpool",
+    "EvidenceTotals",
     "GatewayRecovery",
     "Grant",
     "Label",

@@ -106,6 +106,33 @@ class AgentState(models.Model):
         return f"{self.gateway_id}#{self.accepted_through}"
 
 
+class EvidenceTotals(models.Model):
+    """A gateway's control totals as it told them last (ADR-0023).
+
+    All count from `since`, a name that the gateway gave. `stored` beginnings of flows
+    came in since that report, and so many records are known to be missing: `excused`.
+    """
+
+    gateway = models.OneToOneField(
+        Gateway,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="evidence_totals",
+    )
+    since = models.CharField(max_length=64)
+    told_at = models.DateTimeField()
+    accepted = models.PositiveBigIntegerField()
+    logged = models.PositiveBigIntegerField()
+    lost = models.PositiveBigIntegerField()
+    opened = models.PositiveBigIntegerField()
+    stored = models.PositiveBigIntegerField(default=0)
+    excused = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        """Return gateway and beginnings."""
+        return f"{self.gateway_id}#{self.opened}"
+
+
 class EvidenceSpool(models.Model):
     """How far the evidence of one spool of a gateway was accepted, by its own numbers.
 

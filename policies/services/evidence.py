@@ -27,11 +27,13 @@ from policies.evidence import (
     Record,
     RefusedRecord,
     StartRecord,
+    TotalsRecord,
     parse_records,
     parse_spool,
 )
 from policies.models import AgentState, EvidenceSpool
 from policies.services.refusals import refuse_gateway_request
+from policies.services.totals import unaccounted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,6 +84,8 @@ def ingest_evidence(
         flows = [item for item in new if isinstance(item, FlowRecord)]
         offset = state.accepted_through - source.accepted_through
         _record_flows(gateway, flows, offset, actor, now)
+        for gap in unaccounted(state, new, missing, now=now):
+            _record_gap(gateway, gap, actor, now)
         source.accepted_through = new[-1].sequence
         source.save(update_fields=["accepted_through"])
         state.accepted_through = source.accepted_through + offset
@@ -212,7 +216,7 @@ def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) 
                     "most": item.most,
                 },
             )
-        case FlowRecord() | RefusedRecord():
+        case FlowRecord() | RefusedRecord() | TotalsRecord():
             pass
 
 

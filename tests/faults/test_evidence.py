@@ -1,19 +1,26 @@
 """Rows 18, 26, 27: others change the table or the interface under the agent.
 
+Rows 29 to 31: every flow is recorded once, or counted as missing.
+
 Row 27 is attack E12 (another tool runs `nft flush ruleset`).
 """
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
 from gateway import wireguard
+from gateway.counters import read_accepted
 from gateway.wireguard import UapiWireGuard
-from tests.faults.field import OWN_HOST, Field, field
+from tests.faults.field import HOST, OWN_HOST, Field, IllPortal, field
 from tests.faults.isolated import isolated
+from tests.gateway.netns import lab
 from tests.gateway.netns.lab import command, until
 from tests.gateway.world import public_text
 
@@ -244,3 +251,87 @@ def _kill_wireguard(interface: str) -> None:
         check=True,
     )
     command("kill", "-9", *found.stdout.split())
+
+
+def _beginnings(count: int) -> None:
+    """Let alice begin so many flows, a datagram each from a port of its own."""
+
+    def sockets() -> list[socket.socket]:
+        return [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+
+    before = _accepted()
+    for made in lab.inside("alice", sockets):
+        with made:
+            made.sendto(b"x", (HOST, 7007))
+        time.sleep(0.005)
+    until(lambda: _accepted() - before >= count, "every beginning to be counted")
+
+
+def _accepted() -> int:
+    return sum(read_accepted("peerage_wg0").values())
+
+
+@isolated()
+def test_fault_30_flows_while_the_reader_was_dead_are_counted_exactly() -> None:
+    with field() as made:
+        made.probe("alice").opens()
+        for probe in made.probes:
+            probe.stop()
+        until(lambda: made.records("totals"), "the first totals", 20)
+        made.kill()
+        before = _accepted()
+        _beginnings(100)
+        unseen = _accepted() - before
+        assert unseen >= 100
+        made.start()
+        until(lambda: made.records("gap"), "the gap", 20)
+        gaps = {(g["source"], g["lost"]) for g in made.records("gap")}
+        assert gaps == {("totals", unseen)}
+        sums = made.records("totals")[-1]
+        assert sums["accepted"] == int(str(sums["logged"])) + int(str(sums["lost"]))
+
+
+@isolated()
+def test_fault_30_a_frozen_reader_loses_nothing_that_its_buffers_hold() -> None:
+    with field() as made:
+        made.probe("alice").opens()
+        before = len(made.records("open"))
+        made.freeze()
+        _beginnings(100)
+        made.thaw()
+        until(lambda: len(made.records("open")) >= before + 100, "every beginning")
+        assert made.records("gap") == []
+
+
+@pytest.mark.netns
+def test_fault_29_a_burst_of_20_000_flows_is_recorded_once_each() -> None:
+    bench = [sys.executable, "-m", "tests.bench.flows", "--only", "burst"]
+    done = subprocess.run(bench, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    numbers = done.stdout.splitlines()[1].split()[1:8]
+    assert numbers == ["20000"] * 4 + ["0"] * 3
+
+
+@isolated()
+def test_fault_31_every_batch_delivered_three_times_is_stored_once() -> None:
+    with field() as made:
+        made.portal.send_evidence = _thrice(made.portal)  # type: ignore[method-assign]
+        made.probe("alice").opens()
+        _beginnings(50)
+        until(lambda: len(made.records("open")) >= 51, "every beginning")
+        numbers = [r["seq"] for r in made.portal.records]
+        assert numbers == list(range(1, len(numbers) + 1))
+        flows = [r["flow"] for r in made.records("open")]
+        assert len(flows) == len(set(flows))
+
+
+def _thrice(portal: IllPortal) -> Callable[..., bytes]:
+    """Return what takes a batch three times, as a network that repeats."""
+    take = portal.send_evidence
+
+    def send_evidence(*batch: object, **spool: object) -> bytes:
+        take(*batch, **spool)  # type: ignore[arg-type]
+        take(*batch, **spool)  # type: ignore[arg-type]
+        return take(*batch, **spool)  # type: ignore[arg-type]
+
+    return send_evidence

@@ -34,7 +34,11 @@ def end(port: int, process: bytes = b"nft", number: int = 7) -> bytes:
 @pytest.fixture
 def changes() -> Iterator[Changes]:
     """Return a listener that takes port 100 for its own."""
-    made = Changes("peerage_wg0", own_ports=lambda: frozenset({OWN}))
+    made = Changes(
+        "peerage_wg0",
+        finished=lambda *_: None,
+        own_ports=lambda: frozenset({OWN}),
+    )
     yield made
     made.close()
 

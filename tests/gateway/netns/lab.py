@@ -35,6 +35,7 @@ from gateway.naming import Naming
 from gateway.resolver import DnsResolver
 from gateway.spool import Spool
 from gateway.store import Store
+from gateway.totals import Totals
 from gateway.trust import Judge
 from gateway.wireguard import UapiWireGuard
 from policies.compiler.types import network
@@ -299,6 +300,12 @@ class GatewayUnderTest:
             spool=self.spool,
             journal=Journal(self.directory),
             clock=self.clock,
+            totals=Totals(
+                self.directory,
+                read=self.kernel.accepted.read,
+                boot_id="test",
+                clock=self.clock,
+            ),
         )
         self.engine = Engine(
             judge=judge,

@@ -319,7 +319,7 @@ def test_batch_costs_the_same_however_long(
 ) -> None:
     tied = {"device": device.pk, "source": source(device)}
     ingest(gw1, opened(1, **tied))
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(23):
         ingest(gw1, *(opened(number, **tied) for number in range(2, 202)))
 
 
