@@ -7,13 +7,12 @@ to mend it, in one line. What could not be found out is a warning, never `ok`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
 from gateway.clock import NEAR
 from gateway.doctor.facts import Observed
+from gateway.doctor.finding import Finding, failure, ok, warning
 from gateway.netfilter import SWITCHES
 from gateway.store import IDENTITY
 
@@ -30,24 +29,6 @@ ALARM: Final = 0.8
 FEW_CONNECTIONS: Final = 65536
 CERTIFICATE_DAYS: Final = 14
 STRICT: Final = "1"
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was checked; `fix` is empty only where nothing needs one."""
-
-    check: str
-    level: Level
-    says: str
-    fix: str = ""
 
 
 def findings(seen: Observed) -> tuple[Finding, ...]:
@@ -71,21 +52,6 @@ def findings(seen: Observed) -> tuple[Finding, ...]:
         _agent,
     )
     return tuple(finding for check in checks for finding in check(seen))
-
-
-def ok(check: str, says: str) -> Finding:
-    """Return that something is as it should be."""
-    return Finding(check=check, level=Level.OK, says=says)
-
-
-def warning(check: str, says: str, fix: str) -> Finding:
-    """Return that something is odd."""
-    return Finding(check=check, level=Level.WARNING, says=says, fix=fix)
-
-
-def failure(check: str, says: str, fix: str) -> Finding:
-    """Return that something does not work."""
-    return Finding(check=check, level=Level.FAILURE, says=says, fix=fix)
 
 
 def _rights(seen: Observed) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.doctor.findings import Finding, Level
+from gateway.doctor.finding import Finding, Level
 
 MARKS: Final = {
     Level.OK: "✔ ok     ",

@@ -15,7 +15,7 @@ import pytest
 from gateway.logs import Log, LogFormat, default_format, set_up
 
 MODULES = sorted(Path("gateway").rglob("*.py"))
-NAME = re.compile(r"[a-z]+(\.[a-z][a-z_]*)+\Z")
+NAME = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)+\Z")
 LEVELS = {"debug", "info", "warning", "error"}
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.doctor.facts import Chain, Observed, Others, State, StateFile
-from gateway.doctor.findings import Level, findings
+from gateway.doctor.finding import Level
+from gateway.doctor.findings import findings
 from gateway.report import Table
 from tests.gateway.doctor.world import (
     DIRECTORY,

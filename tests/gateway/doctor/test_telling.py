@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.doctor.findings import Finding, failure, ok, warning
+from gateway.doctor.finding import Finding, failure, ok, warning
 from gateway.doctor.telling import document, exit_status, lines
 
 WELL = ok("disk", "room")
