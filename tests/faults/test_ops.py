@@ -98,14 +98,14 @@ def test_fault_35_a_clock_wrong_at_the_start_still_gets_a_lease_that_ends_in_tim
         assert alice.closes(lease + 1) - cut <= lease
 
 
-def supervise(made: Field, stop: threading.Event, delay: float = 0.2) -> list[int]:
-    """Start the agent again whenever it ends, as the unit does; count the ends."""
+def supervise(made: Field, stop: threading.Event, options: list[str]) -> list[int]:
+    """Start the agent again whenever it ends, as the unit does; note how it ended."""
     ends: list[int] = []
 
     def run() -> None:
         while not stop.is_set():
-            ends.append(made.start().wait())
-            stop.wait(delay)
+            ends.append(made.start(program=("-m", "gateway", *options)).wait())
+            stop.wait(0.2)
 
     threading.Thread(target=run, daemon=True).start()
     return ends
@@ -118,27 +118,36 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize("cause", ["configuration", "state"])
 @isolated(seconds=90)
-def test_fault_16_a_crash_loop_closes_within_a_minute_and_ends_when_mended() -> None:
+def test_fault_16_a_crash_loop_closes_within_a_minute_and_ends_when_mended(
+    cause: str,
+) -> None:
     with field() as made:
         alice = made.probe("alice")
         alice.opens()
-        whole = (made.state / "accepted.json").read_bytes()
+        accepted = made.state / "accepted.json"
+        whole = accepted.read_bytes()
+        options: list[str] = []
         made.kill()
         # Nobody waits here for the rest of a minute: ten seconds of it are left.
         made.nft(live_text("wg0", 10))
         begun = time.monotonic()
-        damage(made.state / "accepted.json")
+        if cause == "state":
+            damage(accepted)
+        else:
+            options.append("--no-such-option")
         stop = threading.Event()
-        ends = supervise(made, stop)
+        ends = supervise(made, stop, options)
         try:
-            last = alice.closes(11)
-            assert last - begun <= 10.5
-            assert len(ends) >= 3
-            assert set(ends) == {1}
-            assert "accepted.json" in made.said()
+            assert alice.closes(11) - begun <= 10.5
+            until(lambda: len(ends) >= 3, "the loop to go round", 20)
+            assert set(ends) == {2 if options else 1}
             assert not made.is_live()
-            made.state.joinpath("accepted.json").write_bytes(whole)
+            assert not alice.is_open()
+            assert ("no-such-option" if options else "accepted.json") in made.said()
+            options.clear()
+            accepted.write_bytes(whole)
             alice.opens()
         finally:
             stop.set()
