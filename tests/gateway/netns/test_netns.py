@@ -115,6 +115,7 @@ def test_nothing_was_lost_on_the_way() -> None:
 
 
 def test_revocation_cuts_the_established_flow_within_half_a_second() -> None:
+    """Attack E06, as are the narrowing and the end of a session further down."""
     facts = happened("revoke")
     assert facts["control"] is True
     assert facts["alice_runs"] is False
