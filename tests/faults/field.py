@@ -54,6 +54,9 @@ HOST6: Final = "fd50::10"
 OWN_HOST: Final = "10.50.0.11"
 """Alice's alone (UDP 7007 and ICMP)."""
 LEASE: Final = 900.0
+KILL_FILE: Final = "kill"
+VARIABLE: Final = "PEERAGE_TEST_KILL"
+"""Names the file that `killing_agent` looks for."""
 
 
 def policy() -> Facts:
@@ -130,6 +133,7 @@ class Field:
     http: HttpFake
     state: Path
     generation: int = 0
+    program: tuple[str, ...] = ("-m", "gateway")
     agents: list[subprocess.Popen[bytes]] = attribute(default_factory=list)
     probes: list[Probe] = attribute(default_factory=list)
 
@@ -173,22 +177,17 @@ class Field:
         """The agent that was started last."""
         return self.agents[-1]
 
-    def start(
-        self,
-        *,
-        program: Sequence[str] = ("-m", "gateway"),
-        environment: Mapping[str, str] | None = None,
-        prefix: Sequence[str] = (),
-    ) -> subprocess.Popen[bytes]:
-        """Start an agent; `program` may be one that runs the agent and kills it."""
-        words = [*prefix, sys.executable, *program, "run", "--interface", "wg0"]
+    def start(self, *, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start an agent; `prefix` is a program that runs it (prlimit, say)."""
+        words = [*prefix, sys.executable, *self.program, "run", "--interface", "wg0"]
+        runtime = str(self.state.with_name("runtime"))
         with self.log.open("ab") as log:
             started = subprocess.Popen(
-                [*words, "--state", str(self.state)],
+                [*words, "--state", str(self.state), "--runtime", runtime],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, VARIABLE: str(self.state.with_name(KILL_FILE))},
             )
         self.agents.append(started)
         return started
@@ -218,6 +217,14 @@ class Field:
     def spooled(self) -> int:
         """Return how many bytes of evidence lie on disk."""
         return sum(path.stat().st_size for path in self.state.glob("spool/*.seg"))
+
+    def kill_at(self, point: str) -> None:
+        """Let an agent that `field(is_killable=True)` started die at a point."""
+        self.state.with_name(KILL_FILE).write_text(point, encoding="utf-8")
+
+    def spare(self) -> None:
+        """Let no agent die any more."""
+        self.state.with_name(KILL_FILE).unlink()
 
     # The kernel
 
@@ -306,7 +313,9 @@ class Field:
 
 
 @contextlib.contextmanager
-def field(*, lease: float = LEASE, start: bool = True) -> Iterator[Field]:
+def field(
+    *, lease: float = LEASE, start: bool = True, is_killable: bool = False
+) -> Iterator[Field]:
     """Build the lab; publish the first generation, start the agent, connect both.
 
     `lease` is what the portal signs, in seconds: how long the gateway may go on
@@ -323,6 +332,8 @@ def field(*, lease: float = LEASE, start: bool = True) -> Iterator[Field]:
     threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True).start()
     state = Path(tempfile.mkdtemp(prefix="peerage-fault-")) / "state"
     made = Field(portal=portal, http=http, state=state)
+    if is_killable:
+        made.program = ("-m", "tests.faults.killing_agent")
     _enroll(made)
     with ExitStack() as closing:
         for name in lab.DEVICES:
