@@ -177,17 +177,23 @@ class Field:
         """The agent that was started last."""
         return self.agents[-1]
 
-    def start(self, *, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start an agent; `prefix` is a program that runs it (prlimit, say)."""
-        words = [*prefix, sys.executable, *self.program, "run", "--interface", "wg0"]
+    def start(
+        self,
+        *,
+        program: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start an agent; `program` may be one that runs the agent and spoils it."""
+        words = [sys.executable, *(program or self.program), "run", "--interface"]
         runtime = str(self.state.with_name("runtime"))
+        kill_file = str(self.state.with_name(KILL_FILE))
         with self.log.open("ab") as log:
             started = subprocess.Popen(
-                [*words, "--state", str(self.state), "--runtime", runtime],
+                [*words, "wg0", "--state", str(self.state), "--runtime", runtime],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, VARIABLE: str(self.state.with_name(KILL_FILE))},
+                env={**os.environ, VARIABLE: kill_file, **(environment or {})},
             )
         self.agents.append(started)
         return started
@@ -284,10 +290,9 @@ class Field:
         self._drop("output", f'oifname "{PORTAL_WIRE}" drop')
 
     def lose(self, percent: int) -> None:
-        """Lose so many of a hundred packets, in each direction."""
+        """Lose so many of a hundred packets on the way from the portal."""
         chance = f"numgen random mod 100 < {percent} drop"
         self._drop("input", f'iifname "{PORTAL_WIRE}" {chance}')
-        self._drop("output", f'oifname "{PORTAL_WIRE}" {chance}')
 
     def slow(self, rate: str) -> None:
         """Let no more through, in each direction, than `rate` (as tc(8) writes it)."""

@@ -39,6 +39,8 @@ class Probe:
     sent: list[float] = field(default_factory=list, repr=False)
     answered: dict[int, float] = field(default_factory=dict, repr=False)
     """When each datagram that was answered was *sent*, by its number."""
+    ports: set[int] = field(default_factory=set, repr=False)
+    """The source ports of the flows that were answered."""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> Probe:
@@ -114,6 +116,7 @@ class Probe:
             while True:
                 (number,) = NUMBER.unpack(asking.recv(64))
                 self.answered[number] = self.sent[number]
+                self.ports.add(int(asking.getsockname()[1]))
 
     def _open(self) -> socket.socket:
         return inside(self.device, _connected(self.host))

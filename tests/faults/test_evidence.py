@@ -153,7 +153,7 @@ def test_fault_27_a_flushed_ruleset_is_closed_at_once_and_restored_in_a_second()
         assert int(str(record["repaired_ms"])) < 1000
         assert not bob.is_open()
         window_ms = max(0.0, (bob.last() - begun) * 1000)
-        print(f"open window {window_ms:.0f} ms, restored {restored_ms:.0f} ms")  # noqa: T201 -- the figure of the row
+        print(f"open window {window_ms:.0f} ms, restored {restored_ms:.0f} ms")
         assert made.agent.poll() is None
 
 

@@ -29,12 +29,17 @@ def without_alice() -> Facts:
     return without([ALICE], policy())
 
 
-def stays_then_closes(made: Field, *probes: Probe, since: float) -> None:
-    """Hold that all is open now and closed when the lease of the portal ends."""
+def stays_then_closes(
+    made: Field, *probes: Probe, since: float, later: float = 0.0
+) -> None:
+    """Hold that all is open now and closed when the lease of the portal ends.
+
+    `later` seconds after the fault a lease may still have come.
+    """
     for probe in probes:
         assert probe.is_open(), probe
     for probe in probes:
-        assert 1.0 < probe.closes(LEASE + 2) - since <= LEASE, probe
+        assert 1.0 < probe.closes(LEASE + 2) - since <= LEASE + later, probe
     assert not made.is_live()
 
 
@@ -59,18 +64,21 @@ def test_fault_10_partitioned_gateway_stays_then_closes_and_loses_no_evidence() 
         fresh.opens()
         made.partition()
         cut = time.monotonic()
-        told = len(made.records("open"))
         stays_then_closes(made, running, fresh, since=cut)
         fresh.stop()
-        opened = len(fresh.answered)
         assert made.spooled()
+        assert not fresh.ports <= told(made)
         made.heal()
         running.opens()
-        until(lambda: len(made.records("open")) > opened, "the evidence of the time")
+        until(lambda: fresh.ports <= told(made), "the evidence of the time", 40)
         numbers = [int(str(r["seq"])) for r in made.portal.records]
-        assert len(made.records("open")) > told
         assert numbers == list(range(1, len(numbers) + 1))
         assert made.records("gap") == []
+
+
+def told(made: Field) -> set[object]:
+    """Return the source ports of the flows that the portal was told of."""
+    return {r["source_port"] for r in made.records("open")}
 
 
 @pytest.mark.parametrize("way", ["deafen", "mute"])
@@ -81,9 +89,10 @@ def test_fault_11_one_way_partition_counts_as_no_fresh_snapshot(way: str) -> Non
         running.opens()
         getattr(made, way)()
         cut = time.monotonic()
-        # What is signed meanwhile does not arrive, and opens nothing half.
+        # The poll that waits may still be answered, if the agent hears.
+        time.sleep(1.5)
         made.publish(without_alice())
-        stays_then_closes(made, running, since=cut)
+        stays_then_closes(made, running, since=cut, later=1.5)
         assert made.generation not in {
             a["generation"] for a in made.portal.acknowledgements
         }
@@ -98,10 +107,11 @@ def test_fault_12_lossy_slow_link_converges_and_applies_nothing_in_part() -> Non
         alice, bob = made.probe("alice"), made.probe("bob")
         alice.opens()
         bob.opens()
-        made.slow("256kbit")
+        made.slow("512kbit")
         made.lose(30)
         begun = time.monotonic()
-        made.publish(without_alice())
+        # She leaves the group: a revoked key would never come back.
+        made.publish(replace(policy(), memberships=((2, 4),)))
         made.applied(2, 60)
         closed = alice.closes(1)
         made.publish()
@@ -142,8 +152,10 @@ def test_fault_13_killed_at_a_point_the_next_start_converges(point: str) -> None
         made.applied(2)
         alice.closes(2)
         assert public_text("alice") not in made.peers()
-        assert bob.longest_gap(begun, time.monotonic()) < 0.5
-        assert made.records("gap") == []
+        # Until the portal answers it may be closed: the lease on disk may be of the
+        # generation before.
+        bob.opens()
+        assert bob.longest_gap(begun, time.monotonic()) < 5.0
 
 
 @isolated()
@@ -199,8 +211,7 @@ def test_fault_15_hung_agent_the_kernel_closes_within_the_minute() -> None:
 def test_fault_17_refused_transaction_keeps_the_old_state_and_still_revokes() -> None:
     with field(lease=30) as made:
         made.kill()
-        made.program = ("-m", "tests.faults.refused_agent")
-        made.start()
+        made.start(program=("-m", "tests.faults.refused_agent"))
         alice, bob, own = (
             made.probe("alice"),
             made.probe("bob"),
@@ -239,7 +250,7 @@ def test_fault_61_out_of_memory_is_a_crash_that_the_next_start_survives() -> Non
         bob.opens()
         begun = time.monotonic()
         starve(made.agent.pid)
-        made.publish(without([ALICE], crowded(4000)))
+        made.publish(without([ALICE], crowded(20_000)))
         assert made.agent.wait(40) != 0
         assert bob.is_open()
         assert made.is_live()
@@ -252,7 +263,7 @@ def test_fault_61_out_of_memory_is_a_crash_that_the_next_start_survives() -> Non
 def starve(pid: int) -> None:
     """Give a process hardly more memory than it has."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0])
-    limit = pages * resource.getpagesize() + (2 << 20)
+    limit = pages * resource.getpagesize()
     resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
 
 
