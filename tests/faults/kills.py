@@ -27,20 +27,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway import reconcile, wireguard
 from gateway.agent import SystemClock
 from gateway.client import Answer
 from gateway.engine import Engine
 from gateway.errors import KernelError
-from gateway.kernel import LinuxKernel
+from gateway.kernel import Kernel, LinuxKernel
 from gateway.store import Store
 from gateway.trust import Judge
 from gateway.types import FlowTuple
@@ -72,6 +73,34 @@ class PeersElsewhere(LinuxKernel):
 
     def _find_wireguard(self) -> WireGuard:
         return UapiWireGuard(wireguard.SOCKETS / f"{PEERS}.sock")
+
+
+class Handle:
+    """Stands for a kernel that can be replaced under an engine."""
+
+    def __init__(self, kernel: PeersElsewhere) -> None:
+        """Stand for this one first."""
+        self.kernel = kernel
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- any of a kernel's
+        """Be the kernel."""
+        return getattr(self.kernel, name)
+
+
+@dataclass(slots=True)
+class Told:
+    """Writes each point it comes to into a pipe, and dies at the one it is to die at."""
+
+    pipe: int
+    target: int
+    strikes: int = 0
+
+    def strike(self, label: str) -> None:
+        """Come to a point."""
+        self.strikes += 1
+        os.write(self.pipe, f"{label}\n".encode())
+        if self.strikes == self.target:
+            killing.die()
 
 
 class Nobody:
@@ -157,13 +186,15 @@ class Loop:
         made = self._made(facts, new)
         kernel = self._kernel()
         self._forget(kernel)
-        engine = self._engine(state, kernel)
+        handle = Handle(kernel)
+        engine = self._engine(state, handle)
         engine.open()
         engine.receive(self._answer(made.old))
         engine.renew(is_healthy=True)
         self._wire.begin(made.before)
         self._check("applied", made.before, made.before, is_exact=True)
-        history, is_killed = self._killed(state, engine, made)
+        kernel.close()  # One agent at a time enforces on an interface.
+        history, is_killed = self._killed(engine, handle, made)
         label = history[-1] if history else "at the start"
         if is_killed:
             self.tally.kills[label] += 1
@@ -172,7 +203,6 @@ class Loop:
         self._judge(made, history, label, is_killed=is_killed)
         if self._random.random() < 0.5:
             self._restart(state, made, label)
-        kernel.close()
 
     def _judge(
         self, made: Round, history: list[str], label: str, *, is_killed: bool
@@ -197,7 +227,7 @@ class Loop:
     def _restart(self, state: Path, made: Round, label: str) -> None:
         """Start on what is on disk: exactly that is in force."""
         kernel = self._kernel()
-        engine = self._engine(state, kernel)
+        engine = self._engine(state, Handle(kernel))
         engine.open()
         held = engine.held
         is_new = held is not None and held.snapshot.generation == made.new.generation
@@ -238,7 +268,7 @@ class Loop:
         self.tally.faults.append(f"kill {number} ({what}): {how}: {named}")
 
     def _killed(
-        self, state: Path, engine: Engine, made: Round
+        self, engine: Engine, handle: Handle, made: Round
     ) -> tuple[list[str], bool]:
         """Apply the change in a process that dies; return the points it came to."""
         target = self._random.randint(1, MOST_STRIKES)
@@ -247,7 +277,9 @@ class Loop:
         pid = os.fork()
         if not pid:
             os.close(reading)
-            self._apply(engine, made, writing, 0 if moment else target)
+            # Tests fork without threads: the child is the agent, and never returns.
+            told = Told(writing, 0 if moment else target)
+            self._apply(engine, handle, made, told)
         os.close(writing)
         if moment:
             time.sleep(self._random.uniform(0.0, 0.02))
@@ -257,28 +289,21 @@ class Loop:
             history = told.read().splitlines()
         is_killed = os.WIFSIGNALED(status)
         if not is_killed and os.waitstatus_to_exitcode(status):
-            self.tally.faults.append(f"the agent failed after {history}: {state}")
+            self.tally.faults.append(f"the agent failed after {history}")
         return history, is_killed
 
-    def _apply(self, engine: Engine, made: Round, writing: int, target: int) -> None:
+    def _apply(self, engine: Engine, handle: Handle, made: Round, told: Told) -> None:
         """Be the agent, from the answer of a poll to the renewed gate; never return."""
         code = 1
-        with contextlib.suppress(Exception):
-            strikes = 0
-
-            def strike(label: str) -> None:
-                nonlocal strikes
-                strikes += 1
-                os.write(writing, f"{label}\n".encode())
-                if strikes == target:
-                    killing.die()
-
-            engine._kernel = self._kernel()  # noqa: SLF001 -- sockets of its own
-            killing.arm(strike)
+        try:
+            handle.kernel = self._kernel()  # Sockets of its own.
+            killing.arm(told.strike)
             _planted(self._plant)  # After: each of its transactions is a point.
             engine.receive(self._answer(made.new))
             engine.renew(is_healthy=True)
             code = 0
+        except Exception:  # noqa: BLE001 -- told, and told apart from a kill
+            traceback.print_exc()
         os._exit(code)
 
     def _made(self, old: Facts, new: Facts) -> Round:
@@ -302,11 +327,11 @@ class Loop:
         kernel.prepare(private_key=private_text("gateway"))
         return kernel
 
-    def _engine(self, state: Path, kernel: PeersElsewhere) -> Engine:
+    def _engine(self, state: Path, kernel: Handle) -> Engine:
         return Engine(
             judge=Judge(anchor=signer().anchor()),
             store=Store(state),
-            kernel=kernel,
+            kernel=cast("Kernel", kernel),
             observer=Nobody(),
             clock=self._clock,
             boot_id="kills",
