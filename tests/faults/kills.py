@@ -19,7 +19,6 @@ it holds the peers: so that packets of many devices can be made without handshak
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import signal
@@ -29,18 +28,16 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
-from gateway import reconcile, wireguard
+from gateway import wireguard
 from gateway.agent import SystemClock
 from gateway.client import Answer
 from gateway.engine import Engine
-from gateway.errors import KernelError
 from gateway.kernel import Kernel, LinuxKernel
 from gateway.store import Store
 from gateway.trust import Judge
@@ -48,10 +45,10 @@ from gateway.types import FlowTuple
 from gateway.view import View
 from gateway.wireguard import UapiWireGuard, WireGuard
 from policies.compiler.compile import compile_snapshot
-from policies.compiler.delta import ElementChange
 from policies.compiler.types import Facts, Snapshot
 from tests.faults import killing
 from tests.faults.isolated import SPACES
+from tests.faults.kill_plants import PLANTS, planted
 from tests.faults.kill_policies import FLOWS, Flow, allowed, changed, random_policy
 from tests.faults.kill_wire import Wire
 from tests.gateway.netns.lab import command, until
@@ -60,7 +57,6 @@ from tests.policies.compiler.build import key
 from tests.policies.compiler.wire import QUIET, WIRES
 
 MOST_STRIKES: Final = 24
-PLANTS: Final = ("", "loosen first", "two transactions")
 TOUCHING: Final = frozenset(
     {"nftables", "remove peers", "cut flows", "set port", "add routes", "set peers"}
 )
@@ -89,7 +85,7 @@ class Handle:
 
 @dataclass(slots=True)
 class Told:
-    """Writes each point it comes to into a pipe, and dies at the one it is to die at."""
+    """Writes each point it comes to into a pipe, and dies at the one meant."""
 
     pipe: int
     target: int
@@ -278,8 +274,8 @@ class Loop:
         if not pid:
             os.close(reading)
             # Tests fork without threads: the child is the agent, and never returns.
-            told = Told(writing, 0 if moment else target)
-            self._apply(engine, handle, made, told)
+            dying = Told(writing, 0 if moment else target)
+            self._apply(engine, handle, made, dying)
         os.close(writing)
         if moment:
             time.sleep(self._random.uniform(0.0, 0.02))
@@ -298,7 +294,7 @@ class Loop:
         try:
             handle.kernel = self._kernel()  # Sockets of its own.
             killing.arm(told.strike)
-            _planted(self._plant)  # After: each of its transactions is a point.
+            planted(self._plant)  # After: each of its transactions is a point.
             engine.receive(self._answer(made.new))
             engine.renew(is_healthy=True)
             code = 0
@@ -345,53 +341,6 @@ class Loop:
         kernel.prepare(private_key=private_text("gateway"))
         subprocess.run(["conntrack", "-F"], capture_output=True, check=True)
         subprocess.run(["sh", "-ec", QUIET], check=True)
-
-
-def _planted(plant: str) -> None:
-    """Put a bug into this process: the loop has to find it."""
-    match plant:
-        case "loosen first":
-            _reverse_steps()
-        case "two transactions":
-            _split_transactions()
-        case _:
-            pass
-
-
-def _reverse_steps() -> None:
-    """Loosen first: peers are set before flows are cut and peers removed."""
-    plan = reconcile.plan
-
-    def reversed_plan(*words: Any, **named: Any) -> Any:  # noqa: ANN401 -- as the original
-        steps, loaded = plan(*words, **named)
-        return tuple(reversed(steps)), loaded
-
-    reconcile.plan = reversed_plan
-
-
-def _split_transactions() -> None:
-    """Apply a change in two transactions, what it adds first."""
-    run, change = LinuxKernel.run, LinuxKernel.change_elements
-
-    def run_twice(self: LinuxKernel, text: str) -> None:
-        lines = text.splitlines(keepends=True)
-        adds = [line for line in lines if line.startswith("add ")]
-        if len(adds) < len(lines):
-            with contextlib.suppress(KernelError):
-                run(self, "".join(adds))
-        run(self, text)
-
-    def change_twice(
-        self: LinuxKernel, changes: Sequence[ElementChange], *, now: datetime
-    ) -> None:
-        adds = [replace(c, removed=()) for c in changes if c.added]
-        if adds and any(c.removed for c in changes):
-            change(self, adds, now=now)
-            changes = [replace(c, added=()) for c in changes if c.removed]
-        change(self, changes, now=now)
-
-    LinuxKernel.run = run_twice  # type: ignore[method-assign]
-    LinuxKernel.change_elements = change_twice  # type: ignore[method-assign]
 
 
 def main(arguments: list[str] | None = None) -> int:

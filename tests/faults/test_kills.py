@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.isolated import isolated
-from tests.faults.kills import PLANTS, Loop
+from tests.faults.kill_plants import PLANTS
+from tests.faults.kills import Loop
 
 
 def breaches(*, kills: int, seed: int, plant: str = "") -> list[str]:
