@@ -257,7 +257,7 @@ def test_fault_61_out_of_memory_is_a_crash_that_the_next_start_survives() -> Non
         made.start()
         made.applied(2)
         alice.closes(2)
-        assert bob.longest_gap(begun, time.monotonic()) < 0.5
+        assert bob.longest_gap(begun, time.monotonic()) < 5.0
 
 
 def starve(pid: int) -> None:
