@@ -174,9 +174,10 @@ class Engine:
     def withheld(self) -> tuple[int, ...]:
         """The applications that are closed because their terms are not met, by id."""
         with self._lock:
-            if self._held is None:
+            want = self._enforcement.want
+            if want is None:
                 return ()
-            return applications_behind(self._held.snapshot, self._leases.withheld)
+            return applications_behind(want, self._leases.withheld)
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""
@@ -289,8 +290,10 @@ class Engine:
         with self._lock:
             self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
             reason = self._obstacle()
-            if not reason and self._held is not None:
-                applications = self._held.snapshot.applications
+            want = self._enforcement.want
+            if not reason and want is not None:
+                # Of what is in force: its rules say which leases there are.
+                applications = want.applications
                 if not is_healthy and needs_evidence(applications):
                     reason = "evidence cannot be recorded"
                 try:
@@ -341,16 +344,16 @@ class Engine:
         with self._lock:
             now, ticks = self._clock.now(), self._clock.ticks()
             self._leases.note(is_healthy=is_healthy, ticks=ticks)
+            want = self._enforcement.want
             if (
-                self._held is None
-                or self._enforcement.applied != self._held.snapshot.generation
+                want is None
+                or self._enforcement.applied != want.generation
                 or self._freshness is None
             ):
                 return 0
             before = self._leases.withheld
-            applications = self._held.snapshot.applications
             is_closing = self._leases.close(
-                applications, silent_for=self._silence(), now=now, ticks=ticks
+                want.applications, silent_for=self._silence(), now=now, ticks=ticks
             )
             if before - self._leases.withheld:
                 self.renew(is_healthy=is_healthy)

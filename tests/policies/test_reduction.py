@@ -16,6 +16,7 @@ from policies.compiler.conditions import (
     Requirement,
     sorted_requirements,
 )
+from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     NEVER,
     Application,
@@ -182,6 +183,17 @@ STRICT = approved(demanding(FACTS, ApprovedDevice()))
 def reduced_from(before: Facts, after: Facts, now: datetime = NOW) -> Snapshot:
     earlier = compile_snapshot(before, epoch=1, generation=1, now=NOW)
     return reduced_snapshot(earlier, after, epoch=1, generation=2, now=now)
+
+
+def test_terms_become_stricter_and_never_less_strict() -> None:
+    quick = Strictness(max_staleness=120)
+    lax = Strictness(evidence=Evidence.BEST_EFFORT)
+    facts = replace(
+        FACTS,
+        applications=(replace(WIKI, strictness=quick), replace(CRM, strictness=lax)),
+    )
+    found = {a.id: a.strictness for a in reduced(facts).applications}
+    assert found == {1: quick, 2: ORDINARY}
 
 
 def test_what_is_held_still_stays() -> None:

@@ -16,7 +16,7 @@ from peers import services as peers_services
 from peers.models import AddressLease, Gateway
 from policies import notifier, services, signing
 from policies.compiler.compile import compile_snapshot
-from policies.compiler.envelope import SNAPSHOT_TYPE
+from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.snapshot import digest, parse_snapshot
 from policies.models import Application, Grant, Publication, Snapshot
 from policies.services import publishing
@@ -69,6 +69,20 @@ def test_every_change_is_the_next_generation(
     generations = Snapshot.objects.order_by("pk").values_list("generation", flat=True)
     assert list(generations) == [1, 2, 3]
     assert Publication.objects.get(pk=gw1.pk).generation == 3
+
+
+def test_terms_alone_are_a_generation_and_ordinary_ones_the_first_version_again(
+    gw1: Gateway, wiki: Application, alices_grant: Grant
+) -> None:
+    assert alices_grant.pk
+    publish()
+    for limit, version in ((120, b'"version":2'), (None, b'"version":1')):
+        Application.objects.filter(pk=wiki.pk).update(max_staleness=limit)
+        [snapshot] = publish()
+        assert version in open_envelope(snapshot.envelope.encode()).payload
+        [found] = content(gw1).applications
+        assert found.strictness.max_staleness == limit
+    assert content(gw1).generation == 3
 
 
 def test_pending_gateway_is_not_published(gw1: Gateway) -> None:
