@@ -100,6 +100,7 @@ class EventCode(StrEnum):
     POLICY_QUERY = "AU011"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
+    REVOCATION_MANY = "RV003"
     CLIENT_AUTHORIZE = "ID014"
     ACCESS_REFUSED = "ID015"
 
@@ -380,6 +381,11 @@ CATALOGUE: Final = {
             EventCode.REVOCATION_ENFORCED,
             "revocation.enforced",
             "{gateway_label} enforces the revocation of {person_label}",
+        ),
+        (
+            EventCode.REVOCATION_MANY,
+            "revocation.request.many",
+            "{actor_label} revoked many people everywhere at once",
         ),
     )
 }

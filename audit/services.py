@@ -1,6 +1,6 @@
 """The only writer of both logs.
 
-`record` (control) and `record_flows` (connections) write in the caller's
+`record`, `record_all` (control) and `record_flows` (connections) write in the caller's
 transaction: no change without its event, and when the change rolls back so does the
 event. Nothing here updates or deletes an event; only the projection of connections
 is rewritten, and `rebuild_connections` makes it anew from the events.
@@ -61,6 +61,7 @@ BEGINNING: Final = (
     "started_at",
 )
 REBUILD_BATCH: Final = 5000
+BATCH: Final = 1000
 
 
 def record(
@@ -77,14 +78,51 @@ def record(
     reason: str = "",
     details: Mapping[str, Json] | None = None,
 ) -> AuditEvent:
-    """Write one event of the control log and return it.
+    """Write one event of the control log and return it; `event` says what it holds."""
+    made = event(
+        code,
+        actor=actor,
+        now=now,
+        outcome=outcome,
+        person=person,
+        device=device,
+        gateway=gateway,
+        application=application,
+        target=target,
+        reason=reason,
+        details=details,
+    )
+    made.save()
+    return made
+
+
+def record_all(events: Iterable[AuditEvent]) -> None:
+    """Write events of the control log, in this order."""
+    AuditEvent.objects.bulk_create(events, batch_size=BATCH)
+
+
+def event(
+    code: EventCode,
+    *,
+    actor: Actor,
+    now: datetime,
+    outcome: Outcome = Outcome.DONE,
+    person: Ref = NOBODY,
+    device: Ref = NOBODY,
+    gateway: Ref = NOBODY,
+    application: Ref = NOBODY,
+    target: Ref = NOBODY,
+    reason: str = "",
+    details: Mapping[str, Json] | None = None,
+) -> AuditEvent:
+    """Return one event, not written yet.
 
     `person` is whose access this concerns; it may differ from the actor. Labels
     are copied. `details` holds JSON values without secrets and without floats.
     Control characters in any text are stored as visible escapes, so that no name
     can keep an event from being written or forge a line where it is read.
     """
-    return AuditEvent.objects.create(
+    return AuditEvent(
         at=now,
         code=code.value,
         outcome=outcome.value,

@@ -20,8 +20,6 @@ from peers.services.devices import (
     enroll_device,
     record_config_issued,
     rename_device,
-    revoke_device,
-    revoke_devices_of,
 )
 from peers.services.forgotten import remember_keys
 from peers.services.gateways import (
@@ -31,6 +29,7 @@ from peers.services.gateways import (
     retire_gateway,
     update_gateway,
 )
+from peers.services.revoking import revoke_device, revoke_devices_of
 from peers.services.signing_keys import offer_signing_key, promote_signing_key
 
 __all__ = (

@@ -28,14 +28,14 @@ from peers.models import (
     Gateway,
     KeyState,
 )
-from peers.names import plain_reason, valid_name, valid_platform
+from peers.names import valid_name, valid_platform
 from peers.services.challenges import prove_possession
-from peers.services.leases import lease_addresses, release_addresses
+from peers.services.leases import lease_addresses
+from peers.services.revoking import key_event
 from peers.signals import peers_changed
 from portal.accounts.models import User
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -118,47 +118,6 @@ def rename_device(*, device: Device, name: str, actor: Actor, now: datetime) -> 
         raise
 
 
-@transaction.atomic
-def revoke_device(
-    *, device: Device, reason: str, actor: Actor, now: datetime
-) -> Device:
-    """Revoke a device with its key and addresses. Revoking again changes nothing."""
-    if _revoke(device, plain_reason(reason), actor, now):
-        peers_changed.send(
-            Device,
-            user_ids=frozenset({device.owner_id}),
-            gateway_ids=frozenset(),
-            revoked=(device,),
-        )
-    return device
-
-
-@transaction.atomic
-def revoke_devices_of(
-    *, user: User, reason: str, actor: Actor, now: datetime
-) -> list[Device]:
-    """Revoke every active device of a person and return them.
-
-    The caller has disabled the person before, in this transaction: an enrolment
-    that is under way then either sees it or has its device among these. It also tells
-    the gateways: a person may have more to be cut off than these.
-    """
-    active = Device.objects.filter(owner=user, state=DeviceState.ACTIVE)
-    revoked = [
-        device
-        for device in active.select_related("owner").order_by("pk")
-        if _revoke(device, plain_reason(reason), actor, now)
-    ]
-    if revoked:
-        peers_changed.send(
-            Device,
-            user_ids=frozenset({user.pk}),
-            gateway_ids=frozenset(),
-            is_told=True,
-        )
-    return revoked
-
-
 def record_config_issued(*, device: Device, actor: Actor, now: datetime) -> None:
     """Record that the owner was given the configuration of a device.
 
@@ -193,7 +152,7 @@ def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Dev
             "addresses": [lease.address for lease in leases],
         },
     )
-    _record_key(EventCode.KEY_REGISTERED, key, actor, now)
+    key_event(EventCode.KEY_REGISTERED, key, actor=actor, now=now).save()
     peers_changed.send(
         Device, user_ids=frozenset({device.owner_id}), gateway_ids=frozenset()
     )
@@ -280,48 +239,6 @@ def _rename(device: Device, name: str, actor: Actor, now: datetime) -> Device:
         details={"name_before": before},
     )
     return device
-
-
-def _revoke(device: Device, reason: str, actor: Actor, now: datetime) -> bool:
-    """Return whether this call revoked it; of two at once, one does."""
-    changed = Device.objects.filter(pk=device.pk, state=DeviceState.ACTIVE).update(
-        state=DeviceState.REVOKED, revoked_at=now, revoked_reason=reason
-    )
-    device.refresh_from_db(fields=("state", "revoked_at", "revoked_reason"))
-    if not changed:
-        return False
-    record(
-        EventCode.DEVICE_REVOKE,
-        actor=actor,
-        now=now,
-        person=device.owner.ref,
-        device=device.ref,
-        reason=reason,
-    )
-    for key in _living_keys(device):
-        key.state = KeyState.REVOKED
-        key.ended_at = now
-        key.save(update_fields=("state", "ended_at"))
-        _record_key(EventCode.KEY_REVOKED, key, actor, now)
-    release_addresses(device=device, now=now)
-    return True
-
-
-def _living_keys(device: Device) -> Sequence[DeviceKey]:
-    ended = (KeyState.RETIRED, KeyState.REVOKED)
-    keys = DeviceKey.objects.filter(device=device).exclude(state__in=ended)
-    return list(keys.select_related("device__owner").order_by("pk"))
-
-
-def _record_key(code: EventCode, key: DeviceKey, actor: Actor, now: datetime) -> None:
-    record(
-        code,
-        actor=actor,
-        now=now,
-        person=key.device.owner.ref,
-        device=key.device.ref,
-        details={"fingerprint": fingerprint(key.public_key)},
-    )
 
 
 def _record_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from peers.models import AddressLease, AddressPool
 from policies.compiler.types import network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from peers.models import Device
@@ -46,13 +47,19 @@ def lease_addresses(*, device: Device, now: datetime) -> list[AddressLease]:
     return leases
 
 
-def release_addresses(*, device: Device, now: datetime) -> None:
-    """Release what the device holds; the addresses rest before another has them."""
-    for lease in AddressLease.objects.filter(device=device, released_at__isnull=True):
-        address = addresses.parse_address(lease.address)
-        lease.released_at = now
-        lease.quarantined_until = addresses.rests_until(address, released_at=now)
-        lease.save(update_fields=("released_at", "quarantined_until"))
+def release_addresses(*, devices: Collection[Device], now: datetime) -> None:
+    """Release what devices hold; the addresses rest before others have them."""
+    ids = [device.pk for device in devices]
+    rests: defaultdict[datetime | None, list[int]] = defaultdict(list)
+    held = AddressLease.objects.filter(device__in=ids, released_at__isnull=True)
+    for pk, text in held.values_list("pk", "address"):
+        address = addresses.parse_address(text)
+        rests[addresses.rests_until(address, released_at=now)].append(pk)
+    # How long depends on the family alone, so these are two statements.
+    for until, leases in rests.items():
+        AddressLease.objects.filter(pk__in=leases).update(
+            released_at=now, quarantined_until=until
+        )
 
 
 def _lease_from(

@@ -26,9 +26,11 @@ from policies.errors import (
 from policies.models import AccessRequest, Application, RequestState
 from policies.names import clean_description
 from policies.services.grants import end_grant
+from policies.services.publishing import hold_users
 from portal.accounts.models import User
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -116,11 +118,13 @@ def cancel_request(
 
 @transaction.atomic
 def cancel_requests_of(
-    *, user: User, reason: str, actor: Actor, now: datetime
+    *, users: Collection[User], reason: str, actor: Actor, now: datetime
 ) -> list[AccessRequest]:
-    """Take back whatever a person still waits for; again is safe."""
-    lock_person(user.pk)
-    pending = AccessRequest.objects.filter(requester=user, state=RequestState.PENDING)
+    """Take back whatever people still wait for; again is safe."""
+    hold_users([user.pk for user in users])
+    pending = AccessRequest.objects.filter(
+        requester__in=users, state=RequestState.PENDING
+    )
     rows = pending.select_related("requester", "application").order_by("pk")
     return [row for row in rows if _cancel(row, reason, actor, now)]
 

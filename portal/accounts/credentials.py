@@ -15,6 +15,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -30,7 +31,7 @@ from portal.accounts.errors import InvalidCredentialError
 from portal.accounts.models import ApiCredential, ApiToken, CredentialKind, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from portal.accounts.models import User
 
@@ -142,9 +143,12 @@ def revoke_credential(
 
 
 @transaction.atomic
-def revoke_credentials_of(*, user: User, actor: Actor, now: datetime) -> int:
-    """Revoke what a person made for programs; return how many."""
-    found = list(ApiCredential.objects.filter(creator=user, revoked_at__isnull=True))
+def revoke_credentials_of(
+    *, users: Collection[User], actor: Actor, now: datetime
+) -> Mapping[int, int]:
+    """Revoke what people made for programs; return how many each had."""
+    live = ApiCredential.objects.filter(creator__in=users, revoked_at__isnull=True)
+    found = [*live.order_by("pk")]
     for credential in found:
         revoke_credential(
             credential=credential,
@@ -152,7 +156,7 @@ def revoke_credentials_of(*, user: User, actor: Actor, now: datetime) -> int:
             actor=actor,
             now=now,
         )
-    return len(found)
+    return Counter(credential.creator_id for credential in found)
 
 
 def verified(

@@ -8,7 +8,8 @@ groups; local groups are never touched here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 from allauth.idp.oidc.models import Token
 from allauth.usersessions.models import UserSession
@@ -16,7 +17,7 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode
-from audit.services import record
+from audit.services import event, record, record_all
 from portal.accounts.claims import (
     MAX_EMAIL,
     Proof,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 # An event must fit into a leaf of the log (64 KiB), whatever the names are like.
 GROUPS_PER_EVENT: Final = 25
+PEOPLE_AT_ONCE: Final = 500
 
 
 @transaction.atomic
@@ -145,67 +147,91 @@ def assign_role(*, user: User, role: Role, actor: Actor, now: datetime) -> User:
 
 
 @transaction.atomic
-def end_sessions(*, user: User, actor: Actor, now: datetime) -> int:
-    """End every browser session of a person at once and return how many there were.
+def end_sessions(
+    *, users: Collection[User], actor: Actor, now: datetime
+) -> Mapping[int, int]:
+    """End every browser session of people at once; return how many each had.
 
     The password hash, which opens nothing, is also what Django binds a session
     to. Replacing it ends sessions that no list knows of, those included that are
     being created at this moment.
     """
-    sessions = UserSession.objects.filter(user_id=user.pk)
-    count = 0
-    for session in sessions:
+    counts: Counter[int] = Counter()
+    for session in UserSession.objects.filter(user__in=users):
         session.end()
-        count += 1
-    user.password = _no_password()
-    user.save(update_fields=["password"])
-    if count:
-        record(
+        counts[session.user_id] += 1
+    for user in users:
+        user.password = _no_password()
+    User.objects.bulk_update(users, ["password"], batch_size=PEOPLE_AT_ONCE)
+    record_all(
+        event(
             EventCode.USER_LOGOUT,
             actor=actor,
             now=now,
             person=user.ref,
             reason="all sessions ended",
-            details={"sessions": count},
+            details={"sessions": counts[user.pk]},
         )
-    return count
+        for user in users
+        if counts[user.pk]
+    )
+    return counts
 
 
 @transaction.atomic
-def revoke_tokens(*, user: User, now: datetime) -> int:  # noqa: ARG001 -- one shape with its siblings
-    """Delete every access and refresh token of a person and return how many."""
-    count, _ = Token.objects.filter(user_id=user.pk).delete()
-    return cast("int", count)
+def revoke_tokens(*, users: Collection[User], now: datetime) -> Mapping[int, int]:  # noqa: ARG001 -- one shape with its siblings
+    """Delete every access and refresh token of people; return how many each had."""
+    tokens = Token.objects.filter(user__in=users)
+    counts = Counter(tokens.values_list("user_id", flat=True))
+    tokens.delete()
+    return counts
 
 
 @transaction.atomic
-def deactivate_user(
-    *, user: User, reason: str, actor: Actor, now: datetime, is_told: bool = False
-) -> User:
-    """Disable a person: they are nobody from the next request on.
+def deactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> User:
+    """Disable a person, as `deactivate_users` does."""
+    deactivate_users(users=[user], reason=reason, actor=actor, now=now)
+    user.refresh_from_db(fields=["is_active", "revoked_at"])
+    return user
+
+
+@transaction.atomic
+def deactivate_users(
+    *,
+    users: Collection[User],
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    is_told: bool = False,
+) -> None:
+    """Disable people: they are nobody from the next request on.
 
     Sessions, tokens and devices are ended by the composition root, which calls
     this together with `end_sessions`, `revoke_tokens` and peers' services in one
     transaction, and says `is_told` if it tells the gateways as well. Disabling a
     disabled person changes nothing.
     """
-    changed = User.objects.filter(pk=user.pk, is_active=True).update(
-        is_active=False, revoked_at=now
+    active = User.objects.select_for_update(no_key=True).filter(
+        pk__in=[user.pk for user in users], is_active=True
     )
-    user.refresh_from_db(fields=["is_active", "revoked_at"])
+    changed = [*active.order_by("pk")]
     if not changed:
-        return user
-    record(
-        EventCode.USER_DEACTIVATE,
-        actor=actor,
-        now=now,
-        person=user.ref,
-        reason=reason,
+        return
+    ids = frozenset(user.pk for user in changed)
+    User.objects.filter(pk__in=ids).update(is_active=False, revoked_at=now)
+    record_all(
+        event(
+            EventCode.USER_DEACTIVATE,
+            actor=actor,
+            now=now,
+            person=user.ref,
+            reason=reason,
+        )
+        for user in changed
     )
     # Who is enabled again proves anew who they are.
-    Authentication.objects.filter(user=user).delete()
-    people_changed.send(sender=User, user_ids=frozenset({user.pk}), is_told=is_told)
-    return user
+    Authentication.objects.filter(user__in=ids).delete()
+    people_changed.send(sender=User, user_ids=ids, is_told=is_told)
 
 
 @transaction.atomic
@@ -220,7 +246,7 @@ def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
     user.refresh_from_db(fields=["is_active", "revoked_at"])
     if not changed:
         return user
-    revoke_tokens(user=user, now=now)
+    revoke_tokens(users=[user], now=now)
     record(
         EventCode.USER_REACTIVATE,
         actor=actor,

@@ -70,7 +70,7 @@ def disable(alice: User) -> None:
 
 
 def revoke(alice: User) -> None:
-    peers_services.revoke_devices_of(user=alice, reason="x", actor=SYSTEM, now=NOW)
+    peers_services.revoke_devices_of(users=[alice], reason="x", actor=SYSTEM, now=NOW)
 
 
 def end(_alice: User) -> None:

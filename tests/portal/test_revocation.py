@@ -288,7 +288,7 @@ def test_reinstated_person_starts_without_devices(
 def test_failure_half_way_revokes_nothing_by_halves(
     revoke: Revoke, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocation, "_expect", lambda *_: 1 / 0)
+    monkeypatch.setattr(revocation, "_tell", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         revoke()
     alice.refresh_from_db()

@@ -248,7 +248,7 @@ def test_revoking_a_person_ends_all_of_theirs_and_nobody_elses(
     other = Machine().enroll(bob)
     old = services.revoke_device(device=mine[0], reason="", actor=SYSTEM, now=NOW)
     revoked = services.revoke_devices_of(
-        user=alice, reason="left", actor=SYSTEM, now=NOW
+        users=[alice], reason="left", actor=SYSTEM, now=NOW
     )
     assert revoked == [mine[1]]
     assert old not in revoked
@@ -259,7 +259,8 @@ def test_revoking_a_person_ends_all_of_theirs_and_nobody_elses(
 
 def test_revoking_a_person_without_devices_changes_nothing(alice: User) -> None:
     assert (
-        services.revoke_devices_of(user=alice, reason="", actor=SYSTEM, now=NOW) == []
+        services.revoke_devices_of(users=[alice], reason="", actor=SYSTEM, now=NOW)
+        == []
     )
     assert codes() == []
 
@@ -276,7 +277,7 @@ def test_an_enrolment_under_way_does_not_outlive_the_person(
             User.objects.filter(pk=alice.pk).update(is_active=False)
             disabled.set()
             sleep(0.2)
-            services.revoke_devices_of(user=alice, reason="", actor=SYSTEM, now=NOW)
+            services.revoke_devices_of(users=[alice], reason="", actor=SYSTEM, now=NOW)
         connection.close()
 
     with ThreadPoolExecutor() as threads:

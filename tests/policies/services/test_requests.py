@@ -188,7 +188,7 @@ def test_only_the_persons_own_pending_requests_are_taken_back(
     granted = approve(ask(vault, make_user("erin")), dave)
     own, others = ask(vault, alice), ask(vault, bob)
     for _ in range(2):
-        services.cancel_requests_of(user=alice, reason="left", actor=SYSTEM, now=NOW)
+        services.cancel_requests_of(users=[alice], reason="left", actor=SYSTEM, now=NOW)
     states = [AccessRequest.objects.get(pk=r.pk).state for r in (own, others, granted)]
     assert states == ["cancelled", "pending", "approved"]
     assert codes().count("RQ004I") == 1

@@ -201,7 +201,7 @@ def test_ending_sessions_ends_them_all(
             session_key=browser.session.session_key,
             user_agent="tests",
         )
-    assert services.end_sessions(user=alice, actor=actor, now=NOW) == 2
+    assert services.end_sessions(users=[alice], actor=actor, now=NOW) == {alice.pk: 2}
     for browser in browsers:
         assert browser.get("/accounts/sessions/").status_code == 302
     assert codes() == ["ID002"]
@@ -211,7 +211,7 @@ def test_session_that_no_list_knows_ends_too(
     alice: User, sign_in: SignIn, actor: Actor
 ) -> None:
     browser = sign_in(alice)
-    assert services.end_sessions(user=alice, actor=actor, now=NOW) == 0
+    assert services.end_sessions(users=[alice], actor=actor, now=NOW) == {}
     assert browser.get("/accounts/sessions/").status_code == 302
 
 
@@ -219,14 +219,14 @@ def test_ending_one_persons_sessions_leaves_the_others(
     alice: User, bob: User, sign_in: SignIn, actor: Actor
 ) -> None:
     browser = sign_in(bob)
-    services.end_sessions(user=alice, actor=actor, now=NOW)
+    services.end_sessions(users=[alice], actor=actor, now=NOW)
     assert browser.get("/accounts/sessions/").status_code == 200
 
 
 def test_revoking_tokens_deletes_only_that_persons(alice: User, bob: User) -> None:
     for user, text in ((alice, "a"), (alice, "b"), (bob, "c")):
         Token.objects.create(user=user, type=Token.Type.ACCESS_TOKEN, hash=text)
-    assert services.revoke_tokens(user=alice, now=NOW) == 2
+    assert services.revoke_tokens(users=[alice], now=NOW) == {alice.pk: 2}
     assert Token.objects.get().user == bob
 
 
@@ -256,7 +256,7 @@ def test_enabling_again_revives_no_session(
 ) -> None:
     browser = sign_in(alice)
     services.deactivate_user(user=alice, reason="left", actor=actor, now=NOW)
-    services.end_sessions(user=alice, actor=actor, now=NOW)
+    services.end_sessions(users=[alice], actor=actor, now=NOW)
     services.reactivate_user(user=alice, reason="back", actor=actor, now=NOW)
     assert alice.is_active
     assert browser.get("/accounts/sessions/").status_code == 302

@@ -77,7 +77,7 @@ def test_token_of_a_disabled_person_is_401(
 
 def test_revoked_token_is_401(alice: User, client: Client) -> None:
     headers = issue(alice)
-    services.revoke_tokens(user=alice, now=NOW)
+    services.revoke_tokens(users=[alice], now=NOW)
     assert client.get("/api/v1/me/", headers=headers).status_code == 401
 
 
