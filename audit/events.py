@@ -92,6 +92,7 @@ class EventCode(StrEnum):
     GATEWAY_RESTART = "GW007"
     AGENT_LOG_GAP = "GW008"
     FLOW_UNATTRIBUTED = "FL004"
+    TUNNEL_ENDPOINT_SUSPICIOUS = "SE004"
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
     API_TOKEN_CREATE = "AU007"  # noqa: S105 -- an event code
@@ -340,6 +341,11 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_REQUEST_REFUSED,
             "gateway.request.refuse",
             "A request in the name of a gateway was refused",
+        ),
+        (
+            EventCode.TUNNEL_ENDPOINT_SUSPICIOUS,
+            "tunnel.endpoint.suspicious",
+            "{device_label} comes from changing places",
         ),
         (
             EventCode.FLOW_UNATTRIBUTED,

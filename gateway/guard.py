@@ -17,7 +17,7 @@ Steps are taken by one thread of the agent, which never waits for the portal.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from gateway import drift
@@ -27,8 +27,10 @@ from gateway.errors import KernelError, WireGuardError
 from gateway.flows import Record, text_time
 from gateway.logs import Log
 from gateway.reconcile import Have
-from gateway.types import ForeignChange
+from gateway.sightings import Sightings
+from gateway.types import ForeignChange, InterfaceState
 from policies.compiler.nftables import base_text
+from policies.compiler.types import Snapshot
 
 log = Log(__name__)
 
@@ -74,6 +76,9 @@ class Guard:
         self._look_at = 0.0
         self._times: deque[float] = deque()
         self._storm: int | None = None
+        self._sightings = Sightings()
+        self._snapshot: Snapshot | None = None
+        self._devices: Mapping[str, int] = {}
 
     def is_calm(self) -> bool:
         """Return whether the gate may open: no storm, and nothing left to repair."""
@@ -139,12 +144,25 @@ class Guard:
             return
         read = self._clock.ticks()
         if known is not None:
+            self._observe(known, state)
             found = drift.of_interface(known.interface, state)
             # What was changed while it was read was changed by this program.
             if found and self._engine.known() is known:
                 self._drifted(found)
         pause = max(LOOK_SECONDS, READINGS * (read - begun))
         self._look_at = read + pause * (1 + self._jitter()) / 2
+
+    def _observe(self, known: Have, state: InterfaceState) -> None:
+        """Tell what devices did lately."""
+        if known.snapshot is None:
+            return
+        if known.snapshot is not self._snapshot:
+            self._snapshot = known.snapshot
+            self._devices = {p.public_key: p.device_id for p in known.snapshot.peers}
+        for record in self._sightings.changed(
+            state.seen, devices=self._devices, now=self._clock.now()
+        ):
+            self._tell(record)
 
     def _drifted(self, found: Iterable[str]) -> None:
         now = self._clock.ticks()

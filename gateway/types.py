@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from policies.compiler.types import IPAddress, IPNetwork
 
@@ -88,15 +89,35 @@ class ForeignChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A peer's last handshake (0 for none), endpoint (or nothing), bytes since it is.
+
+    The endpoint is `ADDRESS:PORT`, an IPv6 address in brackets.
+    """
+
+    handshake_ns: int = 0
+    endpoint: str = ""
+    received: int = 0
+    sent: int = 0
+
+    @property
+    def since_epoch(self) -> timedelta:
+        """The last handshake, to the microsecond."""
+        return timedelta(microseconds=self.handshake_ns // 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceState:
     """What an interface holds: its port and each peer's AllowedIPs by public key.
 
-    `is_keyed` says whether its private key is the one that was set.
+    `is_keyed` says whether its private key is the one that was set; `seen` is what
+    peers did lately, which is no part of what was set.
     """
 
     listen_port: int
     peers: Mapping[str, frozenset[IPNetwork]]
     is_keyed: bool = True
+    seen: Mapping[str, Sighting] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,13 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from gateway import links
 from gateway.errors import WireGuardError
-from gateway.types import InterfaceState, PeerMap
+from gateway.types import InterfaceState, PeerMap, Sighting
 from policies.compiler.types import IPNetwork, network
 
 SOCKETS: Final = Path("/var/run/wireguard")
@@ -60,19 +60,23 @@ class UapiWireGuard:
 
     def read(self) -> InterfaceState:
         """Return what the interface holds."""
-        port, private_key, peers = 0, "", dict[str, set[IPNetwork]]()
-        prefixes: set[IPNetwork] = set()
+        port, private_key, key = 0, "", ""
+        peers: dict[str, set[IPNetwork]] = {}
+        facts: dict[str, dict[str, str]] = {}
         for line in self._ask("get=1\n\n").splitlines():
-            key, _, value = line.partition("=")
-            match key:
+            name, _, value = line.partition("=")
+            match name:
                 case "listen_port":
                     port = int(value)
                 case "private_key":
                     private_key = value
                 case "public_key":
-                    prefixes = peers.setdefault(_base64(value), set())
+                    key = _base64(value)
+                    peers[key], facts[key] = set(), {}
                 case "allowed_ip":
-                    prefixes.add(network(value))
+                    peers[key].add(network(value))
+                case _ if key:
+                    facts[key][name] = value
                 case _:
                     pass
         held = {key: frozenset(found) for key, found in peers.items()}
@@ -80,6 +84,7 @@ class UapiWireGuard:
             listen_port=port,
             peers=held,
             is_keyed=self._private_key in {"", private_key},
+            seen={key: _sighting(found) for key, found in facts.items()},
         )
 
     def set_private_key(self, private_key: str) -> None:
@@ -182,6 +187,17 @@ def start_userspace(interface: str, *, log: Path) -> tuple[UapiWireGuard, int]:
         process.terminate()
         process.wait()
     raise WireGuardError(f"{PROGRAM} did not start; see {log}")
+
+
+def _sighting(facts: Mapping[str, str]) -> Sighting:
+    seconds = int(facts.get("last_handshake_time_sec", "0"))
+    nanoseconds = int(facts.get("last_handshake_time_nsec", "0"))
+    return Sighting(
+        handshake_ns=seconds * 10**9 + nanoseconds,
+        endpoint=facts.get("endpoint", ""),
+        received=int(facts.get("rx_bytes", "0")),
+        sent=int(facts.get("tx_bytes", "0")),
+    )
 
 
 def clamped(private_key: str) -> bytes:

@@ -28,6 +28,7 @@ from policies.models import (
     RevocationNotice,
     RevocationTarget,
     Snapshot,
+    TunnelSighting,
 )
 
 if TYPE_CHECKING:
@@ -159,6 +160,14 @@ class EvidenceTotalsAdmin(ReadOnlyAdmin[EvidenceTotals]):
 
     list_display = ("gateway", "told_at", "accepted", "logged", "lost", "opened")
     list_select_related = ("gateway",)
+
+
+@admin.register(TunnelSighting)
+class TunnelSightingAdmin(ReadOnlyAdmin[TunnelSighting]):
+    """Where devices came from."""
+
+    list_display = ("device", "gateway", "seen_at", "handshake_at", "address", "port")
+    list_select_related = ("device", "gateway")
 
 
 @admin.register(EvidenceSpool)

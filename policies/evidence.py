@@ -58,6 +58,8 @@ _KEYS: Final = {
     "drift": frozenset({"seq", "kind", "at", "what"}),
     "flow_table": frozenset({"seq", "kind", "at", "state", "entries", "most"}),
     "totals": frozenset({"seq", "kind", "at", "since"}) | _SUMS,
+    "handshake": frozenset({"seq", "kind", "at", "device", "endpoint", "handshake_at"})
+    | {"bytes_up", "bytes_down"},
 }
 _OPTIONAL: Final = {"drift": frozenset({"by", "repaired_ms"})}
 """What agents of earlier versions do not say."""
@@ -148,6 +150,18 @@ class TotalsRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeRecord:
+    """A device shook hands, or comes from another outer address."""
+
+    sequence: int
+    at: datetime
+    device: int
+    address: IPAddress | None
+    port: int | None
+    handshake_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRecord:
     """A record that cannot be read, why, and what of it can be shown."""
 
@@ -163,6 +177,7 @@ Record: TypeAlias = (
     | DriftRecord
     | FlowTableRecord
     | TotalsRecord
+    | HandshakeRecord
     | RefusedRecord
 )
 
@@ -221,7 +236,7 @@ def _record(sequence: int, value: Mapping[str, object]) -> Record:
         )
 
 
-def _read(value: Mapping[str, object]) -> Record:
+def _read(value: Mapping[str, object]) -> Record:  # noqa: PLR0911 -- one for each kind
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in _KEYS:
         msg = f"the kind is none of {', '.join(_KEYS)}"
@@ -237,6 +252,8 @@ def _read(value: Mapping[str, object]) -> Record:
                 source=_word(item["source"]),
                 lost=integer(item["lost"], minimum=0),
             )
+        case "handshake":
+            return _handshake(item, sequence, at)
         case "totals":
             return TotalsRecord(
                 sequence=sequence,
@@ -270,6 +287,27 @@ def _read(value: Mapping[str, object]) -> Record:
             )
         case _:
             return _flow(item, sequence, at, FlowKind(kind))
+
+
+def _handshake(
+    item: Mapping[str, object], sequence: int, at: datetime
+) -> HandshakeRecord:
+    for name in ("bytes_up", "bytes_down"):
+        integer(item[name], minimum=0, maximum=MAX_COUNT)
+    address, port = None, None
+    if item["endpoint"] is not None:
+        host, _, number = _word(item["endpoint"]).rpartition(":")
+        address = _address(host.strip("[]"))
+        port = integer(int(number) if number.isdecimal() else None, maximum=MAX_PORT)
+    shaken = item["handshake_at"]
+    return HandshakeRecord(
+        sequence=sequence,
+        at=at,
+        device=integer(item["device"], maximum=MAX_MARK),
+        address=address,
+        port=port,
+        handshake_at=None if shaken is None else _moment(shaken),
+    )
 
 
 def _state(value: object) -> bool:

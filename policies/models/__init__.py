@@ -16,6 +16,7 @@ from policies.models.recoveries import GatewayRecovery
 from policies.models.requests import AccessRequest, RequestReview, RequestState
 from policies.models.resolutions import Resolution
 from policies.models.revocations import Revocation, RevocationTarget
+from policies.models.sightings import TunnelSighting
 from policies.models.snapshots import (
     Acknowledgement,
     AgentState,
@@ -49,4 +50,5 @@ __all__ = [
     "RevocationNotice",
     "RevocationTarget",
     "Snapshot",
+    "TunnelSighting",
 ]

@@ -24,6 +24,7 @@ from policies.evidence import (
     FlowRecord,
     FlowTableRecord,
     GapRecord,
+    HandshakeRecord,
     Record,
     RefusedRecord,
     StartRecord,
@@ -33,6 +34,7 @@ from policies.evidence import (
 )
 from policies.models import AgentState, EvidenceSpool
 from policies.services.refusals import refuse_gateway_request
+from policies.services.sightings import record_sightings
 from policies.services.totals import unaccounted
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def ingest_evidence(
         flows = [item for item in new if isinstance(item, FlowRecord)]
         offset = state.accepted_through - source.accepted_through
         _record_flows(gateway, flows, offset, actor, now)
+        handshakes = [item for item in new if isinstance(item, HandshakeRecord)]
+        record_sightings(gateway=gateway, records=handshakes, actor=actor, now=now)
         for gap in unaccounted(state, new, missing, now=now):
             _record_gap(gateway, gap, actor, now)
         source.accepted_through = new[-1].sequence
@@ -216,7 +220,7 @@ def _record_notice(gateway: Gateway, item: Record, actor: Actor, now: datetime) 
                     "most": item.most,
                 },
             )
-        case FlowRecord() | RefusedRecord() | TotalsRecord():
+        case FlowRecord() | RefusedRecord() | TotalsRecord() | HandshakeRecord():
             pass
 
 

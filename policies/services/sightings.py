@@ -1,0 +1,101 @@
+"""Where devices come from: stored as seen, and an alert when one key roams too much.
+
+One device moves from network to network now and then; a key that is used in two places
+moves each time the other speaks (attacks E13, E14). More than `ROAMS` changes
+of the outer address within a minute are an alert, once in `QUIET` for each device. A
+port that changes is a router's doing and does not count. Whether a key is shared is for
+the detector to say, which reads what is stored here; it is kept for `KEPT`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from audit.actor import Actor
+from audit.events import EventCode, Outcome
+from audit.services import record
+from peers.models import Device, Gateway
+from policies.evidence import HandshakeRecord
+from policies.models import TunnelSighting
+
+ROAMS: Final = 6
+WINDOW: Final = timedelta(minutes=1)
+QUIET: Final = timedelta(minutes=10)
+KEPT: Final = timedelta(days=7)
+EXAMPLES: Final = 8
+
+
+def record_sightings(
+    *,
+    gateway: Gateway,
+    records: Sequence[HandshakeRecord],
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Store sightings of devices there are; tell of each that roams too much."""
+    if not records:
+        return
+    ids = {item.device for item in records}
+    devices = Device.objects.select_related("owner").in_bulk(ids)
+    TunnelSighting.objects.bulk_create(
+        TunnelSighting(
+            gateway=gateway,
+            device_id=item.device,
+            seen_at=item.at,
+            handshake_at=item.handshake_at,
+            address=None if item.address is None else str(item.address),
+            port=item.port,
+        )
+        for item in records
+        if item.device in devices
+    )
+    TunnelSighting.objects.filter(device__in=ids, seen_at__lt=now - KEPT).delete()
+    since = min(item.at for item in records) - WINDOW
+    rows = TunnelSighting.objects.filter(device__in=devices, seen_at__gte=since)
+    ordered = rows.exclude(address=None).order_by("device_id", "seen_at", "pk")
+    grouped = itertools.groupby(ordered, key=lambda row: row.device_id)
+    for number, seen in grouped:
+        roamed = _roaming(list(seen))
+        if roamed:
+            _alert(devices[number], gateway, roamed, actor, now)
+
+
+def _roaming(seen: Sequence[TunnelSighting]) -> list[TunnelSighting]:
+    """Return the sightings of the first minute with too many changes, or none."""
+    moves = [b for a, b in itertools.pairwise(seen) if a.address != b.address]
+    for first, last in zip(moves, moves[ROAMS:], strict=False):
+        if last.seen_at - first.seen_at <= WINDOW:
+            return moves[moves.index(first) : moves.index(last) + 1]
+    return []
+
+
+def _alert(
+    device: Device,
+    gateway: Gateway,
+    roamed: Sequence[TunnelSighting],
+    actor: Actor,
+    now: datetime,
+) -> None:
+    last = roamed[-1]
+    told = TunnelSighting.objects.filter(device=device, is_told=True)
+    if told.filter(seen_at__gt=last.seen_at - QUIET).exists():
+        return
+    TunnelSighting.objects.filter(pk=last.pk).update(is_told=True)
+    record(
+        EventCode.TUNNEL_ENDPOINT_SUSPICIOUS,
+        actor=actor,
+        now=now,
+        outcome=Outcome.ALERT,
+        person=device.owner.ref,
+        device=device.ref,
+        gateway=gateway.ref,
+        reason=f"the outer address changed {len(roamed)} times within a minute",
+        details={
+            "rule": "roaming",
+            "changes": len(roamed),
+            "addresses": sorted({str(row.address) for row in roamed})[:EXAMPLES],
+        },
+    )

@@ -1,0 +1,111 @@
+"""Where devices come from is stored, and a key that roams too much is an alert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.models import AuditEvent
+from peers.models import Device, Gateway
+from policies import services
+from policies.models import Grant, TunnelSighting
+from policies.services.sightings import ROAMS
+from portal.accounts.models import User
+from tests.peers.makers import Machine
+from tests.policies.makers import NOW, agent, moment
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def device(alice: User, alices_grant: Grant) -> Device:
+    """Alice's device."""
+    assert alices_grant.pk
+    return Machine().enroll(alice, now=NOW)
+
+
+def sighting(seq: int, device: int, endpoint: str | None, second: float) -> Any:  # noqa: ANN401 -- as JSON
+    return {
+        "seq": seq,
+        "kind": "handshake",
+        "at": moment(seconds=second),
+        "device": device,
+        "endpoint": endpoint,
+        "handshake_at": moment(seconds=second),
+        "bytes_up": 1,
+        "bytes_down": 2,
+    }
+
+
+def ingest(gateway: Gateway, *records: Any) -> None:  # noqa: ANN401 -- as JSON
+    services.ingest_evidence(
+        gateway=gateway, records=list(records), actor=agent(gateway), now=NOW
+    )
+
+
+def flapping(device: Device, moves: int, *, every: float, start: int = 1) -> list[Any]:
+    """Return sightings that go back and forth between two networks."""
+    places = ("198.51.100.7:51820", "[2001:db8::7]:40000")
+    return [
+        sighting(start + n, device.pk, places[n % 2], n * every)
+        for n in range(moves + 1)
+    ]
+
+
+def alerts() -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(code="SE004"))
+
+
+def test_a_handshake_is_stored_with_where_it_came_from(
+    gw1: Gateway, device: Device
+) -> None:
+    ingest(gw1, sighting(1, device.pk, "[2001:db8::1]:51820", 0))
+    found = TunnelSighting.objects.get()
+    assert (found.address, found.port) == ("2001:db8::1", 51820)
+    assert found.device == device
+    assert found.handshake_at is not None
+
+
+def test_e13_more_roams_a_minute_than_a_person_makes_are_one_alert(
+    gw1: Gateway, device: Device
+) -> None:
+    ingest(gw1, *flapping(device, ROAMS + 3, every=2))
+    (alert,) = alerts()
+    assert (alert.device_id, alert.person_id) == (device.ref.id, device.owner.ref.id)
+    assert alert.details["addresses"] == ["198.51.100.7", "2001:db8::7"]
+    ingest(gw1, *flapping(device, ROAMS + 3, every=2, start=100))
+    assert len(alerts()) == 1
+
+
+def test_e14_one_key_in_two_places_is_seen_over_batches(
+    gw1: Gateway, device: Device
+) -> None:
+    for record in flapping(device, ROAMS + 1, every=5):
+        ingest(gw1, record)
+    assert len(alerts()) == 1
+
+
+def test_a_person_on_the_move_is_no_alert(gw1: Gateway, device: Device) -> None:
+    ingest(gw1, *flapping(device, 3, every=10))
+    ingest(gw1, *flapping(device, 20, every=30, start=100))
+    assert alerts() == []
+
+
+def test_another_port_is_no_move(gw1: Gateway, device: Device) -> None:
+    ports = (sighting(n, device.pk, f"198.51.100.7:{n}", n) for n in range(1, 30))
+    ingest(gw1, *ports)
+    assert alerts() == []
+
+
+def test_a_device_that_is_not_here_is_passed_over(gw1: Gateway) -> None:
+    ingest(gw1, sighting(1, 987654, None, 0))
+    assert not TunnelSighting.objects.exists()
+
+
+@pytest.mark.parametrize("endpoint", ["x", "1.2.3.4", "1.2.3.4:99999", "a.b:1"])
+def test_a_wrong_endpoint_is_refused_alone(
+    gw1: Gateway, device: Device, endpoint: str
+) -> None:
+    ingest(gw1, sighting(1, device.pk, endpoint, 0))
+    assert AuditEvent.objects.latest("id").details["source"] == "refused"
