@@ -5,9 +5,10 @@ Both envelopes are stored already; nothing is kept for this (ADR-0022).
 
 from __future__ import annotations
 
-import json
+import base64
 from typing import Final
 
+from policies.compiler.canonical import canonical_json
 from policies.compiler.envelope import open_envelope
 from policies.compiler.snapshot_delta import delta_bytes, snapshot_delta
 
@@ -24,13 +25,16 @@ def changed_envelope(before: str, after: str) -> bytes | None:
     """
     if len(after) < LEAST_WHOLE:
         return None
-    document = json.loads(after)
-    delta = snapshot_delta(
-        open_envelope(before.encode()).payload, open_envelope(after.encode()).payload
-    )
+    opened = open_envelope(after.encode())
+    delta = snapshot_delta(open_envelope(before.encode()).payload, opened.payload)
     written = b'{"delta":%b,"payloadType":%b,"signatures":%b}' % (
         delta_bytes(delta),
-        json.dumps(document["payloadType"]).encode(),
-        json.dumps(document["signatures"]).encode(),
+        canonical_json(opened.payload_type),
+        canonical_json(
+            [
+                {"keyid": keyid, "sig": base64.b64encode(signature).decode()}
+                for keyid, signature in opened.signatures
+            ]
+        ),
     )
     return written if len(written) * LEAST_GAIN <= len(after) else None

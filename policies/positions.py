@@ -31,6 +31,19 @@ class Snapshotted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What is published for a gateway, and whether a recovery of it is open."""
+
+    current: Snapshotted
+    is_recovering: bool
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and generation."""
+        return self.current.epoch, self.current.generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a gateway enforces, in which epoch it is, and what it holds, if it says.
 

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, OuterRef, Prefetch, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
 from django.http import Http404
 
 from peers.models import Device, Gateway, GatewayState
@@ -29,12 +29,14 @@ from policies.models import (
     Acknowledgement,
     Application,
     ApplicationDestination,
+    GatewayRecovery,
     Grant,
     Publication,
     Revocation,
     RevocationTarget,
     Snapshot,
 )
+from policies.positions import Published, Snapshotted
 from portal.accounts.models import Membership
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from policies.compiler.types import IPNetwork
-    from policies.positions import Snapshotted, Standing
+    from policies.positions import Standing
     from portal.accounts.models import User
 
 NOTHING = (0, 0)
@@ -326,18 +328,32 @@ def envelope_of(gateway: Gateway, snapshot: Snapshotted) -> str | None:
     )
 
 
-def is_ahead(gateway: Gateway, standing: Standing, published: tuple[int, int]) -> bool:
+def published(gateway: Gateway) -> Published | None:
+    """Return what is published for a gateway, in one query; not a gate."""
+    recovering = GatewayRecovery.objects.filter(gateway=OuterRef("pk"), ended_at=None)
+    row = (
+        Publication.objects.filter(pk=gateway.pk, generation__gt=0)
+        .values_list("epoch", "generation", "snapshot__digest", Exists(recovering))
+        .first()
+    )
+    if row is None:
+        return None
+    current = Snapshotted(epoch=row[0], generation=row[1], digest=row[2] or "")
+    return Published(current=current, is_recovering=row[3])
+
+
+def is_ahead(gateway: Gateway, standing: Standing, published: Published) -> bool:
     """Return whether a gateway holds what this portal never issued; not a gate.
 
     An agent of before says no digest: then only a number that is too high tells.
     """
-    if standing.position > published:
+    if standing.position > published.position:
         return True
     holds = standing.holds
     # What is left from an epoch before is replaced as soon as there is a snapshot.
-    if holds is None or holds.epoch != published[0]:
+    if holds is None or holds.epoch != published.current.epoch:
         return False
-    return not is_issued(gateway, holds)
+    return holds != published.current and not is_issued(gateway, holds)
 
 
 def current_snapshots(

@@ -202,15 +202,13 @@ def _begin(
             gateway=gateway, channel="snapshot", reason=str(exc), actor=actor, now=now
         )
         raise
-    published = selectors.published_position(gateway.pk)
-    if published == selectors.NOTHING:
+    published = selectors.published(gateway)
+    if published is None:
         # Its first poll since it enrolled.
         services.publish_snapshots(
             gateway_ids=[gateway.pk], cause="gateway.first_poll", actor=actor, now=now
         )
-        # Without a policy that compiles it stands at the beginning of its epoch.
-        published = selectors.published_position(gateway.pk)
-        published = max(published, (gateway.epoch, 0))
+        published = selectors.published(gateway)
     recovery = services.note_standing(
         gateway=gateway, standing=standing, published=published, actor=actor, now=now
     )

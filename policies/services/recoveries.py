@@ -30,7 +30,7 @@ from policies.compiler.notice import Notice, parse_notice
 from policies.compiler.snapshot import digest, parse_snapshot
 from policies.errors import AcknowledgementError, SnapshotError
 from policies.models import GatewayRecovery, Publication
-from policies.positions import Snapshotted
+from policies.positions import Published, Snapshotted
 from policies.services.publishing import (
     hold_gateways,
     publish_on_commit,
@@ -57,12 +57,23 @@ def note_standing(
     *,
     gateway: Gateway,
     standing: Standing,
-    published: tuple[int, int],
+    published: Published | None,
     actor: Actor,
     now: datetime,
 ) -> GatewayRecovery | None:
-    """Return the open recovery of a gateway that is ahead of `published`, or None."""
-    row = GatewayRecovery.objects.filter(gateway=gateway, ended_at=None).first()
+    """Return the open recovery of a gateway that is ahead of `published`, or None.
+
+    Where no policy ever compiled, a gateway stands at the beginning of its epoch.
+    """
+    published = published or Published(
+        current=Snapshotted(epoch=gateway.epoch, generation=0, digest=""),
+        is_recovering=GatewayRecovery.objects.filter(
+            gateway=gateway, ended_at=None
+        ).exists(),
+    )
+    row = None
+    if published.is_recovering:
+        row = GatewayRecovery.objects.filter(gateway=gateway, ended_at=None).first()
     if row is not None and row.step_epoch is not None:
         if standing.epoch < row.step_epoch:
             return row
@@ -175,7 +186,7 @@ def _open() -> QuerySet[GatewayRecovery]:
 def _begin(
     gateway: Gateway,
     standing: Standing,
-    published: tuple[int, int],
+    published: Published,
     actor: Actor,
     now: datetime,
 ) -> GatewayRecovery | None:
@@ -205,8 +216,8 @@ def _begin(
                     "epoch": row.epoch,
                     "generation": row.generation,
                     "digest": row.digest,
-                    "published": f"{published[0]}.{published[1]}",
-                    "contradicts": (told.epoch, told.generation) <= published,
+                    "published": "{}.{}".format(*published.position),
+                    "contradicts": (told.epoch, told.generation) <= published.position,
                 },
             )
     except IntegrityError:

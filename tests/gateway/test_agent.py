@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -147,6 +148,33 @@ def test_a_revocation_reaches_the_kernel_and_its_flow_is_told_as_revoked(
     closed = [r for r in bench.portal.records if r["kind"] == "close"][-1]
     assert closed["reason"] == "revoked"
     assert bench.portal.acknowledgements[-1]["flows_cut"] == 1
+
+
+def test_a_delta_that_leads_nowhere_costs_one_request_and_is_no_refusal(
+    bench: Bench,
+) -> None:
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    bench.portal.delta = b'{"delta":{}}'
+    bench.portal.publish(snapshot(2, now=bench.clock.now()))
+    until(lambda: bench.engine.generation == 2)
+    assert bench.portal.offers.count(False) == 1
+    assert not any(a["error"] for a in bench.portal.acknowledgements)
+
+
+def test_a_portal_that_asks_is_shown_what_is_held_and_below_what_nothing_is_taken(
+    bench: Bench,
+) -> None:
+    first = snapshot(now=bench.clock.now())
+    bench.portal.publish(first)
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    bench.portal.asks_revoked = True
+    until(lambda: bench.portal.shown)
+    held, notices, floor = bench.portal.shown[0]
+    assert json.loads(held) == json.loads(signer().snapshot(first))
+    assert (notices, floor) == ((), 2)
 
 
 def test_a_notice_is_enforced_and_reported_while_a_poll_waits(bench: Bench) -> None:

@@ -17,13 +17,15 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from audit.actor import SYSTEM
+from gateway.deltas import whole_envelope
 from peers.models import Gateway
 from policies import services, signing
 from policies.compiler.compile import compile_snapshot
-from policies.compiler.envelope import SNAPSHOT_TYPE
+from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.holdings import holdings, holdings_digest
 from policies.compiler.locks import next_change, without_locked
 from policies.compiler.snapshot import digest, parse_snapshot, snapshot_bytes
+from policies.deltas import changed_envelope
 from policies.facts import load_rows
 from policies.models import Grant, Snapshot
 from policies.whatif import outlook
@@ -98,6 +100,7 @@ def _whole(stages: Stages) -> None:
 
     publish()
     stages.measure("publish: nothing has changed", publish)
+    before = Snapshot.objects.order_by("-pk")[0]
 
     def change() -> None:
         # The oldest membership of all is nobody's any more.
@@ -107,6 +110,7 @@ def _whole(stages: Stages) -> None:
             raise RuntimeError(msg)
 
     stages.measure("publish: one membership less", change)
+    _sent(stages, before, Snapshot.objects.order_by("-pk")[0])
     grant = Grant.objects.filter(group__isnull=False).earliest("pk")
     moment = NOW + timedelta(days=1)
     end = partial(services.end_grant, grant=grant, actor=SYSTEM, now=moment)
@@ -114,6 +118,26 @@ def _whole(stages: Stages) -> None:
     if not found.effect.rows:
         msg = "a grant to a group ends, and nobody would lose anything"
         raise RuntimeError(msg)
+
+
+def _sent(stages: Stages, before: Snapshot, after: Snapshot) -> None:
+    """What travels to a gateway: whole, and as a delta over all the rounds."""
+    changed = stages.measure(
+        "delta: make (portal)",
+        lambda: changed_envelope(before.envelope, after.envelope),
+    )
+    if changed is None:
+        msg = "some memberships less are not worth a delta"
+        raise RuntimeError(msg)
+    held = before.envelope.encode()
+    stages.measure("delta: rebuild (gateway)", lambda: whole_envelope(held, changed))
+    stages.measure(
+        "whole: open (gateway)", lambda: open_envelope(after.envelope.encode())
+    )
+    print(
+        f"sent: {len(after.envelope):,} bytes whole, {len(changed):,} as a delta over"
+        f" {after.generation - before.generation} generations"
+    )
 
 
 @contextlib.contextmanager
