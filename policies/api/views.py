@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import threading
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -37,7 +38,7 @@ from policies import notifier, selectors, services, signing
 from policies.compiler.canonical import Json, canonical_json
 from policies.compiler.envelope import EVIDENCE_ACK_TYPE
 from policies.connections import Together, in_pool
-from policies.deltas import changed_envelope
+from policies.deltas import LEAST_WHOLE, changed_envelope
 from policies.errors import (
     AcknowledgementError,
     EvidenceError,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Told = TypeVar("Told")
-_NOTHING_NEW: Final = b',"snapshot":null'
+_DELTAS: Final = threading.BoundedSemaphore(2)
 BATCH: Final = {"records", "spool"}
 MALFORMED: Final = "malformed"
 
@@ -85,7 +86,11 @@ async def snapshot(request: HttpRequest) -> HttpResponse:
                 seconds=_patience(),
             )
         now = datetime.now(UTC)  # noqa: TID251 -- the lease begins when it is given
-        return await _answers(Asked(gateway, standing, recovery, now))
+        asked = Asked(gateway, standing, recovery, now)
+        told = await _answers(asked)
+        # Not among those who are answered together: it would hold them all up.
+        changed = await in_pool(_changed)(asked, told) if told.is_long else None
+        return _written(told, changed)
     except PeerError as exc:
         return refusal(exc)
     except PolicyError as exc:
@@ -269,7 +274,20 @@ class Asked(NamedTuple):
     now: datetime
 
 
-def _answer_all(asked: Sequence[Asked]) -> list[HttpResponse | Exception]:
+class Reply(NamedTuple):
+    """What is answered; the envelope of a snapshot, if there is a newer one."""
+
+    lease: bytes
+    envelope: str | None
+    more: bytes
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it may be worth to say only what changed."""
+        return self.envelope is not None and len(self.envelope) >= LEAST_WHOLE
+
+
+def _answer_all(asked: Sequence[Asked]) -> list[Reply | Exception]:
     """Answer everybody whom one change has woken, with one look at the database."""
     beyond: dict[int, Position] = {}
     for one in asked:
@@ -277,7 +295,7 @@ def _answer_all(asked: Sequence[Asked]) -> list[HttpResponse | Exception]:
         beyond[one.gateway.pk] = min(after, beyond.get(one.gateway.pk, after))
     free = free_gateways(beyond)
     current = selectors.current_snapshots(beyond)
-    answers: list[HttpResponse | Exception] = []
+    answers: list[Reply | Exception] = []
     for one in asked:
         try:
             # It was authenticated before it waited; what came to light since counts.
@@ -297,27 +315,40 @@ _position: Final = Together(_positions)
 _answers: Final = Together(_answer_all)
 
 
-def _answer(asked: Asked, current: Snapshot | None) -> HttpResponse:
+def _answer(asked: Asked, current: Snapshot | None) -> Reply:
     if current is None:
         msg = "there is no policy for this gateway that compiles"
         raise SnapshotError(msg)
     is_newer = (current.epoch, current.generation) > asked.standing.position
-    told = _newer(asked, current.envelope) if is_newer else _NOTHING_NEW
-    lease = signed_lease(current, now=asked.now)
-    more = b"" if asked.recovery is None else _recovering(asked.recovery)
-    return _json(b'{"lease":' + lease + told + more + b"}")
+    return Reply(
+        lease=signed_lease(current, now=asked.now),
+        envelope=current.envelope if is_newer else None,
+        more=b"" if asked.recovery is None else _recovering(asked.recovery),
+    )
 
 
-def _newer(asked: Asked, envelope: str) -> bytes:
-    """Return the snapshot, or what changed since the one that is held (ADR-0022)."""
+def _changed(asked: Asked, told: Reply) -> bytes | None:
+    """Return what changed since the snapshot that is held, if it may (ADR-0022)."""
     standing = asked.standing
-    if standing.takes_delta and standing.holds is not None:
+    if not standing.takes_delta or standing.holds is None or told.envelope is None:
+        return None
+    # Who comes while others are being worked out gets the whole, which is at hand.
+    if not _DELTAS.acquire(blocking=False):
+        return None
+    try:
         before = selectors.envelope_of(asked.gateway, standing.holds)
-        changed = changed_envelope(before, envelope) if before else None
-        if changed is not None:
-            return b',"snapshot":null,"delta":' + changed
-    # The stored envelope is JSON already, and may be megabytes.
-    return b',"snapshot":' + envelope.encode()
+        return changed_envelope(before, told.envelope) if before else None
+    finally:
+        _DELTAS.release()
+
+
+def _written(told: Reply, changed: bytes | None) -> HttpResponse:
+    if changed is not None:
+        news = b'null,"delta":' + changed
+    else:
+        # The stored envelope is JSON already, and may be megabytes.
+        news = b"null" if told.envelope is None else told.envelope.encode()
+    return _json(b'{"lease":' + told.lease + b',"snapshot":' + news + told.more + b"}")
 
 
 def _recovering(recovery: GatewayRecovery) -> bytes:

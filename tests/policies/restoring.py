@@ -13,7 +13,6 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from peers.models import Gateway
-from policies import notifier
 from policies.api import views
 from policies.models import Publication, Snapshot
 
@@ -49,8 +48,12 @@ def in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(function: Callable[..., object]) -> object:
         return sync_to_async(function, thread_sensitive=True)
 
-    for module in (views, notifier):
-        monkeypatch.setattr(module, "in_pool", here)
+    monkeypatch.setattr(views, "in_pool", here)
+    for together, read in (
+        (views._position, views._positions),  # noqa: SLF001 -- made when imported
+        (views._answers, views._answer_all),  # noqa: SLF001 -- the same
+    ):
+        monkeypatch.setattr(together, "_read", here(read))
 
 
 @contextmanager
