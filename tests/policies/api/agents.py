@@ -33,9 +33,13 @@ class SigningAgent:
 
     def headers(self, method: str, path: str, body: bytes = b"") -> dict[str, str]:
         """Return the headers of the next request, as the real agent signs it."""
+        return self.headers_for(method, f"{BASE}/{path}", body)
+
+    def headers_for(self, method: str, url: str, body: bytes = b"") -> dict[str, str]:
+        """Return the headers of a request to any address."""
         self.sequence += 1
         return signed_headers(
-            Request(method=method, url=f"{BASE}/{path}", body=body),
+            Request(method=method, url=url, body=body),
             key=self.key,
             keyid=self.gateway.ref.id,
             sequence=self.sequence,
