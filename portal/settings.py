@@ -206,23 +206,16 @@ PEERAGE_DATABASE_KEEP_SECONDS = env_int("PEERAGE_DATABASE_KEEP_SECONDS", 60)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Device codes of the command line live in the cache, so it must be shared by all
-# processes: never LocMem.
+# Device codes of the command line and counters of tries live in the cache, so it must
+# be shared by all processes (never LocMem) and must not go with Redis.
 CACHES = {
-    "default": (
-        {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": PEERAGE_REDIS_URL,
-        }
-        if PEERAGE_REDIS_URL
-        else {
-            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-            "LOCATION": "portal_cache",
-            # Django's 300 would let a stranger who asks for device codes push out
-            # the codes of everybody else.
-            "OPTIONS": {"MAX_ENTRIES": 100_000},
-        }
-    )
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        # Django's 300 would let a stranger who asks for device codes push out the
+        # codes of everybody else.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 CELERY_BROKER_URL = PEERAGE_REDIS_URL or "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = (

@@ -8,6 +8,7 @@ Django of its own on the same database.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -142,6 +143,8 @@ class RunningCrowd:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -151,6 +154,23 @@ class RunningCrowd:
                 self.arrivals.append(line)
             else:
                 self.standing = line
+
+
+def populated(
+    portal: LonePortal, gateways: int, people: int, devices: int = 1
+) -> tuple[tuple[Member, ...], str]:
+    """Fill the portal's database; return its gateways and a session."""
+    done = subprocess.run(
+        [
+            *(PYTHON, "-m", "tests.lab.populate"),
+            *(str(number) for number in (gateways, people, devices)),
+        ],
+        env={**os.environ, **portal.environment},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    return tuple(Member(**member) for member in told["members"]), told["session"]
 
 
 def free_environment(folder: Path, *, database: str, redis: str = "") -> dict[str, str]:
