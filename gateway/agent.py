@@ -40,6 +40,7 @@ from gateway.evidence import Collector, Uploader
 from gateway.guard import Guard
 from gateway.logs import Log
 from gateway.naming import Naming, Told
+from gateway.poison import Taster
 from gateway.pressure import Pressure
 from gateway.publisher import connection_table
 from gateway.rotation import Rotation
@@ -118,6 +119,7 @@ class Agent:
         self._watchman = Guard(
             engine=engine, tell=collector.tell, clock=clock, jitter=random.random
         )
+        self._taster = Taster(engine)
         self._pressure = Pressure()
         self._stop = threading.Event()
         self._wake_renewer = threading.Event()
@@ -130,7 +132,7 @@ class Agent:
         """Take up what is stored, then start every thread."""
         self._naming.recall()
         # The view must be set before the first flows are compared.
-        self._tell(self._engine.open())
+        self._tell(self._taster.open())
         self._collector.begin(self._boot_id)
         self._engine.renew(is_healthy=self._collector.is_healthy())
         for target in (
@@ -230,7 +232,7 @@ class Agent:
                 )
                 if answer.asks_revoked:
                     self._show()
-                acknowledgement = self._engine.receive(answer)
+                acknowledgement = self._taster.receive(answer)
             except DeltaError as exc:
                 # At once, and whole: that is asked for next.
                 log.warning("delta.refused", error=str(exc))

@@ -111,6 +111,11 @@ class Engine:
         """Whether nothing that others changed is left to repair; the guard says."""
 
     @property
+    def store(self) -> Store:
+        """The state directory."""
+        return self._store
+
+    @property
     def generation(self) -> int:
         """The generation in force, 0 for none; what a poll asks beyond."""
         return self._enforcement.applied
