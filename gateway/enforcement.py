@@ -130,36 +130,51 @@ class Enforcement:
 
     def tighten(
         self,
-        want: Snapshot,
+        narrowed: Callable[[], Snapshot],
         *,
         keys: frozenset[str],
         devices: Collection[int],
         timings: Timings,
     ) -> None:
-        """Cut keys and devices off at once; `want` is what was wanted, less these.
+        """Cut keys and devices off at once; `narrowed` is what is wanted from then on.
+
+        It is worked out after the kernel was told: nobody goes on meanwhile.
 
         Raises:
             KernelError: it refused; what could be cut is cut.
         """
-        before, self.want = self.want, want
-        for have in (self._have, None) if self._have else (None,):
+        is_current = self._have is not None and self._have.snapshot is self.want
+        try:
+            left = self._cut_off(keys, devices, timings)
+        finally:
+            self.want = narrowed()
+        if is_current and left.snapshot is not None:
+            left = replace(left, snapshot=self.want)
+        self._have = left
+
+    def _cut_off(
+        self, keys: frozenset[str], devices: Collection[int], timings: Timings
+    ) -> Have:
+        """Run the steps from what is believed, else from what is read back."""
+        want = self.want
+        for believed in (self._have, None) if self._have else (None,):
             steps, left = cut(
-                have or self._read(),
+                believed or self._read(),
                 keys=keys,
                 devices=devices,
                 now=self._clock.now(),
             )
             try:
-                self._run_all(steps, want, want.pools, timings)
+                if want is not None:
+                    self._run_all(steps, want, want.pools, timings)
             except KernelError as exc:
-                if have is None:
+                if believed is None:
                     raise
                 # Somebody else changed the table: take it as it is.
                 log.warning("kernel.read_back", reason=str(exc))
             else:
-                is_known = have is not None and have.snapshot is before
-                self._have = replace(left, snapshot=want) if is_known else left
-                return
+                return left()
+        raise AssertionError("the second try returns or raises")
 
     def resolve(self, resolved: Resolved) -> None:
         """Let host names stand for this, and cut what that ends.

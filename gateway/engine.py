@@ -506,7 +506,7 @@ class Engine:
             return
         held = self._held.snapshot
         self._enforcement.tighten(
-            self._cuts.less(held),
+            lambda: self._cuts.less(held),
             keys=notice.keys,
             devices={
                 *notice.devices,

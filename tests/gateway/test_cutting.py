@@ -54,7 +54,8 @@ def test_elements_go_first_then_the_peer_then_its_flows() -> None:
 
 
 def test_every_element_of_the_device_goes_and_no_other() -> None:
-    steps, left = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    steps, after = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    left = after()
     first = steps[0]
     assert isinstance(first, ChangeElements)
     gone = {(c.named.name, e.key) for c in first.changes for e in c.removed}
@@ -69,7 +70,8 @@ def test_every_element_of_the_device_goes_and_no_other() -> None:
 
 
 def test_the_next_snapshot_applies_as_a_difference_without_the_device() -> None:
-    _, left = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    _, after = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    left = after()
     want = snapshot(2, of=without([ALICE], facts()))
     steps, _ = reconcile.plan(left, want, interface="wg0", now=NOW)
     named = (public_text("alice"), "100.64.0.7", "fd5e:e4a6:e000::7")
@@ -81,7 +83,8 @@ def test_a_snapshot_from_before_does_not_bring_the_device_back() -> None:
     notice = signer().notice(1, "alice", devices=[ALICE])
     judge = Judge(anchor=signer().anchor())
     cuts = Cuts(epoch=1).with_notice(judge.kept_notice(notice), notice)
-    _, left = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    _, after = cut(have(snapshot()), keys=ALICES, devices={ALICE}, now=NOW)
+    left = after()
     want = cuts.less(snapshot(2))
     steps, loaded = reconcile.plan(left, want, interface="wg0", now=NOW)
     assert steps == ()
@@ -90,13 +93,15 @@ def test_a_snapshot_from_before_does_not_bring_the_device_back() -> None:
 
 def test_nothing_else_is_done_where_nothing_of_it_stands() -> None:
     before = have(snapshot(of=without([ALICE], facts())))
-    steps, left = cut(before, keys=ALICES, devices={ALICE}, now=NOW)
+    steps, after = cut(before, keys=ALICES, devices={ALICE}, now=NOW)
+    left = after()
     assert kinds(steps) == [CutFlows]
     assert left == before
 
 
 def test_a_key_alone_leaves_the_elements_of_its_device() -> None:
-    steps, left = cut(have(snapshot()), keys=ALICES, devices=(), now=NOW)
+    steps, after = cut(have(snapshot()), keys=ALICES, devices=(), now=NOW)
+    left = after()
     assert kinds(steps) == [RemovePeers]
     assert left.ruleset == ruleset(snapshot(), interface="wg0")
 
@@ -115,14 +120,16 @@ def test_many_devices_at_once_are_one_transaction() -> None:
         ),
     )
     keys = frozenset(public_text(str(n)) for n in numbers)
-    steps, left = cut(have(snapshot(of=many)), keys=keys, devices=numbers, now=NOW)
+    steps, after = cut(have(snapshot(of=many)), keys=keys, devices=numbers, now=NOW)
+    left = after()
     assert kinds(steps) == [RunTransaction, RemovePeers, CutFlows]
     assert left.interface.peers == {}
 
 
 def test_what_is_read_back_is_cut_by_its_marks() -> None:
     read = replace(have(snapshot()), snapshot=None)
-    steps, left = cut(read, keys=ALICES, devices={ALICE}, now=NOW)
+    steps, after = cut(read, keys=ALICES, devices={ALICE}, now=NOW)
+    left = after()
     assert kinds(steps) == [ChangeElements, RemovePeers, CutFlows]
     assert left.snapshot is None
 
