@@ -159,7 +159,13 @@ def test_the_agent_enforces_under_what_its_unit_leaves_it() -> None:
     for name, value in switched_on().items():
         (Path("/proc/sys") / name).write_text(value)
     with field(start=False) as made, wireguard_unit():
-        for path in (made.state.parent, made.state, *made.state.rglob("*")):
+        made.runtime.mkdir()
+        for path in (
+            made.runtime,
+            made.state.parent,
+            made.state,
+            *made.state.rglob("*"),
+        ):
             os.chown(path, ACCOUNT, ACCOUNT)
         # As systemd's, in the one directory that is not read-only here.
         notify = made.state / "notify"
@@ -188,7 +194,7 @@ def test_the_agent_enforces_under_what_its_unit_leaves_it() -> None:
             made.applied(2)
             cut = time.monotonic()
             assert alice.closes(2) <= cut
-            assert (made.state / "metrics.prom").exists()
+            assert (made.runtime / "metrics.prom").exists()
             until(lambda: made.records("open"), "evidence")
 
 

@@ -31,15 +31,16 @@ LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 def main(arguments: list[str]) -> None:
     """Become the confined agent."""
-    state = arguments[arguments.index("--state") + 1]
+    own = [arguments[arguments.index(w) + 1] for w in ("--state", "--runtime")]
     assert LIBC.unshare(CLONE_NEWNS) == 0
     mount("--make-rprivate", "/")
     _own_devices()
-    for path in ("/proc/sys", "/run", state):
+    for path in ("/proc/sys", "/run", *own):
         mount("--rbind", path, path)
     for path in ("/", "/run", "/proc/sys"):
         mount("-o", "remount,bind,ro", path)
-    mount("-o", "remount,bind,rw", state)
+    for path in own:
+        mount("-o", "remount,bind,rw", path)
     assert LIBC.prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) == 0
     os.umask(0o077)
     words = ["setpriv", *RIGHTS, sys.executable, "-m", "gateway", *arguments]

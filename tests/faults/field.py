@@ -185,7 +185,7 @@ class Field:
     ) -> subprocess.Popen[bytes]:
         """Start an agent; `program` may be one that runs the agent and spoils it."""
         words = [sys.executable, *(program or self.program), "run", "--interface"]
-        runtime = str(self.state.with_name("runtime"))
+        runtime = str(self.runtime)
         kill_file = str(self.state.with_name(KILL_FILE))
         with self.log.open("ab") as log:
             started = subprocess.Popen(
@@ -210,6 +210,11 @@ class Field:
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""
         self.agent.send_signal(signal.SIGCONT)
+
+    @property
+    def runtime(self) -> Path:
+        """Where the agent publishes its report."""
+        return self.state.with_name("runtime")
 
     @property
     def log(self) -> Path:

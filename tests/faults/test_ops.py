@@ -35,7 +35,7 @@ FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 def reported(made: Field) -> dict[str, Any]:
     """Return what the agent publishes, empty before it does."""
     with contextlib.suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads((made.state / "status.json").read_text())
+        found: dict[str, Any] = json.loads((made.runtime / "status.json").read_text())
         return found
     return {}
 

@@ -22,7 +22,7 @@ def examined(made: Field) -> tuple[int, dict[str, dict[str, Any]]]:
     """Return the exit status and, by check, what is wrong."""
     words = (sys.executable, "-m", "gateway", "doctor", "--json")
     done = subprocess.run(
-        [*words, "--state", str(made.state)],
+        [*words, "--state", str(made.state), "--runtime", str(made.runtime)],
         capture_output=True,
         text=True,
         check=False,
@@ -42,7 +42,7 @@ def says_open(path: Path) -> bool:
 def test_doctor_finds_nothing_on_a_gateway_that_works_and_everything_broken() -> None:
     with field() as made:
         made.probe("alice").opens()
-        until(lambda: says_open(made.state / "status.json"), "the report")
+        until(lambda: says_open(made.runtime / "status.json"), "the report")
         _, well = examined(made)
         odd = {name: f["says"] for name, f in well.items() if name not in TRIAL_HOST}
         assert odd == {}, odd
