@@ -26,22 +26,19 @@ from gateway.acknowledgement import document, notice_document
 from gateway.client import Answer
 from gateway.clock import Clock
 from gateway.cuts import Cuts
-from gateway.deltas import whole_envelope
 from gateway.enforcement import Enforcement
 from gateway.errors import (
-    DeltaError,
-    EquivocationError,
     KernelError,
     StoreError,
     UntrustedError,
 )
 from gateway.freshness import Freshness
+from gateway.judging import Judging
 from gateway.kernel import Kernel
 from gateway.leases import LEASE_SECONDS, Leases
 from gateway.logs import Log
 from gateway.notices import keep_cuts, stored_cuts
 from gateway.reconcile import Have
-from gateway.standing import Standing
 from gateway.store import ACCEPTED, Store, damaged
 from gateway.trust import Held, Judge
 from gateway.types import Gate, Timings
@@ -54,7 +51,6 @@ from policies.compiler.notice import Notice
 from policies.compiler.types import (
     Application,
     IPNetwork,
-    Lease,
     Resolved,
     Snapshot,
 )
@@ -83,10 +79,7 @@ class Engine:
         Raises:
             StoreError: what never goes back cannot be read.
         """
-        self._standing = Standing(store.directory)
-        self.takes_delta = True
-        """Whether a delta may be asked for; not after one that led nowhere."""
-        self._judge = replace(judge, anchor=self._standing.raised(judge.anchor))
+        self._judging = Judging(judge, store)
         self._store = store
         self._kernel = kernel
         self._clock = clock
@@ -95,7 +88,7 @@ class Engine:
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._freshness: Freshness | None = None
-        self._cuts = Cuts(epoch=self._judge.anchor.epoch)
+        self._cuts = Cuts(epoch=self.epoch)
         self._leases = Leases(kernel)
         self._enforcement = Enforcement(
             kernel=kernel,
@@ -138,7 +131,7 @@ class Engine:
     @property
     def epoch(self) -> int:
         """The epoch this gateway was enrolled in, or has gone up to since."""
-        return self._judge.anchor.epoch
+        return self._judging.judge.anchor.epoch
 
     @property
     def held(self) -> Held | None:
@@ -149,6 +142,11 @@ class Engine:
     def resolved(self) -> Resolved:
         """What host names stand for."""
         return self._enforcement.resolved
+
+    @property
+    def takes_delta(self) -> bool:
+        """Whether a delta may be asked for; not after one that led nowhere."""
+        return self._judging.takes_delta
 
     @property
     def holds(self) -> str:
@@ -165,7 +163,7 @@ class Engine:
         with self._lock:
             held = self._held
             above = 1 if held is None else held.snapshot.generation + 1
-            return max(above, self._judge.anchor.floor)
+            return max(above, self._judging.judge.anchor.floor)
 
     def accepted(self) -> bytes | None:
         """Return what the portal had signed for this gateway and may have lost."""
@@ -205,13 +203,13 @@ class Engine:
         """
         with self._lock:
             now = self._clock.now()
-            self._cuts = stored_cuts(self._store, self._judge)
+            self._cuts = stored_cuts(self._store, self._judging.judge)
             envelope = self._store.read_accepted()
             if envelope is None:
                 self._kernel.run(closed_text(self._kernel.interface))
                 return None
             try:
-                self._held = self._judge.stored(envelope, now=now)
+                self._held = self._judging.judge.stored(envelope, now=now)
             except UntrustedError as exc:
                 self._kernel.run(closed_text(self._kernel.interface))
                 raise StoreError(
@@ -223,7 +221,7 @@ class Engine:
             if self._freshness is None:
                 self._kernel.run(closed_text(self._kernel.interface))
             acknowledgement = self._apply(self._held, Timings(), received_at=now)
-            self._remember(self._held)
+            self._judging.remember(self._held)
             return acknowledgement
 
     def receive(self, answer: Answer) -> dict[str, object] | None:
@@ -237,7 +235,12 @@ class Engine:
         timings = Timings()
         if answer.epoch is not None:
             self._go_up(answer.epoch, received_at)
-        answer, held, lease = self._whole(answer, received_at)
+        answer, held, lease = self._judging.answered(
+            answer,
+            held=self._held,
+            lease=self._freshness.lease if self._freshness else None,
+            now=received_at,
+        )
         verified = self._clock.ticks()
         timings.verify_ms = (verified - started) * 1000
         if answer.snapshot is not None and held is not self._held:
@@ -258,7 +261,7 @@ class Engine:
                 held, timings, received_at=received_at, started=started
             )
             # Enforcement does not wait for it.
-            self._remember(held)
+            self._judging.remember(held)
         self._keep_lease(answer.lease)
         return acknowledgement
 
@@ -467,7 +470,9 @@ class Engine:
         started, received_at = self._clock.ticks(), self._clock.now()
         timings = Timings()
         with self._lock:
-            notice = self._judge.notice(envelope, after=self.notice, now=received_at)
+            notice = self._judging.judge.notice(
+                envelope, after=self.notice, now=received_at
+            )
             verified = self._clock.ticks()
             timings.verify_ms = (verified - started) * 1000
             cuts = self._cuts.with_notice(notice, envelope)
@@ -516,72 +521,10 @@ class Engine:
         )
 
     def _go_up(self, envelope: bytes, now: datetime) -> None:
-        """Take a step to a higher epoch; kept before it counts."""
-        step = self._judge.epoch(envelope, held=self._held, now=now)
-        self._standing.go_up(step)
+        self._judging.go_up(envelope, held=self._held, now=now)
         with self._lock:
-            self._judge = replace(
-                self._judge, anchor=self._standing.raised(self._judge.anchor)
-            )
             # Numbers of notices begin anew; what they cut stays cut.
             self._cuts = replace(self._cuts, epoch=self.epoch, number=0)
-        log.warning("epoch.raised", epoch=step.after, floor=step.generation)
-
-    def _whole(self, answer: Answer, now: datetime) -> tuple[Answer, Held, Lease]:
-        """Judge an answer; one with a delta as if it had come whole."""
-        if answer.delta is None or answer.snapshot is not None:
-            held, lease = self._judged(answer, now)
-            self.takes_delta = True
-            return answer, held, lease
-        self.takes_delta = False
-        accepted = self._store.read_accepted()
-        answer = replace(answer, snapshot=whole_envelope(accepted, answer.delta))
-        try:
-            held, lease = self._judged(answer, now)
-        except UntrustedError as exc:
-            # Whether the delta or the snapshot is at fault will be seen by the whole.
-            raise DeltaError(f"what a delta led to is refused: {exc}") from exc
-        self.takes_delta = True
-        return answer, held, lease
-
-    def _judged(self, answer: Answer, now: datetime) -> tuple[Held, Lease]:
-        """Return what is held from now on with its lease; keep contradictions."""
-        try:
-            held = self._offered(answer, now)
-            return held, self._judge.lease(
-                answer.lease,
-                of=held,
-                held=self._freshness.lease if self._freshness else None,
-                now=now,
-            )
-        except EquivocationError:
-            accepted = self._store.read_accepted()
-            found = [answer.snapshot or answer.lease, *([accepted] if accepted else [])]
-            for path in self._standing.keep_contradiction(*found):
-                log.error("contradiction.kept", path=str(path))  # noqa: TRY400 -- no traceback: the files are the fact
-            raise
-
-    def _remember(self, held: Held) -> None:
-        """Know revoked keys for ever; until then the snapshot on disk knows them."""
-        try:
-            self._standing.revoked.add(held.snapshot.revoked_keys)
-            self._standing.remember(held.snapshot.epoch, held.snapshot.generation)
-        except StoreError as exc:
-            log.warning("revoked.unstored", reason=str(exc))
-
-    def _offered(self, answer: Answer, now: datetime) -> Held:
-        if answer.snapshot is not None:
-            offered = self._judge.snapshot(
-                answer.snapshot,
-                held=self._held,
-                now=now,
-                revoked=self._standing.revoked,
-            )
-            is_same = self._held is not None and offered.digest == self._held.digest
-            return self._held if is_same and self._held else offered
-        if self._held is None:
-            raise UntrustedError("a lease without a snapshot, and none is held")
-        return self._held
 
     def _keep_lease(self, envelope: bytes) -> None:
         """Store a lease; it only opens a restart, so failing to is no failure."""
@@ -595,7 +538,7 @@ class Engine:
         if envelope is None:
             return None
         try:
-            lease = self._judge.lease(envelope, of=held, held=None, now=now)
+            lease = self._judging.judge.lease(envelope, of=held, held=None, now=now)
         except UntrustedError as exc:
             log.info("lease.unusable", error=str(exc))
             return None
