@@ -24,9 +24,11 @@ from policies.destinations import DestinationInput, parse_destinations
 from policies.errors import InvalidDestinationError
 from policies.models import Application, Label
 from policies.models.applications import EvidenceChoice
+from portal.accounts.models import User
+from portal.many import named_people
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
 DESTINATION: Final = re.compile(
@@ -114,6 +116,34 @@ class ReasonForm(ConsoleForm):
         help_text="Kept in the log beside your name.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+
+
+class ManyForm(ReasonForm):
+    """Who is to be revoked, why, and how many that are."""
+
+    people = forms.CharField(
+        label="People",
+        max_length=100_000,
+        help_text="One a line: an e-mail address, a subject, or an id such as us_7.",
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
+    )
+    count = forms.IntegerField(
+        required=False,
+        label="How many people are these?",
+        help_text="Type the number that stands above. They lose everything at once.",
+        widget=forms.NumberInput(attrs={"autocomplete": "off"}),
+    )
+    field_order = ("people", "reason", "count")
+
+    def clean_people(self) -> Sequence[User]:
+        """Return everybody named."""
+        named = named_people(self.cleaned_data["people"])
+        if not named.users and not named.unknown:
+            raise ValidationError("These lines name nobody.")
+        if named.unknown:
+            words = ", ".join(named.unknown[:20])
+            raise ValidationError(f"These name nobody, or several people: {words}")
+        return named.users
 
 
 class DeviceFilter(ConsoleForm):

@@ -83,6 +83,7 @@ PEOPLE = [
     ),
     path("manage/users/", users.manage_users, name="manage_users"),
     path("manage/users/suggest/", users.suggest_users, name="suggest_users"),
+    path("manage/users/revoke/", users.revoke_users, name="revoke_users"),
     path("manage/users/<int:user_id>/", users.user, name="user"),
     path("manage/users/<int:user_id>/revoke/", users.revoke_user, name="revoke_user"),
     path(

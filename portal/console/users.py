@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
@@ -27,11 +27,14 @@ from portal.accounts.access import (
     recent_authentication_required,
 )
 from portal.console import selectors
-from portal.console.forms import ReasonForm, UserFilter
+from portal.console.forms import ManyForm, ReasonForm, UserFilter
 from portal.console.pages import page, paged, posted
+from portal.many import what_ends
 
 if TYPE_CHECKING:
     from audit.http import PortalRequest
+
+PEOPLE_SHOWN: Final = 200
 
 
 @require_safe
@@ -106,6 +109,34 @@ def revoke_user(request: PortalRequest, user_id: int) -> HttpResponse:
         sessions=UserSession.objects.filter(user=found),
         access=policies_selectors.my_access(found, request.received_at),
         form=form,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@administrator_required
+@recent_authentication_required()
+def revoke_users(request: PortalRequest) -> HttpResponse:
+    form = ManyForm(posted(request))
+    ends = None
+    if request.method == "POST" and form.is_valid():
+        found = form.cleaned_data["people"]
+        ends = what_ends(found)
+        if form.cleaned_data["count"] == ends.people:
+            revocation.revoke_users(
+                users=found,
+                reason=form.cleaned_data["reason"],
+                actor=request.actor,
+                requested_at=request.received_at,
+                now=request.received_at,
+            )
+            return redirect("console:revocations")
+    return page(
+        request,
+        "user_confirm_revoke_many.html",
+        title="Revoke many people",
+        form=form,
+        ends=ends,
+        people=form.cleaned_data["people"][:PEOPLE_SHOWN] if ends else (),
     )
 
 

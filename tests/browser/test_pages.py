@@ -98,6 +98,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/devices/",
         f"/manage/devices/{laptop.pk}/approve/",
         f"/manage/devices/{desk.pk}/withdraw/",
+        "/manage/users/revoke/",
         "/manage/applications/",
         f"/manage/applications/{wiki.pk}/",
         f"/manage/applications/{wiki.pk}/edit/",

@@ -8,18 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allauth.usersessions.models import UserSession
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.models import Connection
-from peers.models import Device, DeviceState
 from portal import revocation
-from portal.accounts.models import User
-from portal.accounts.selectors import find_user
 from portal.management.actors import command_actor
+from portal.many import named_people, what_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from portal.accounts.models import User
 
 
 class Command(BaseCommand):
@@ -44,8 +42,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Find everybody, say what ends, and end it if told so."""
-        users = _people(_lines(options["file"]))
-        for line in _what_ends(users):
+        users = _people(_text(options["file"]))
+        for line in _lines(users):
             self.stdout.write(line)
         if options["people"] is None:
             again = f"--people {len(users)}"
@@ -67,54 +65,32 @@ class Command(BaseCommand):
         )
 
 
-def _lines(name: str) -> list[str]:
+def _text(name: str) -> str:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"{name}: {exc}"
         raise CommandError(msg) from exc
-    words = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [word for word in words if word]
 
 
-def _people(words: Iterable[str]) -> Sequence[User]:
-    """Return everybody named, once each; nobody if anybody is not found."""
-    found: dict[int, User] = {}
-    unknown = []
-    for word in words:
-        user = _person(word)
-        if user is None:
-            unknown.append(word)
-        else:
-            found[user.pk] = user
-    if unknown:
-        msg = f"nobody, or several people: {', '.join(unknown)}; nothing was done"
+def _people(text: str) -> Sequence[User]:
+    """Return everybody named; nobody if anybody is not found."""
+    named = named_people(text)
+    if named.unknown:
+        words = ", ".join(named.unknown)
+        msg = f"nobody, or several people: {words}; nothing was done"
         raise CommandError(msg)
-    if not found:
+    if not named.users:
         raise CommandError("the file names nobody")
-    return [found[pk] for pk in sorted(found)]
+    return named.users
 
 
-def _person(word: str) -> User | None:
-    if "@" in word:
-        same = [*User.objects.filter(email__iexact=word)[:2]]
-        if len(same) == 1:
-            return same[0]
-    return find_user(word)
-
-
-def _what_ends(users: Sequence[User]) -> Iterable[str]:
-    devices = Device.objects.filter(owner__in=users, state=DeviceState.ACTIVE)
-    connections = Connection.objects.filter(
-        person_id__in=[user.ref.id for user in users],
-        ended_at__isnull=True,
-        verdict="allowed",
-    )
+def _lines(users: Sequence[User]) -> Iterable[str]:
     for user in users:
         is_over = "" if user.is_active else " (disabled already)"
         yield f"{user.ref.id} {user} {user.email}{is_over}"
+    ends = what_ends(users)
     yield (
-        f"{len(users)} people, {devices.count()} devices,"
-        f" {UserSession.objects.filter(user__in=users).count()} sessions,"
-        f" {connections.count()} open connections"
+        f"{ends.people} people, {ends.devices} devices, {ends.sessions} sessions,"
+        f" {ends.connections} open connections"
     )

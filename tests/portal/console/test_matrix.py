@@ -78,6 +78,7 @@ ACTS: Final = (
     "approve_device",
     "withdraw_approval",
     "revoke_user",
+    "revoke_users",
     "reactivate_user",
     "add_application",
     "edit_application",
