@@ -15,6 +15,7 @@ import errno
 import selectors
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -35,6 +36,14 @@ from gateway.types import Entry, FlowTuple, Logged, Overrun
 ACCEPT_GROUP: Final = 41
 DROP_GROUP: Final = 42
 RECEIVE_BUFFER: Final = 32 << 20
+QUEUE_THRESHOLD: Final = 32
+MOST_AT_ONCE: Final = 4096
+"""Ends in one reading: records become durable in between."""
+MOST_LOGS: Final = MOST_AT_ONCE // QUEUE_THRESHOLD
+"""Datagrams of logs in one reading, each of so many messages at most."""
+MOST_WAITING: Final = 1 << 18
+"""Datagrams of a kind that wait here; beyond it the kernel's buffers fill up."""
+TAKE_EVERY: Final = 64
 COPY_BYTES: Final = 96
 DESTROY_GROUP: Final = 3  # NFNLGRP_CONNTRACK_DESTROY
 
@@ -55,7 +64,6 @@ NFULA_PREFIX: Final = 10
 NFULA_SEQ: Final = 12
 NFULA_CT: Final = 18
 FLUSH_CENTISECONDS: Final = 2
-QUEUE_THRESHOLD: Final = 32
 
 IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
 IPV6: Final = struct.Struct("!IHBB16s16s")
@@ -79,6 +87,9 @@ class EventReader:
         """
         self._selector = selectors.DefaultSelector()
         self._expected: dict[int, int] = {}
+        self._ends: deque[bytes | None] = deque()
+        self._logged: deque[tuple[int, bytes | None]] = deque()
+        self._is_drained = True
         self._logs = {_open_log(group): group for group in (ACCEPT_GROUP, DROP_GROUP)}
         self._conntrack = NetlinkSocket(
             NETLINK_NETFILTER, receive_buffer=RECEIVE_BUFFER
@@ -88,25 +99,43 @@ class EventReader:
             reader.set_blocking(blocking=False)
             self._selector.register(reader, selectors.EVENT_READ)
 
-    def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
-        """Yield what arrives within `timeout` seconds; ends when nothing is left.
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything was given out that had arrived when `read` began."""
+        return self._is_drained
 
-        Ends come before logs: a tuple that is used again ends before it begins.
+    def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
+        """Yield what arrives within `timeout` seconds, so many messages at most.
+
+        Ends come before logs: a tuple that is used again ends before it begins. While
+        they are looked at, what arrives is taken out of the kernel's buffers, which
+        hold two seconds of a busy gateway.
         """
-        ready = {key.fileobj for key, _ in self._selector.select(timeout)}
-        if self._conntrack in ready:
-            for data in self._drain(self._conntrack):
-                yield from (
-                    [Overrun(source="conntrack")] if data is None else _ended(data)
-                )
-        for reader, group in self._logs.items():
-            if reader in ready:
-                for data in self._drain(reader):
-                    yield from (
-                        [Overrun(source="nflog")]
-                        if data is None
-                        else self._logged(data, group)
-                    )
+        if not self._ends and not self._logged:
+            self._selector.select(timeout)
+        self._take()
+        ends, logs = len(self._ends), len(self._logged)
+        self._is_drained = ends <= MOST_AT_ONCE and logs <= MOST_LOGS
+        for number in range(min(ends, MOST_AT_ONCE)):
+            data = self._ends.popleft()
+            yield from [Overrun(source="conntrack")] if data is None else _ended(data)
+            if not number % TAKE_EVERY:
+                self._take()
+        for _ in range(min(logs, MOST_LOGS)):
+            group, data = self._logged.popleft()
+            if data is None:
+                yield Overrun(source="nflog")
+            else:
+                yield from self._parsed(data, group)
+            self._take()
+
+    def _take(self) -> None:
+        """Move what has arrived from the kernel's buffers here, unless it is full."""
+        if len(self._ends) < MOST_WAITING:
+            self._ends.extend(self._drain(self._conntrack))
+        if len(self._logged) < MOST_WAITING:
+            for reader, group in self._logs.items():
+                self._logged.extend((group, data) for data in self._drain(reader))
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -127,7 +156,7 @@ class EventReader:
                     raise
                 yield None
 
-    def _logged(self, data: bytes, group: int) -> Iterator[Logged]:
+    def _parsed(self, data: bytes, group: int) -> Iterator[Logged]:
         for kind, _, _, payload in messages(data):
             if kind != ULOG_PACKET:
                 continue

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final, Protocol
 
@@ -39,6 +39,8 @@ log = Log(__name__)
 
 SYNC_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 1.0
+COMPARE_AGAIN: Final = 1.0
+END_SECONDS: Final = 10.0
 EVICT_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 5.0
 TOTALS_SECONDS: Final = 60.0
@@ -48,6 +50,10 @@ UPLOAD_BYTES: Final = 1 << 20
 
 class EventSource(Protocol):
     """Where events come from."""
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the last reading gave out all that had arrived when it began."""
 
     def read(self, timeout: float) -> Iterator[Logged | Entry | Overrun]:
         """Yield what arrives within `timeout` seconds."""
@@ -83,7 +89,7 @@ class Collector:
         self._telemetry = telemetry or Telemetry(clock)
         self._totals = totals
         self._totals_told = -TOTALS_SECONDS
-        self._must_compare = False
+        self._comparisons: list[float] = []
         self._flows = FlowTable()
         self._view = View(generation=0)
         self._holders: Mapping[IPAddress, int] = {}
@@ -116,32 +122,25 @@ class Collector:
         self._write({"kind": "start", "at": self._at(), "boot_id": boot_id})
         self._gap("spool", self._spool.lost)
         self._flows.restore(self._journal.read())
-        self._compare()
+        self._compare(*self._held())
         self._rewrite_journal()
         self._sync()
 
     def step(self, timeout: float = SYNC_SECONDS) -> None:
         """Take what arrives within `timeout` seconds; make it durable when due."""
         begun = self._clock.ticks()
+        is_due = self._comparisons and begun >= self._comparisons[0]
+        held = self._held() if is_due else None
         for event in self._events.read(timeout):
-            match event:
-                case Overrun(source="conntrack"):
-                    # Once all that has arrived is taken: else it would seem missing.
-                    self._must_compare = True
-                case Overrun():
-                    # The sequence numbers of the log say how many, soon.
-                    pass
-                case Logged():
-                    self._logged(event)
-                case Entry():
-                    if self._view.is_ours(event):
-                        self._ended(event)
-        if self._must_compare:
-            self._must_compare = False
-            self._compare()
-        self._tell_early()
+            self._event(event, begun)
+        is_drained = self._events.is_drained
+        if held is not None and is_drained:
+            self._comparisons.pop(0)
+            self._compare(*held)
+        self._tell_early(may_reconstruct=is_drained)
         self._write_brought()
-        self._check_totals(begun)
+        if is_drained:
+            self._check_totals(begun)
         self._stepped = self._clock.ticks()
         if self._flows and self._stepped - self._evicted >= EVICT_SECONDS:
             self._evicted = self._stepped
@@ -149,13 +148,30 @@ class Collector:
         if self._stepped - self._synced >= SYNC_SECONDS:
             self._sync()
 
+    def _event(self, event: Logged | Entry | Overrun, begun: float) -> None:
+        match event:
+            case Overrun(source="conntrack"):
+                # Twice: a beginning that is still to be read may have ended.
+                self._comparisons = [begun, begun + COMPARE_AGAIN]
+            case Overrun():
+                # The sequence numbers of the log say how many, soon.
+                pass
+            case Logged():
+                self._logged(event)
+            case Entry():
+                if self._view.is_ours(event):
+                    self._ended(event)
+
     def tell(self, record: Record) -> None:
         """Take a record of another kind (a drift); any thread may bring one."""
         self._brought.put(record)
 
     def end(self) -> None:
         """Take what is waiting and make everything durable."""
+        until = self._clock.ticks() + END_SECONDS
         self.step(0)
+        while not self._events.is_drained and self._clock.ticks() < until:
+            self.step(0)
         for _, entry in self._early:
             self._write(self._flows.closed(entry, now=self._clock.now()))
         self._early.clear()
@@ -187,7 +203,7 @@ class Collector:
         else:
             self._early.append((self._clock.ticks() + PATIENCE_SECONDS, entry))
 
-    def _tell_early(self) -> None:
+    def _tell_early(self, *, may_reconstruct: bool) -> None:
         """Tell the ends whose beginning has come, or will not come any more."""
         if not self._early:
             return
@@ -196,7 +212,7 @@ class Collector:
         for due, entry in waiting:
             if entry.tuple in self._flows:
                 self._close(entry)
-            elif due <= ticks:
+            elif due <= ticks and may_reconstruct:
                 self._reconstruct(entry)
                 self._close(entry)
             else:
@@ -207,11 +223,23 @@ class Collector:
         self._write(record)
         self._journal.closed(str(record["flow"]))
 
-    def _compare(self) -> None:
-        """Bring the open flows in line with the kernel's; count what was missed."""
-        entries = {e.tuple: e for e in self._entries() if self._view.is_ours(e)}
+    def _held(self) -> tuple[Mapping[FlowTuple, Entry], frozenset[FlowTuple]]:
+        """Return the kernel's flows, and those that are open here at this moment."""
+        known = frozenset(flow.tuple for flow in self._flows.open_flows())
+        return {e.tuple: e for e in self._entries() if self._view.is_ours(e)}, known
+
+    def _compare(
+        self, entries: Mapping[FlowTuple, Entry], known: Collection[FlowTuple]
+    ) -> None:
+        """Bring the open flows in line with the kernel's; count what was missed.
+
+        Everything that had arrived when the kernel was asked has been taken since: what
+        ended before has ended here, and what began after is not `known`.
+        """
         waiting = {entry.tuple for _, entry in self._early}
-        gone = self._flows.missing(entries.keys() | waiting, now=self._clock.now())
+        begun = {f.tuple for f in self._flows.open_flows() if f.tuple not in known}
+        alive = entries.keys() | waiting | begun
+        gone = self._flows.missing(alive, now=self._clock.now())
         for record in gone:
             self._write(record)
         self._gap("conntrack", len(gone))

@@ -335,6 +335,8 @@ class FakeResolver:
 class FakeEvents:
     """Events that a test puts in."""
 
+    is_drained = True
+
     def __init__(self) -> None:
         """Start with none."""
         self.waiting: list[Logged | Entry | Overrun] = []

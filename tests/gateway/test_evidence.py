@@ -212,8 +212,30 @@ def test_after_an_overrun_lost_ends_are_told_and_counted(bench: Bench) -> None:
     bench.step(logged(ALICE), logged(BOB))
     bench.entries = [entry(2, BOB)]
     bench.step(Overrun(source="conntrack"), Overrun(source="nflog"))
+    bench.step()
     closed, gap = bench.records()[2:]
     assert (closed["reason"], closed["device"]) == ("restart", ALICE)
+    assert (gap["source"], gap["lost"]) == ("conntrack", 1)
+    bench.spool.close()
+
+
+def test_an_end_that_is_still_to_be_read_is_not_taken_for_lost(bench: Bench) -> None:
+    bench.step(logged(ALICE))
+    bench.step(Overrun(source="conntrack"))
+    # The kernel has it no more when it is asked, but its end is on the way.
+    bench.step(entry(1, ALICE))
+    bench.step(after=2)
+    kinds = [(r["kind"], r.get("reason")) for r in bench.records()]
+    assert kinds == [("open", None), ("close", "closed")]
+    bench.spool.close()
+
+
+def test_a_beginning_read_late_whose_end_was_lost_is_closed(bench: Bench) -> None:
+    bench.step(Overrun(source="conntrack"))
+    bench.step(logged(ALICE))
+    bench.step(after=2)
+    (opened, closed, gap) = bench.records()
+    assert (opened["flow"], closed["reason"]) == (closed["flow"], "restart")
     assert (gap["source"], gap["lost"]) == ("conntrack", 1)
     bench.spool.close()
 

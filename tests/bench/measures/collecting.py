@@ -224,9 +224,11 @@ def main(state: Path) -> int:
     print("ready", flush=True)
     os.set_blocking(sys.stdin.fileno(), False)
     ending: float | None = None
+    is_told = False
     while ending is None or clock.ticks() < ending:
         collector.step()
-        if ending is None and sys.stdin.readline():
+        is_told = is_told or bool(sys.stdin.readline())
+        if is_told and (ending is None or not events.is_drained):
             ending = clock.ticks() + UDP_SECONDS + 4
     collector.end()
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -244,7 +246,7 @@ def told(spool: Spool) -> dict[str, Any]:
     """Return what the records of a spool say."""
     begun: set[str] = set()
     closed, twice, wrong, gaps = 0, 0, 0, Counter[str]()
-    for _, body in spool.batch(10_000_000):
+    for body in _bodies(spool):
         record = json.loads(body)
         match record["kind"]:
             case "open":
@@ -265,6 +267,13 @@ def told(spool: Spool) -> dict[str, Any]:
         "wrong": wrong,
         "gaps": dict(gaps),
     }
+
+
+def _bodies(spool: Spool) -> Iterator[bytes]:
+    """Yield every record, acknowledging on the way, as a portal would."""
+    while batch := spool.batch(10_000):
+        yield from (body for _, body in batch)
+        spool.acknowledge(batch[-1][0])
 
 
 if __name__ == "__main__":
