@@ -61,6 +61,9 @@ def run(command: RunCommand) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     with contextlib.suppress(OSError):
         command.runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # What is made from here on is the owner's, also by wireguard-go; what others may
+    # read is given to them by name (`gateway.publisher`).
+    os.umask(0o077)
     store = Store(command.state)
     identity = store.read_identity()
     clock = SteadyClock(SystemClock())
