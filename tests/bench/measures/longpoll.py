@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.conf import settings
 from django.core.management.color import no_style
 from django.db import connection
+from django.db.models import Q
 from django.test import Client
 
 from audit.actor import SYSTEM
@@ -30,6 +31,7 @@ from audit.models import AuditEvent
 from peers.models import AddressPool, Gateway, GatewayState
 from policies import services
 from policies.models import Application, Grant, Publication
+from policies.notices import latest_number
 from portal import revocation
 from portal.accounts.models import Role, User
 from tests.bench.measures.company import company
@@ -210,8 +212,12 @@ def _round(
 
 def _published() -> None:
     """Wait until every change has been published, those of revocations too."""
-    stale = Publication.objects.filter(stale_since__isnull=False)
-    wait_until(lambda: not stale.exists(), what="every publication", seconds=120)
+
+    def is_due() -> bool:
+        late = Q(stale_since__isnull=False) | Q(notices__lt=latest_number())
+        return Publication.objects.filter(late).exists()
+
+    wait_until(lambda: not is_due(), what="every publication", seconds=300)
 
 
 def _committed_since(event: int, crowd: RunningCrowd, what: str) -> dict[int, int]:
@@ -233,7 +239,7 @@ def _committed_since(event: int, crowd: RunningCrowd, what: str) -> dict[int, in
 
 
 def _populate(gateways: int) -> tuple[Member, ...]:
-    given = company(users=700, devices=1000, groups=50, applications=500, grants=1000)
+    given = company(users=300, devices=450, groups=30, applications=500, grants=600)
     AddressPool.objects.all().delete()
     store(given).delete()
     _count_on()
@@ -298,7 +304,7 @@ def _browser(portal: LonePortal) -> httpx.Client:
     session = client.session
     session["sso"] = {"auth_time": int(time.time()), "amr": ["pwd"]}
     session.save()
-    http = httpx.Client(base_url=portal.url, timeout=120, trust_env=False)
+    http = httpx.Client(base_url=portal.url, timeout=600, trust_env=False)
     http.cookies.set(settings.SESSION_COOKIE_NAME, client.session.session_key or "")
     token = http.get("/").cookies.get(settings.CSRF_COOKIE_NAME, "")
     if not token:
