@@ -22,7 +22,7 @@ from tests.faults.field import HOST, OWN_HOST, Field, IllPortal, field
 from tests.faults.isolated import isolated
 from tests.gateway.netns import lab
 from tests.gateway.netns.lab import command, until
-from tests.gateway.world import public_text
+from tests.gateway.world import ALICE, public_text
 
 TABLE = "inet peerage_wg0"
 BY_HAND = {
@@ -335,3 +335,14 @@ def _thrice(portal: IllPortal) -> Callable[..., bytes]:
         return take(*batch, **spool)  # type: ignore[arg-type]
 
     return send_evidence
+
+
+@isolated()
+def test_a_handshake_is_told_with_where_it_came_from() -> None:
+    with field() as made:
+        made.probe("alice").opens()
+        until(lambda: made.records("handshake"), "the handshake", 10)
+        told = made.records("handshake")[0]
+        assert told["device"] == ALICE
+        assert str(told["endpoint"]).startswith("192.0.2.6:")
+        assert told["handshake_at"] is not None

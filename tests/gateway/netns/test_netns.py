@@ -198,7 +198,7 @@ def test_the_program_itself_enrols_runs_reports_and_leaves_the_data_plane() -> N
     assert "generation  1.2" in facts["status"]
     assert facts["stopped_with"] == 0
     assert facts["bob_after_stop"] == 11
-    assert {"close", "handshake", "open", "start"} <= set(facts["kinds"])
+    assert {"close", "open", "start"} <= set(facts["kinds"])
     assert not {"drift", "gap"} & set(facts["kinds"])
 
 
