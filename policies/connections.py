@@ -34,10 +34,13 @@ THREADS: Final = 8
 """And so many connections: what they do is Python, which one processor does."""
 FIRST_THREADS: Final = 2
 """Besides, for those whom news has woken: they queue behind nobody."""
+LAST_THREADS: Final = 2
+"""Besides, for reports: hundreds that come together hold up nobody who polls."""
 AT_ONCE: Final = 64
 PATIENCE_SECONDS: Final = 1.0
 
 _pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="pool")
+_last: Final = ThreadPoolExecutor(LAST_THREADS, thread_name_prefix="last")
 _first: Final = ThreadPoolExecutor(FIRST_THREADS, thread_name_prefix="first")
 _here: Final = threading.local()
 
@@ -45,6 +48,11 @@ _here: Final = threading.local()
 def in_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function that runs in a pool thread."""
     return _in(_pool, function)
+
+
+def in_last_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Return the function as a coroutine function that may have to wait long."""
+    return _in(_last, function)
 
 
 def _in(

@@ -22,7 +22,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import resolve, set_script_prefix
 
-from policies.connections import in_pool, turns
+from policies.connections import in_last_pool, turns
 from portal.accounts.actors import actor_of
 from portal.middleware import marked, received
 
@@ -73,7 +73,7 @@ class GatewayLane(ASGIHandler):
         elif response is not None:
             # It has something to do afterwards, when nobody waits for news.
             await turns.wait()
-            await in_pool(response.close)()
+            await in_last_pool(response.close)()
 
     async def _answer(self, request: HttpRequest, send: Any) -> HttpResponseBase:  # noqa: ANN401 -- ASGI's
         response = await self.run_get_response(request)
@@ -88,7 +88,8 @@ class GatewayLane(ASGIHandler):
             view, args, kwargs = request.resolver_match = resolve(request.path_info)
             # Who was woken by news is answered before anybody begins something.
             await turns.wait()
-            run = view if iscoroutinefunction(view) else in_pool(view)
+            # What is not asynchronous is a report: it waits for nothing, and can wait.
+            run = view if iscoroutinefunction(view) else in_last_pool(view)
             response = cast("HttpResponse", await run(request, *args, **kwargs))
         if not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))

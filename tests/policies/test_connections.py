@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from policies import connections
-from policies.connections import THREADS, Together, Turns, in_pool
+from policies.connections import THREADS, Together, Turns, in_last_pool, in_pool
 from tests.policies.asynchronous import asynchronous
 
 
@@ -24,6 +24,20 @@ async def test_many_at_once_share_a_few_threads() -> None:
 
     await asyncio.gather(*(in_pool(work)() for _ in range(100)))
     assert 1 < len(names) <= THREADS
+
+
+@asynchronous
+async def test_what_can_wait_holds_up_nobody() -> None:
+    done = threading.Event()
+    waiting = [asyncio.ensure_future(in_last_pool(done.wait)()) for _ in range(50)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(5):
+            assert await in_pool(lambda: 7)() == 7
+            assert await Together(Reads())(1) == 2
+    finally:
+        done.set()
+    await asyncio.gather(*waiting)
 
 
 class Reads:
