@@ -8,27 +8,30 @@ from datetime import timedelta
 import pytest
 
 from peers.models import Gateway
-from policies.models import Publication, Revocation, RevocationTarget
-from policies.reports import parse_report
-from policies.services import record_acknowledgement
+from policies.models import Revocation, RevocationNotice, RevocationTarget
+from policies.reports import parse_notice_report
+from policies.services import record_notice_report
 from portal.accounts.models import User
 from tests.browser.conftest import Window
 from tests.peers.makers import Machine, make_pools
-from tests.policies.makers import agent, make_application, make_grant, report
+from tests.policies.makers import agent, make_application, make_grant, notice_report
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 WindowOf = Callable[..., Window]
 
 
-def acknowledge(gateway: Gateway) -> None:
-    """Let the gateway report that it enforces the current snapshot."""
-    snapshot = Publication.objects.get(pk=gateway.pk).snapshot
-    assert snapshot is not None
-    moment = Revocation.objects.get().requested_at + timedelta(milliseconds=80)
+def confirm(gateway: Gateway) -> None:
+    """Let the gateway report that it enforces the notice."""
+    revocation = Revocation.objects.get()
+    moment = revocation.requested_at + timedelta(milliseconds=80)
     text = f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
-    value = report(snapshot, received_at=text, applied_at=text, flows_cut=3)
-    record_acknowledgement(
-        gateway=gateway, report=parse_report(value), actor=agent(gateway), now=moment
+    number = RevocationNotice.objects.get().number
+    value = notice_report(number, received_at=text, applied_at=text, flows_cut=3)
+    record_notice_report(
+        gateway=gateway,
+        report=parse_notice_report(value),
+        actor=agent(gateway),
+        now=moment,
     )
 
 
@@ -47,7 +50,7 @@ def test_an_administrator_revokes_a_person_and_sees_each_gateway_enforce_it(
     window.page.fill("[name=reason]", "left the company")
     window.page.click("text=Revoke everywhere, now")
     window.page.wait_for_selector("text=not confirmed yet")
-    acknowledge(gw1)
+    confirm(gw1)
     window.page.wait_for_selector("text=the slowest after")
     assert "3 connections cut" in window.text
     assert "ms" in window.text
@@ -62,6 +65,8 @@ def test_an_administrator_revokes_a_person_and_sees_each_gateway_enforce_it(
 def test_the_page_stops_asking_when_all_have_answered(
     alice: User, dave: User, gw1: Gateway, window_of: WindowOf
 ) -> None:
+    make_pools()
+    Machine().enroll(alice)
     window = window_of(dave)
     polls: list[str] = []
     window.page.on("request", lambda request: polls.append(request.url))
@@ -69,7 +74,7 @@ def test_the_page_stops_asking_when_all_have_answered(
     window.page.fill("[name=reason]", "left")
     window.page.click("text=Revoke everywhere, now")
     window.page.wait_for_selector("text=not confirmed yet")
-    acknowledge(gw1)
+    confirm(gw1)
     window.page.wait_for_selector("text=the slowest after")
     asked = len(polls)
     window.page.wait_for_timeout(1300)
