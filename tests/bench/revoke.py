@@ -29,7 +29,7 @@ from typing import Any, Final
 from tests.lab import requirements, sniffer
 from tests.lab.lab import Lab, lab
 from tests.lab.machines import Download
-from tests.lab.network import APPS, GATEWAY, WIKI
+from tests.lab.network import APPS, GATEWAY_ADDRESS, WIKI
 from tests.lab.processes import PYTHON, LabError, wait_until
 
 UDP_PORT: Final = 9000
@@ -37,6 +37,18 @@ RATE: Final = 1000
 WARM_UP: Final = 2
 QUIET_SECONDS: Final = 0.4
 STALENESS_SECONDS: Final = 20
+LONG_POLL_SECONDS: Final = 5
+"""With the short limit: a lease has to come before the last one ends."""
+PARTED: Final = f"""
+table inet parted {{
+  chain input {{
+    type filter hook input priority 0; ip saddr {GATEWAY_ADDRESS} drop;
+  }}
+  chain output {{
+    type filter hook output priority 0; ip daddr {GATEWAY_ADDRESS} drop;
+  }}
+}}
+"""
 STANDING: Final = re.compile(r"(\d+) published, \w+ acknowledged, (\d+) in force")
 STAGES: Final = (
     "transaction committed",
@@ -76,7 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
     rounds = chosen.rounds or (2 if is_slow else 100)
     environment = {}
     if chosen.cut_off:
-        environment["PEERAGE_SNAPSHOT_LIFETIME_SECONDS"] = str(STALENESS_SECONDS)
+        environment = {
+            "PEERAGE_SNAPSHOT_LIFETIME_SECONDS": str(STALENESS_SECONDS),
+            "PEERAGE_LONG_POLL_SECONDS": str(LONG_POLL_SECONDS),
+        }
     with lab(environment=environment) as made:
         targets = _prepare(made, chosen.devices, rounds + WARM_UP)
         print(f"{chosen.devices} devices on the gateway, load {os.getloadavg()[0]:.1f}")
@@ -218,15 +233,17 @@ def _stopped(made: Lab, target: Target) -> tuple[float, float]:
 
 
 def _cut_off(made: Lab, target: Target) -> tuple[float, float]:
-    """Take the wire to the portal away, revoke, and wait for silence."""
-    portal = str(made.portal.inner_url.partition("//")[2].partition(":")[0])
-    block = ("ip", "rule", "add", "to", portal, "prio", "10", "blackhole")
+    """Part gateway and portal, revoke, and wait for silence; return seconds.
+
+    Both directions, at the portal's end: an answer that is on its way already would
+    else still arrive.
+    """
     with _traffic(made, target) as watched:
-        made.network.run(GATEWAY, *block)
+        made.network.run(None, "nft", "-f", "-", text=PARTED)
         try:
             return _until_silent(made, target, watched, seconds=STALENESS_SECONDS + 75)
         finally:
-            made.network.run(GATEWAY, "ip", "rule", "delete", "prio", "10")
+            made.network.run(None, "nft", "delete", "table", "inet", "parted")
 
 
 def _until_silent(
