@@ -191,11 +191,12 @@ def _read(gateway_ids: Sequence[int]) -> Sequence[Publication]:
     ]
 
 
-def _held_as(publication: Publication) -> Publication:
+def _held_as(publication: Publication, covered: int) -> Publication:
     """Lock a publication that was read before, and return it as it is now.
 
     Raises:
-        OvertakenError: somebody else has published since.
+        OvertakenError: somebody else has published since, or found nothing to publish
+            and knew of a later change or notice.
     """
     _lock([publication.pk])
     # A second statement: PostgreSQL reads again what it had to wait for, but not what
@@ -204,6 +205,11 @@ def _held_as(publication: Publication) -> Publication:
     read = (publication.epoch, publication.generation, publication.gateway.epoch)
     if read != (current.epoch, current.generation, current.gateway.epoch):
         raise OvertakenError(f"{publication} was published meanwhile")
+    # Who knew of more may have found nothing to publish: what ended before anybody
+    # was told of it. They cleared the mark, so nobody would come after us.
+    is_settled = current.stale_since is None and current.changes != publication.changes
+    if is_settled or current.notices > covered:
+        raise OvertakenError(f"{publication} was found to be current meanwhile")
     return current
 
 
@@ -255,7 +261,7 @@ def _attempt(
             snapshot = _draft(publication, content, members)
         next_change_at = next_change(facts, rows.locks, now=now)
         with transaction.atomic():
-            current = _held_as(publication)
+            current = _held_as(publication, covered)
             if snapshot is not None:
                 snapshot.save(force_insert=True)
                 _record_published(snapshot, cause, actor, now)

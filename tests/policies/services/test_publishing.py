@@ -18,7 +18,13 @@ from policies import notifier, services, signing
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
 from policies.compiler.snapshot import digest, parse_snapshot
-from policies.models import Application, Grant, Publication, Snapshot
+from policies.models import (
+    Application,
+    Grant,
+    Publication,
+    RevocationNotice,
+    Snapshot,
+)
 from policies.services import publishing
 from portal.accounts import services as accounts_services
 from portal.accounts.models import Group, Membership, User
@@ -326,3 +332,47 @@ def test_what_somebody_else_published_meanwhile_is_compiled_anew(
     assert publish() == []
     assert gw1.snapshots.count() == 1
     assert len(content(gw1).grants) == 1
+
+
+def test_what_ended_while_it_was_compiled_is_not_published(
+    gw1: Gateway, wiki: Application, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    grant = make_grant(wiki, user=alice)
+    compiled, others = compile_snapshot, [1]
+
+    def undone(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
+        if others:
+            others.pop()
+            grant.delete()
+            services.publish_on_commit(
+                gateway_ids=None, cause="undone", actor=SYSTEM, now=NOW
+            )
+            assert publish() == []
+        return compiled(*args, **named)
+
+    monkeypatch.setattr(publishing, "compile_snapshot", undone)
+    assert publish() == []
+    assert content(gw1).grants == ()
+    assert Publication.objects.get().stale_since is None
+
+
+def test_who_compiled_before_a_notice_does_not_take_back_that_it_is_covered(
+    gw1: Gateway, wiki: Application, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    make_grant(wiki, user=alice)
+    compiled, others = compile_snapshot, [1]
+
+    def covered(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
+        if others:
+            others.pop()
+            RevocationNotice.objects.create(
+                number=1, issued_at=NOW, devices=[1], keys=["k"]
+            )
+            Publication.objects.filter(pk=gw1.pk).update(notices=1)
+        return compiled(*args, **named)
+
+    monkeypatch.setattr(publishing, "compile_snapshot", covered)
+    assert len(publish()) == 1
+    assert Publication.objects.get().notices == 1
