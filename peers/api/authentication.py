@@ -34,7 +34,7 @@ from peers.errors import GatewayRequestError, QuarantineError, ReplayError
 from peers.models import Gateway, GatewaySigningKey
 from peers.selectors import enrolled_gateways
 from peers.sequences import Position, Verdict
-from peers.services.signing_keys import endorsed, is_signed
+from peers.services.signing_keys import endorsed, is_on_offer, is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -224,6 +224,10 @@ def _endorser(
     if not is_signed(offer.key, signature, signed):
         raise GatewayRequestError("the signature is wrong")
     if offer.key == bytes(gateway.signing_key or b""):
+        return None
+    if is_on_offer(gateway, offer.key):
+        # It was endorsed when it came first; who endorsed it may have ended since,
+        # and a gateway that never heard the answer has no other way to go on.
         return None
     key = _key_of(gateway, offer.endorsement, endorsed(gateway, offer.key), now)
     if key is not None and key.ended_at is None:

@@ -23,6 +23,8 @@ from peers.keys import fingerprint
 from peers.models import Gateway, GatewaySigningKey
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from audit.actor import Actor
 
 ENDORSEMENT_CONTEXT: Final = b"peerage gateway key v1\n"
@@ -112,15 +114,23 @@ def endorsed(gateway: Gateway, new: bytes) -> bytes:
     return ENDORSEMENT_CONTEXT + named.encode()
 
 
+def is_on_offer(gateway: Gateway, new: bytes) -> bool:
+    """Return whether a gateway has offered this key already, and not used it yet."""
+    return _offers(gateway).filter(public_key=new).exists()
+
+
+def _offers(gateway: Gateway) -> QuerySet[GatewaySigningKey]:
+    return GatewaySigningKey.objects.filter(
+        gateway=gateway, used_at__isnull=True, ended_at__isnull=True
+    )
+
+
 def _offer(gateway: Gateway, new: bytes, actor: Actor, now: datetime) -> None:
     if Gateway.objects.filter(signing_key=new).exists():
         raise KeySeenError(SEEN)
-    offers = GatewaySigningKey.objects.filter(
-        gateway=gateway, used_at__isnull=True, ended_at__isnull=True
-    )
-    if offers.filter(public_key=new).exists():
+    if is_on_offer(gateway, new):
         return
-    offers.update(ended_at=now)
+    _offers(gateway).update(ended_at=now)
     try:
         with transaction.atomic():
             GatewaySigningKey.objects.create(

@@ -148,7 +148,11 @@ def test_the_key_before_ends_after_four_hours_though_the_new_one_is_unused(
     assert until is not None
     Gateway.objects.update(signing_key_until=until - timedelta(hours=4, seconds=5))
     assert rotating.speak(rotating.old) == 401
-    assert rotating.offer().status_code == 401
+    other = Rotating(rotating.gateway, rotating.old, sequence=50)
+    assert other.offer().status_code == 401
+    # Whoever never heard the answer and comes back now introduces it again.
+    rotating.sequence = 60
+    assert rotating.offer().status_code == 204
     assert rotating.speak(rotating.new) == 422
     assert Gateway.objects.get().quarantined_at is None
 
