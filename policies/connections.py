@@ -149,6 +149,10 @@ class Turns:
             due.add(task)
             task.add_done_callback(lambda ended: self._leave(loop, ended))
 
+    def rest(self) -> None:
+        """Let nobody wait for the current task: what woke it was no news to it."""
+        self._leave(asyncio.get_running_loop(), _task())
+
     async def wait(self) -> None:
         """Return when nobody is due, or when it has been long enough."""
         loop = asyncio.get_running_loop()

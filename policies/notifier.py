@@ -291,6 +291,8 @@ async def _wait(
             left = deadline - time.monotonic()
             if position > after or left <= 0 or hub.is_closing:
                 return position
+            # Woken for nothing, as who says to have heard of everything always is.
+            turns.rest()
             await waiter.wait(left)
     finally:
         hub.discard(waiter)

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from policies import notifier
+from policies.connections import turns
 from policies.notifier import Hub, Position, RedisNews, Waiter
 from tests.lab.redis import RedisServer, free_port
 from tests.policies.asynchronous import asynchronous
@@ -54,6 +55,21 @@ async def test_waiter_of_another_gateway_sleeps_on() -> None:
     hub.add(waiter)
     hub.wake([1])
     assert await woken_within(waiter, 0.2) >= 0.2
+
+
+@asynchronous
+async def test_who_is_woken_without_news_holds_nobody_up() -> None:
+    async def current(_gateway_id: int) -> Position:
+        return (0, 1)
+
+    ahead = notifier.wait_for_notice(1, (0, 99), current=current, seconds=0.6)
+    waiting = asyncio.create_task(ahead)
+    await asyncio.sleep(0.05)
+    notifier.notice_hub.wake(None)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(0.3):
+        await turns.wait()
+    assert await waiting == (0, 1)
 
 
 @asynchronous
