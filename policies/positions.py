@@ -73,7 +73,7 @@ def parse_standing(query: Mapping[str, str]) -> Standing:
     if (
         not (NUMBER.fullmatch(epoch) and NUMBER.fullmatch(after))
         or int(epoch) > MAX_EPOCH
-        or (holds is not None and held is None)
+        or (holds is not None and (held is None or int(held[1]) > MAX_EPOCH))
     ):
         msg = "a poll says after=GENERATION, epoch=EPOCH and perhaps what it holds"
         raise AcknowledgementError(msg)

@@ -4,7 +4,8 @@ One device moves from network to network now and then; a key that is used in two
 moves each time the other speaks (attacks E13, E14). More than `ROAMS` changes
 of the outer address within a minute are an alert, once in `QUIET` for each device. A
 port that changes is a router's doing and does not count. Whether a key is shared is for
-the detector to say, which reads what is stored here; it is kept for `KEPT`.
+the detector to say, which reads what is stored here; it is kept for `KEPT`. A
+moment far ahead is not believed: it would be kept for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ROAMS: Final = 6
 WINDOW: Final = timedelta(minutes=1)
 QUIET: Final = timedelta(minutes=10)
 KEPT: Final = timedelta(days=7)
+AHEAD: Final = timedelta(hours=1)
+"""Later than that nothing was seen, whatever a gateway says."""
 EXAMPLES: Final = 8
 
 
@@ -44,7 +47,7 @@ def record_sightings(
         TunnelSighting(
             gateway=gateway,
             device_id=item.device,
-            seen_at=item.at,
+            seen_at=min(item.at, now + AHEAD),
             handshake_at=item.handshake_at,
             address=None if item.address is None else str(item.address),
             port=item.port,
@@ -53,7 +56,7 @@ def record_sightings(
         if item.device in devices
     )
     TunnelSighting.objects.filter(device__in=ids, seen_at__lt=now - KEPT).delete()
-    since = min(item.at for item in records) - WINDOW
+    since = max(min(item.at for item in records) - WINDOW, now - KEPT)
     rows = TunnelSighting.objects.filter(device__in=devices, seen_at__gte=since)
     ordered = rows.exclude(address=None).order_by("device_id", "seen_at", "pk")
     grouped = itertools.groupby(ordered, key=lambda row: row.device_id)
@@ -80,8 +83,10 @@ def _alert(
     now: datetime,
 ) -> None:
     last = roamed[-1]
+    # Around it, not since: what a gateway dates ahead silences nothing of before.
+    around = (last.seen_at - QUIET, last.seen_at + QUIET)
     told = TunnelSighting.objects.filter(device=device, is_told=True)
-    if told.filter(seen_at__gt=last.seen_at - QUIET).exists():
+    if told.filter(seen_at__range=around).exists():
         return
     TunnelSighting.objects.filter(pk=last.pk).update(is_told=True)
     record(

@@ -101,6 +101,17 @@ def test_a_gateway_that_is_ahead_is_noticed_once_with_an_alert(
     )
 
 
+@pytest.mark.parametrize("where", ["after=0&epoch={}", "after=0&epoch=1&holds={}.1."])
+def test_an_epoch_that_no_history_leads_to_is_refused(
+    agent: SigningAgent, where: str
+) -> None:
+    """The step above it could not be stored, and no other gateway would get its own."""
+    digest = "" if where.endswith("{}") else "0" * 64
+    answer = agent.get(f"snapshot?{where.format(2**31 - 1)}{digest}")
+    assert answer.status_code == 422
+    assert not GatewayRecovery.objects.exists()
+
+
 def test_an_agent_that_names_no_digest_is_noticed_by_its_number(
     agent: SigningAgent, ahead: Remembered
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -109,3 +110,21 @@ def test_a_wrong_endpoint_is_refused_alone(
 ) -> None:
     ingest(gw1, sighting(1, device.pk, endpoint, 0))
     assert AuditEvent.objects.latest("id").details["source"] == "refused"
+
+
+def test_what_one_gateway_dates_ahead_silences_no_other(
+    gw1: Gateway, device: Device
+) -> None:
+    ahead = 365 * 86400
+    for record in (records := flapping(device, ROAMS + 2, every=1)):
+        record["at"] = moment(seconds=ahead + record["seq"])
+    ingest(gw1, *records)
+    told = len(alerts())
+    soon = NOW + timedelta(hours=1)
+    assert not TunnelSighting.objects.filter(seen_at__gt=soon).exists()
+    later = NOW + timedelta(minutes=40)
+    more = flapping(device, ROAMS + 2, every=1, start=100)
+    for record in more:
+        record["at"] = moment(seconds=2300 + record["seq"] - 100)
+    services.ingest_evidence(gateway=gw1, records=more, actor=agent(gw1), now=later)
+    assert len(alerts()) == told + 1
