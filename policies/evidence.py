@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
 from audit.models import FlowKind
+from audit.text import visible
 from policies.compiler.canonical import (
     canonical_json,
     fields,
@@ -232,7 +233,9 @@ def _record(sequence: int, value: Mapping[str, object]) -> Record:
         return _read(_plain(value))
     except SnapshotFormatError as exc:
         return RefusedRecord(
-            sequence=sequence, why=str(exc)[:MAX_EXCERPT], excerpt=_excerpt(value)
+            sequence=sequence,
+            why=visible(str(exc))[:MAX_EXCERPT],
+            excerpt=_excerpt(value),
         )
 
 

@@ -392,6 +392,7 @@ def _settle(
     ).update(generation=changes.get("generation", publication.generation))
 
 
+@transaction.atomic
 def _record_failure(
     publication: Publication, failure: str, cause: str, actor: Actor, now: datetime
 ) -> None:

@@ -17,7 +17,7 @@ from audit.actor import SYSTEM
 from gateway.trust import Anchor, Judge
 from peers import services as peers_services
 from peers.models import Gateway
-from policies import notifier, signing
+from policies import notices, notifier, signing
 from policies.compiler.notice import Notice
 from policies.models import (
     AgentState,
@@ -31,7 +31,7 @@ from policies.models import (
 )
 from portal import revocation
 from portal.accounts.models import User
-from tests.peers.makers import Machine, codes
+from tests.peers.makers import Machine, codes, make_gateway
 from tests.policies.api.agents import SigningAgent
 from tests.policies.asynchronous import asynchronous
 from tests.policies.makers import NOW, notice_report, publish
@@ -100,6 +100,20 @@ def test_a_notice_that_was_heard_of_does_not_come_again(
     assert numbers(agent) == [1, 2]
     assert numbers(agent, after=1) == [2]
     assert numbers(agent, after=2) == []
+
+
+def test_who_asks_from_far_behind_takes_no_news_from_others(
+    gw1: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "AT_ONCE", 2)
+    gw2 = make_gateway("gw2")
+    for number in range(1, 10):
+        RevocationNotice.objects.create(
+            number=number, issued_at=NOW, devices=[number], keys=[f"k{number}"]
+        )
+    behind, heard = notices.news_for([(gw1, 0), (gw2, 8)], now=NOW)
+    assert [notice.number for notice in behind] == [1, 2]
+    assert [notice.number for notice in heard] == [9]
 
 
 def test_a_notice_that_a_snapshot_covers_comes_no_more_after_a_while(

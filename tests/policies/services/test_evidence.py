@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audit.actor import SYSTEM
+from audit.leaves import event_leaf
 from audit.models import AuditEvent, Connection, FlowEvent
 from peers import services as peers_services
 from peers.keys import fingerprint
@@ -98,6 +99,17 @@ def test_only_what_is_new_in_a_batch_is_taken(gw1: Gateway, device: Device) -> N
 def test_empty_batch_says_how_far_it_came(gw1: Gateway, device: Device) -> None:
     ingest(gw1, opened(1, device=device.pk, source=source(device)))
     assert ingest(gw1) == 1
+
+
+def test_records_that_cannot_be_read_make_an_event_that_can_be_sealed(
+    gw1: Gateway,
+) -> None:
+    hidden = "\U000e0001" * 490
+    zoned = [denied(n, source=f"fe80::1%{hidden}") for n in range(1, 12)]
+    ingest(gw1, *zoned)
+    event = AuditEvent.objects.get(code="GW008")
+    assert event.details["lost"] == 11
+    assert len(event_leaf(event)) < 40_000
 
 
 def test_malformed_batch_is_refused_with_one_event(gw1: Gateway) -> None:
