@@ -11,24 +11,31 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import RequestAborted
+from django.conf import settings
+from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
-from django.urls import resolve, set_script_prefix
+from django.urls import Resolver404, resolve, set_script_prefix
 
+from peers.api.problems import problem
 from policies.connections import in_last_pool, turns
 from portal.accounts.actors import actor_of
 from portal.middleware import marked, received
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from django.http.response import HttpResponseBase
 
+Answering: TypeAlias = "Callable[[HttpRequest], Awaitable[HttpResponseBase]]"
 PREFIX: Final = "/api/gateway/"
 
 
@@ -40,6 +47,9 @@ class GatewayLane(ASGIHandler):
         # Both of these compute and touch nothing, so they need no thread.
         self._security = SecurityMiddleware(_nobody)
         self._frames = XFrameOptionsMiddleware(_nobody)
+        # Inside, too: what goes wrong in a view has the headers of every answer.
+        routed = convert_exception_to_response(self._route)
+        self._routed = cast("Answering", routed)
         self._middleware_chain = convert_exception_to_response(self._respond)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 -- ASGI's
@@ -48,10 +58,16 @@ class GatewayLane(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
+        except RequestDataTooBig:
+            # The rest of it is on its way, and is not waited for.
+            refusal = HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            refusal["Connection"] = "close"
+            await self.send_response(refusal, send)
+            return
         set_script_prefix("/")
-        request, refusal = self.create_request(scope, body)
+        request, malformed = self.create_request(scope, body)
         if request is None:
-            await self.send_response(refusal or HttpResponse(status=400), send)
+            await self.send_response(malformed or HttpResponse(status=400), send)
             body.close()
             return
         answering = asyncio.create_task(self._answer(request, send))
@@ -75,6 +91,23 @@ class GatewayLane(ASGIHandler):
             await turns.wait()
             await in_last_pool(response.close)()
 
+    async def read_body(self, receive: Any) -> IO[bytes]:  # noqa: ANN401 -- ASGI's
+        """Return the body; whoever has not signed yet shall not fill a disk.
+
+        Raises:
+            RequestAborted: its sender went away.
+            RequestDataTooBig: it is longer than anything that is read.
+        """
+        body = SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- closed with the answer
+        try:
+            async for part in _parts(receive):
+                body.write(part)
+        except BaseException:
+            body.close()
+            raise
+        body.seek(0)
+        return cast("IO[bytes]", body)
+
     async def _answer(self, request: HttpRequest, send: Any) -> HttpResponseBase:  # noqa: ANN401 -- ASGI's
         response = await self.run_get_response(request)
         await self.send_response(response, send)
@@ -85,17 +118,24 @@ class GatewayLane(ASGIHandler):
         portal_request.actor = actor_of(None, portal_request)
         response: HttpResponse | None = self._security.process_request(request)
         if response is None:
-            view, args, kwargs = request.resolver_match = resolve(request.path_info)
-            # Who was woken by news is answered before anybody begins something.
-            await turns.wait()
-            # What is not asynchronous is a report: it waits for nothing, and can wait.
-            run = view if iscoroutinefunction(view) else in_last_pool(view)
-            response = cast("HttpResponse", await run(request, *args, **kwargs))
+            response = cast("HttpResponse", await self._routed(request))
         if not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
         self._frames.process_response(request, response)
         self._security.process_response(request, response)
         return marked(portal_request, response)
+
+    async def _route(self, request: HttpRequest) -> HttpResponseBase:
+        request.get_host()  # Another host's requests are none of ours.
+        try:
+            view, args, kwargs = request.resolver_match = resolve(request.path_info)
+        except Resolver404:
+            return problem(HTTPStatus.NOT_FOUND, "there is nothing here")
+        # Who was woken by news is answered before anybody begins something.
+        await turns.wait()
+        # What is not asynchronous is a report: it waits for nothing, and can wait.
+        run = view if iscoroutinefunction(view) else in_last_pool(view)
+        return cast("HttpResponseBase", await run(request, *args, **kwargs))
 
 
 class Lanes:
@@ -110,6 +150,20 @@ class Lanes:
         """Choose by the path alone."""
         is_gateway = scope["type"] == "http" and scope["path"].startswith(PREFIX)
         await (self._gateways if is_gateway else self._everybody)(scope, receive, send)
+
+
+async def _parts(receive: Any) -> AsyncIterator[bytes]:  # noqa: ANN401 -- ASGI's
+    length, is_more = 0, True
+    while is_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        part: bytes = message.get("body", b"")
+        length += len(part)
+        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise RequestDataTooBig
+        is_more = message.get("more_body", False)
+        yield part
 
 
 def _nobody(_request: HttpRequest) -> HttpResponse:

@@ -108,7 +108,37 @@ def test_reports_of_many_at_once_take_a_few_threads(agent: SigningAgent) -> None
 def test_what_is_not_there_is_refused(method: str, path: str, status: int) -> None:
     @asynchronous
     async def scenario() -> None:
-        assert (await answer(path, {}, method=method))[0] == status
+        found, fields, _ = await answer(path, {}, method=method)
+        assert found == status
+        assert fields["X-Content-Type-Options"] == "nosniff"
+        assert len(fields["X-Request-ID"]) == 32
+        assert "Set-Cookie" not in fields
+
+    scenario()
+
+
+def test_another_host_is_refused_whatever_it_asks() -> None:
+    @asynchronous
+    async def scenario() -> None:
+        headers = {"Host": "elsewhere.example"}
+        assert (await answer("enroll", headers, b"{}", method="POST"))[0] == 400
+
+    scenario()
+
+
+def test_a_body_without_end_is_not_kept(settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+
+    @asynchronous
+    async def scenario() -> None:
+        talk = asked("evidence", {}, method="POST")
+        part = {"type": "http.request", "body": b"x" * 400, "more_body": True}
+        for _ in range(3):
+            await talk.send_input(part)
+        start: Any = await talk.receive_output(5)
+        assert start["status"] == 413
+        await talk.receive_output(5)
+        await talk.wait(5)
 
     scenario()
 
