@@ -118,7 +118,7 @@ def _prepared(shape: str, switches: str) -> Mapping[str, Volley]:
     if switches == "gateway":
         set_switches()
     return {
-        mix: Volley("tun", [frame(p, n) for n, p in enumerate(_granted(policy, mix))])
+        mix: Volley("tun", [frame(p, n) for n, p in enumerate(granted(policy, mix))])
         for mix in MIXES
     }
 
@@ -136,7 +136,7 @@ def _fired(volley: Volley, flows: int) -> float:
     return seconds * 1e6
 
 
-def _granted(policy: Snapshot, mix: str) -> list[Packet]:
+def granted(policy: Snapshot, mix: str) -> list[Packet]:
     """Return flows of devices to destinations they may reach.
 
     `random`: every device and destination is equally likely, the worst that caches
