@@ -195,6 +195,9 @@ def _begin(
         epoch=standing.epoch, generation=standing.generation, digest=""
     )
     is_running = _open().filter(asked_at__isnull=False, is_left_out=False).exists()
+    before = GatewayRecovery.objects.filter(gateway=gateway).first()
+    # One that goes back and forth is left out still: nobody waits for it again.
+    is_left_out = is_running and before is not None and before.is_left_out
     try:
         with transaction.atomic():
             row = GatewayRecovery.objects.create(
@@ -204,7 +207,8 @@ def _begin(
                 digest=told.digest,
                 noticed_at=now,
                 # Who comes late to a recovery that was begun belongs to it.
-                asked_at=now if is_running else None,
+                asked_at=now if is_running and not is_left_out else None,
+                is_left_out=is_left_out,
             )
             record(
                 EventCode.GATEWAY_AHEAD,

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from audit.models import FlowKind
 from policies.evidence import (
+    MAX_COUNT,
     FlowRecord,
     GapRecord,
     Record,
@@ -67,7 +68,7 @@ def unaccounted(
                 pass
     if totals is not None:
         totals.stored += stored
-        totals.excused += excused
+        totals.excused = min(totals.excused + excused, MAX_COUNT)
         totals.save()
 
 

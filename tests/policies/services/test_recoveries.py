@@ -256,6 +256,28 @@ def test_who_is_left_out_is_waited_for_by_nobody_and_gets_nothing(
     assert second.post("revoked", held.shown).status_code == 422
 
 
+def test_who_is_left_out_and_goes_back_and_forth_holds_up_nobody(
+    agent: SigningAgent, ahead: Remembered
+) -> None:
+    other = Gateway.objects.create(
+        name="gw2",
+        endpoint_host="gw2.example",
+        state="enrolled",
+        public_key=Machine().public_key,
+        created_at=NOW,
+    )
+    second = SigningAgent(other)
+    publish()
+    for which, poll in ((agent, ahead.poll), (second, ahead.poll)):
+        which.get(poll)
+    recover(without=[other])
+    second.get("snapshot?after=1&epoch=1")
+    second.get(ahead.poll)
+    assert GatewayRecovery.objects.filter(gateway=other).count() == 2
+    agent.post("revoked", ahead.shown)
+    assert "epoch" in agent.get(ahead.poll).json()
+
+
 def test_who_comes_late_to_a_recovery_is_asked_as_well(
     agent: SigningAgent, ahead: Remembered
 ) -> None:

@@ -85,3 +85,12 @@ def test_totals_that_begin_anew_are_told_and_counted_from_there(
     assert lost() == [("portal_totals", 0)]
     ingest(gw1, flow(3, device), totals(4, 5, since="b"))
     assert lost()[1:] == [("portal_totals", 1)]
+
+
+def test_losses_without_measure_stop_no_batch(gw1: Gateway) -> None:
+    gaps = [
+        {"seq": n, "kind": "gap", "at": moment(), "source": "spool", "lost": 2**53 - 1}
+        for n in range(2, 1100)
+    ]
+    ingest(gw1, totals(1, 0), *gaps)
+    assert EvidenceTotals.objects.get().excused == 2**53 - 1
