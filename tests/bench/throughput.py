@@ -6,7 +6,8 @@ an empty forward chain, and through one that only tracks connections. Each has a
 namespace of its own with pairs of wires and without WireGuard, whose cipher would hide
 the rules; a wire hands a packet on in its sender's own context, so the sender's
 processor time is the gateway's, and what sending itself costs is in every figure. They
-take turns, and a ratio is of volleys of the same few seconds. As root.
+take turns, and a ratio is of volleys of the same few seconds. Then TCP through a real
+tunnel and agent, in one stream, through the rules and past them. As root.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 
 from tests.bench.measures.established import BARE, DIRECTIONS, EMPTY, OURS, SIZES
+from tests.faults.isolated import SPACES as OWN_SPACES
 from tests.lab import requirements
 
 TARGET = 0.85
@@ -46,8 +48,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             taken = [_turn(gateways, f"{size} {direction}") for _ in range(rounds)]
             title = f"{size} ({SIZES[size]} bytes), {direction}"
             status |= _printed(title, taken)
+    status |= _tunnelled(rounds)
     print(f"target: {TARGET} of an empty chain")
     return status
+
+
+def _tunnelled(rounds: int) -> int:
+    """Print a row for TCP through a tunnel; return 1 if it misses the target."""
+    command = [*OWN_SPACES, sys.executable, "-m", "tests.bench.measures.tunnel"]
+    done = subprocess.run(
+        [*command, str(rounds)], check=True, text=True, stdout=subprocess.PIPE
+    )
+    pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+    left = sorted(ours / past for past, ours in pairs)
+    past, ours = map(statistics.median, zip(*pairs, strict=True))
+    middle = statistics.median(left)
+    span = f"{left[len(left) // 4]:.2f}–{left[-1 - len(left) // 4]:.2f}"
+    print(
+        f"{'TCP through a tunnel, Mbit/s':38}{past:24,.0f}{'':24}{ours:24,.0f}", end=""
+    )
+    print(f"{middle:16.2f}{span:>14}", flush=True)
+    return int(middle < TARGET)
 
 
 @contextmanager
