@@ -221,7 +221,7 @@ class Engine:
             if self._freshness is None:
                 self._kernel.run(closed_text(self._kernel.interface))
             acknowledgement = self._apply(self._held, Timings(), received_at=now)
-            self._judging.remember(self._held)
+            self._remember(self._held)
             return acknowledgement
 
     def receive(self, answer: Answer) -> dict[str, object] | None:
@@ -261,7 +261,7 @@ class Engine:
                 held, timings, received_at=received_at, started=started
             )
             # Enforcement does not wait for it.
-            self._judging.remember(held)
+            self._remember(held)
         self._keep_lease(answer.lease)
         return acknowledgement
 
@@ -452,19 +452,28 @@ class Engine:
         return self._leases.opening_text(due)
 
     def _accept(self, held: Held) -> None:
-        """Hold a snapshot, less what is cut; forget notices that it covers."""
-        if held is self._held:
-            return
-        self._held = held
-        left = self._cuts.beyond(held.snapshot.revoked_keys)
-        if left != self._cuts:
+        """Hold a snapshot, less what is cut."""
+        if held is not self._held:
+            self._held = held
+            self._enforcement.want = self._cuts.less(held.snapshot)
+
+    def _remember(self, held: Held) -> None:
+        """Never go back behind a snapshot that was tried; forget notices it covers.
+
+        Not before: if it breaks the agent, the one before it is held again, which
+        does not know whom they cut off.
+        """
+        self._judging.remember(held)
+        with self._lock:
+            left = self._cuts.beyond(held.snapshot.revoked_keys)
+            if left == self._cuts:
+                return
             self._cuts = left
             try:
                 keep_cuts(self._store, left)
             except StoreError as exc:
                 # The file says more than it must, which is no harm.
                 log.warning("notices.unforgotten", reason=str(exc))
-        self._enforcement.want = left.less(held.snapshot)
 
     def _cut_one(self, envelope: bytes) -> dict[str, object] | None:
         started, received_at = self._clock.ticks(), self._clock.now()
@@ -476,7 +485,7 @@ class Engine:
             verified = self._clock.ticks()
             timings.verify_ms = (verified - started) * 1000
             cuts = self._cuts.with_notice(notice, envelope)
-            if self._held is not None:
+            if self._held and self.generation == self._held.snapshot.generation:
                 cuts = cuts.beyond(self._held.snapshot.revoked_keys)
             error = ""
             try:

@@ -24,7 +24,7 @@ from typing import Final
 
 from gateway.client import Answer
 from gateway.engine import Engine
-from gateway.errors import GatewayError, UntrustedError
+from gateway.errors import GatewayError, StoreError, UntrustedError
 from gateway.logs import Log
 from gateway.store import ACCEPTED
 
@@ -95,9 +95,12 @@ class Taster:
     def _keep_before(self) -> None:
         """Give the accepted file a second name; a new one takes only the first."""
         accepted = self._store.directory / ACCEPTED
-        with contextlib.suppress(FileNotFoundError):
-            self._before.unlink(missing_ok=True)
-            self._before.hardlink_to(accepted)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._before.unlink(missing_ok=True)
+                self._before.hardlink_to(accepted)
+        except OSError as exc:
+            raise StoreError(f"{self._before}: {exc.strerror}") from exc
 
     def _restore(self) -> bool:
         """Accept again what was accepted before, if there is anything."""
@@ -120,7 +123,11 @@ class Taster:
         self._write()
 
     def _write(self) -> None:
-        self._path.write_text(json.dumps(self._trials), encoding="utf-8")
+        try:
+            self._path.write_text(json.dumps(self._trials), encoding="utf-8")
+        except OSError as exc:
+            # A disk that is full ends no agent: it must hear of revocations.
+            log.warning("trials.unwritten", reason=exc.strerror)
 
 
 def _name(envelope: bytes) -> str:

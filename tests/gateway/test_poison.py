@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from gateway.errors import StoreError, UntrustedError
 from gateway.poison import MOST_TRIALS, Taster
 from policies.compiler.snapshot import SNAPSHOT_TYPE, snapshot_bytes
 from tests.gateway.test_engine import Bench
-from tests.gateway.world import NOW, signer, snapshot
+from tests.gateway.world import (
+    ALICE,
+    NOW,
+    facts,
+    public_text,
+    signer,
+    snapshot,
+    without,
+)
 
 
 def offered(generation: int) -> Answer:
@@ -93,6 +102,36 @@ def test_a_plain_refusal_is_no_trial(bench: Bench) -> None:
         with pytest.raises(UntrustedError, match="key"):
             taster.receive(forged)
     assert (bench.store.directory / "trials.json").read_text() == "{}"
+
+
+def test_going_back_brings_nobody_back_who_was_cut_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.engine.cut([signer().notice(1, "alice", devices=[ALICE])])
+    covering = snapshot(2, of=without([ALICE], facts()))
+    answer = Answer(
+        snapshot=signer().snapshot(covering), lease=signer().lease(covering, issued=NOW)
+    )
+    break_planning(monkeypatch)
+    with pytest.raises(UntrustedError, match="ZeroDivisionError"):
+        Taster(bench.engine).receive(answer)
+    assert bench.kernel.held.keys() == {public_text("bob")}
+    Taster(bench.restarted()).open()
+    assert bench.kernel.held.keys() == {public_text("bob")}
+
+
+def test_a_disk_that_is_full_does_not_end_the_agent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert Taster(bench.restarted()).open() is not None
+    monkeypatch.setattr(Path, "hardlink_to", full)
+    with pytest.raises(StoreError, match="No space"):
+        Taster(bench.engine).receive(offered(2))
+    assert bench.engine.renew(is_healthy=True)
 
 
 def test_memory_that_runs_out_ends_the_agent(
