@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from allauth.usersessions.models import UserSession
+from django.db.models import Q
 
 from audit.models import Connection, Verdict
 from peers.models import Device, DeviceState
@@ -70,8 +71,8 @@ def what_ends(users: Sequence[User]) -> Ends:
 
 
 def _person(word: str) -> User | None:
-    if "@" in word:
-        same = [*User.objects.filter(email__iexact=word)[:2]]
-        if len(same) == 1:
-            return same[0]
-    return find_user(word)
+    if "@" not in word:
+        return find_user(word)
+    # One person's subject may be written like the address of another one.
+    found = User.objects.filter(Q(email__iexact=word) | Q(subject=word))[:2]
+    return found[0] if len(found) == 1 else None

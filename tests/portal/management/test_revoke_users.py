@@ -94,3 +94,13 @@ def test_standard_input_is_read(
     assert named.exists()
     monkeypatch.setattr("sys.stdin", io.StringIO(alice.ref.id))
     assert "1 people" in run(Path("-"))
+
+
+def test_an_address_that_is_another_ones_subject_names_nobody(
+    named: Path, alice: User, bob: User
+) -> None:
+    User.objects.filter(pk=bob.pk).update(subject=alice.email)
+    named.write_text(alice.email, encoding="utf-8")
+    with pytest.raises(CommandError, match="nobody, or several people"):
+        run(named, "--people", "1")
+    assert not Revocation.objects.exists()
