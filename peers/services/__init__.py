@@ -29,7 +29,11 @@ from peers.services.gateways import (
     retire_gateway,
     update_gateway,
 )
-from peers.services.revoking import revoke_device, revoke_devices_of
+from peers.services.revoking import (
+    revoke_device,
+    revoke_devices,
+    revoke_devices_of,
+)
 from peers.services.signing_keys import offer_signing_key, promote_signing_key
 
 __all__ = (
@@ -50,6 +54,7 @@ __all__ = (
     "rename_device",
     "retire_gateway",
     "revoke_device",
+    "revoke_devices",
     "revoke_devices_of",
     "update_gateway",
     "withdraw_approval",

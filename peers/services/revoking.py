@@ -35,17 +35,29 @@ def revoke_device(
     *, device: Device, reason: str, actor: Actor, now: datetime
 ) -> Device:
     """Revoke a device with its key and addresses. Revoking again changes nothing."""
-    found = Device.objects.filter(pk=device.pk)
-    revoked = _revoke(found, reason=reason, actor=actor, now=now)
+    revoke_devices(devices=[device], reason=reason, actor=actor, now=now)
     device.refresh_from_db(fields=("state", "revoked_at", "revoked_reason"))
+    return device
+
+
+@transaction.atomic
+def revoke_devices(
+    *, devices: Collection[Device], reason: str, actor: Actor, now: datetime
+) -> list[Device]:
+    """Revoke devices, told as one: all are locked before anybody is told of any.
+
+    Returns those that were active.
+    """
+    found = Device.objects.filter(pk__in=[device.pk for device in devices])
+    revoked = _revoke(found, reason=reason, actor=actor, now=now)
     if revoked:
         peers_changed.send(
             Device,
-            user_ids=frozenset({device.owner_id}),
+            user_ids=frozenset(device.owner_id for device in revoked),
             gateway_ids=frozenset(),
-            revoked=(device,),
+            revoked=tuple(revoked),
         )
-    return device
+    return revoked
 
 
 @transaction.atomic

@@ -21,7 +21,7 @@ from django.db.models import F
 from audit.events import EventCode, Outcome
 from audit.services import record
 from peers import services as peers_services
-from peers.models import DeviceKey, DeviceState, Gateway, GatewayState
+from peers.models import Device, Gateway, GatewayState
 from policies import selectors, signing
 from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.epoch import EpochStep, epoch_bytes
@@ -315,17 +315,12 @@ def _import(
 ) -> None:
     """Revoke what was revoked, and know for ever every key that was ever there."""
     source = f"{row.gateway.name}, snapshot {content.epoch}.{content.generation}"
-    lost = DeviceKey.objects.filter(
-        public_key__in=named, device__state=DeviceState.ACTIVE
-    ).select_related("device__owner")
-    revoked = [key.device for key in lost.order_by("pk")]
-    for device in revoked:
-        peers_services.revoke_device(
-            device=device,
-            reason=f"revoked before this portal was restored ({source})",
-            actor=actor,
-            now=now,
-        )
+    revoked = peers_services.revoke_devices(
+        devices=[*Device.objects.filter(keys__public_key__in=named).distinct()],
+        reason=f"revoked before this portal was restored ({source})",
+        actor=actor,
+        now=now,
+    )
     forgotten = peers_services.remember_keys(
         public_keys={*named, *(peer.public_key for peer in content.peers)},
         gateway=row.gateway,

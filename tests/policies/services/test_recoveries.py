@@ -21,7 +21,7 @@ from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.epoch import EpochStep, parse_epoch
 from policies.compiler.notice import Notice, notice_bytes
 from policies.compiler.snapshot import parse_snapshot
-from policies.models import Application, GatewayRecovery, Grant
+from policies.models import Application, GatewayRecovery, Grant, RevocationNotice
 from portal.accounts.models import User
 from tests.peers.makers import Machine, codes
 from tests.policies.api.agents import SigningAgent
@@ -291,6 +291,26 @@ def test_who_comes_late_to_a_recovery_is_asked_as_well(
     )
     recover()
     assert agent.get(ahead.poll).json()["ask"] == "revoked"
+
+
+def test_all_that_is_revoked_again_is_one_notice(
+    agent: SigningAgent, gw1: Gateway, laptop: Device, alice: User
+) -> None:
+    """A number that is held while other devices are waited for could meet a click."""
+    phone = Machine().enroll(alice, name="phone")
+    publish()
+
+    def both() -> None:
+        revoke(laptop)
+        revoke(phone)
+
+    held = lost(gw1, both)
+    agent.get(held.poll)
+    recover()
+    agent.post("revoked", held.shown)
+    notice = RevocationNotice.objects.get()
+    assert notice.devices == [laptop.pk, phone.pk]
+    assert GatewayRecovery.objects.get().devices.count() == 2
 
 
 def test_what_this_portal_did_not_sign_revokes_nobody(
