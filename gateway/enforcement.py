@@ -187,6 +187,9 @@ class Enforcement:
         if want is None or have is None or have.ruleset is None:
             return
         if have.snapshot is not want:
+            # Another generation is being compared: it is to judge every flow.
+            if lost(before, resolved):
+                self._have = replace(have, snapshot=None)
             return
         text, table = reconcile.rename(
             have.ruleset, want, resolved, now=self._clock.now()

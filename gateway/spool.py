@@ -261,13 +261,20 @@ class Spool:
         """Open a fresh segment; what is torn stays in an old one, never appended to."""
         path = segment_path(self._directory, self._last + 1)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        sync_directory(self._directory)
+        try:
+            sync_directory(self._directory)
+        except OSError:
+            # Its name would say that the one before it ends here.
+            os.close(descriptor)
+            path.unlink()
+            raise
         return os.fdopen(descriptor, "wb", buffering=0)
 
     def _rotate(self) -> None:
-        """Go on in a fresh segment."""
+        """Go on in a fresh segment; in this one where the disk refuses."""
+        fresh = self._start_segment()
         self._file.close()
-        self._file = self._start_segment()
+        self._file = fresh
 
     def _fill_window(self) -> None:
         """Read more of what waits from the disk."""

@@ -60,8 +60,9 @@ class Sequences:
         with self._lock:
             number = self._used.get(channel, 0) + 1
             if number > self._reserved.get(channel, 0):
-                self._reserved[channel.value] = number + RESERVED
-                self._store.write_sequences(self._reserved)
+                reserved = {**self._reserved, channel.value: number + RESERVED}
+                self._store.write_sequences(reserved)
+                self._reserved = reserved
             self._used[channel.value] = number
             return number
 

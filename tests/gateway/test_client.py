@@ -24,6 +24,7 @@ from gateway.errors import (
     PortalAnswerError,
     PortalRefusedError,
     PortalUnreachableError,
+    StoreError,
 )
 from gateway.stamping import Channel, Sequences
 from gateway.store import Store
@@ -152,6 +153,23 @@ def test_a_reservation_covers_what_a_crash_may_have_used(tmp_path: Path) -> None
     assert used == list(range(1, 2501))
     assert Sequences(store).next(Channel.ACKS) > used[-1]
     assert Sequences(store).next(Channel.EVIDENCE) == 1
+
+
+def test_a_number_that_the_disk_did_not_reserve_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("full")
+
+    store = Store(tmp_path)
+    sequences = Sequences(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write_sequences", full)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                sequences.next(Channel.ACKS)
+    used = sequences.next(Channel.ACKS)
+    assert Sequences(store).next(Channel.ACKS) > used
 
 
 def test_a_connection_closed_while_idle_is_opened_again(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import reconcile
 from gateway.client import Answer
 from gateway.engine import Engine
 from gateway.errors import StaleError, StoreError, UntrustedError
@@ -444,6 +445,26 @@ def test_flows_to_what_a_name_no_longer_stands_for_are_cut(bench: Bench) -> None
     bench.engine.resolve(resolved("db.example.com 10.50.0.10"))
     assert [flow.id for flow in bench.kernel.flows] == [1]
     assert bench.notes.doomed == [there, there]
+
+
+def test_what_a_name_loses_while_a_generation_is_compared_is_cut(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.receive(1, named_world())
+    bench.engine.resolve(resolved("db.example.com 10.50.0.10 10.50.0.11"))
+    there = tcp(ALICE, to="10.50.0.11")
+    bench.kernel.flows = [entry(1, ALICE), entry(2, ALICE, there)]
+    plan, left = reconcile.plan, [resolved("db.example.com 10.50.0.10")]
+
+    def overtaken(*args: object, **named: object) -> object:
+        planned = plan(*args, **named)  # type: ignore[arg-type]
+        if left:
+            bench.engine.resolve(left.pop())
+        return planned
+
+    monkeypatch.setattr(reconcile, "plan", overtaken)
+    bench.receive(2, named_world())
+    assert [flow.id for flow in bench.kernel.flows] == [1]
 
 
 def test_a_flow_that_a_prefix_allows_survives_the_name(bench: Bench) -> None:

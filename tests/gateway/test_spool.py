@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -287,3 +289,25 @@ def test_what_was_lost_and_not_told_is_told_by_the_next_run(tmp_path: Path) -> N
     again.owe(0)
     again.close()
     assert lost(tmp_path) == 0
+
+
+def test_a_disk_that_refuses_a_new_segment_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    opened = filled(tmp_path, 15)
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "sync_directory", full)
+        for _ in range(10):
+            opened.append({"kind": "gap", "pad": "x" * 200})
+            with contextlib.suppress(SpoolError):
+                opened.sync()
+    opened.append({})
+    opened.sync()
+    assert numbers(opened) == list(range(1, 27))
+    opened.close()
+    again = Spool(tmp_path)
+    assert (numbers(again), again.lost) == (list(range(1, 27)), 0)
+    again.close()
