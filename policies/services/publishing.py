@@ -4,7 +4,8 @@
 * The row `Publication` is the lock of one gateway's publishers, and of who changes its
   policy. It is always the last thing a transaction locks, and several are locked in
   order of id. It is never held while something is compiled: what was compiled is
-  stored only if nobody published meanwhile, and compiled anew otherwise.
+  stored only if nobody published meanwhile, or knew of more and found nothing to
+  publish; otherwise it is compiled anew.
 * While a notice of revocation is out, nothing is compiled on commit: the gateways shall
   have the processor first. When they have answered, or by the sweep, it is.
 * A policy that cannot be compiled is an event, and no other gateway waits for it. The
