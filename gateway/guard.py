@@ -69,6 +69,7 @@ class Guard:
         self._jitter = jitter
         self._pending: dict[str, None] = {}
         self._by = ""
+        self._is_base_due = False
         self._since = 0.0
         self._is_told = False
         self._retry_at = 0.0
@@ -110,10 +111,17 @@ class Guard:
         for change in changes:
             found += self._described(change)
             self._by = change.by or self._by
-        if found or not self._kernel.is_guarded():
-            self._kernel.run(base_text(self._kernel.interface))
-            found = found or [TABLE_GONE]
-            self._drifted(found)
+        if not found and not self._is_base_due and not self._kernel.is_guarded():
+            found = [TABLE_GONE]
+        if found or self._is_base_due:
+            self._is_base_due = True
+            try:
+                self._kernel.run(base_text(self._kernel.interface))
+                self._is_base_due = False
+            finally:
+                # Nobody tells of a change twice: it is not forgotten.
+                if found:
+                    self._drifted(found)
         if not self._kernel.is_present():
             if GONE not in self._pending:
                 self._engine.shut()

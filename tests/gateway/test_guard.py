@@ -68,6 +68,17 @@ def test_a_foreign_change_is_answered_by_the_closed_table_first(post: Post) -> N
     assert (record["by"], record["repaired_ms"]) == ("nft pid 7", 0)
 
 
+def test_a_change_that_could_not_be_answered_is_not_forgotten(post: Post) -> None:
+    post.kernel.foreign, post.kernel.refuses_transactions = [CHANGE], True
+    assert not any(post.step(10) for _ in range(STORM + 2))
+    assert not post.bench.engine.renew(is_healthy=True)
+    post.kernel.refuses_transactions = False
+    assert post.step(10)
+    assert post.kernel.done[0] == ("nft", base_text("wg0"))
+    assert post.told[-1]["repaired_ms"] is not None
+    assert post.guard.is_calm()
+
+
 def test_a_foreign_peer_is_seen_by_comparison_and_removed(post: Post) -> None:
     post.kernel.held["mallory"] = frozenset()
     assert post.step()
