@@ -89,6 +89,7 @@ class Engine:
         self._held: Held | None = None
         self._freshness: Freshness | None = None
         self._cuts = Cuts(epoch=self.epoch)
+        self._is_kept = True
         self._leases = Leases(kernel)
         self._enforcement = Enforcement(
             kernel=kernel,
@@ -269,12 +270,18 @@ class Engine:
         """Cut off what notices say, in their order; return the report of the last.
 
         Raises:
-            UntrustedError: one breaks a rule of trust; those before it are in force.
-            StoreError: one could not be made durable, and is not in force.
+            UntrustedError: the first breaks a rule of trust; a later one ends it.
+            StoreError: the disk refused.
         """
         report = None
         for envelope in envelopes:
-            report = self._cut_one(envelope)
+            try:
+                report = self._cut_one(envelope)
+            except (UntrustedError, StoreError):
+                if report is None:
+                    raise
+                # It comes again, after the report of those that are in force.
+                return report
         return report
 
     def acknowledge_again(self, error: str) -> dict[str, object] | None:
@@ -297,6 +304,7 @@ class Engine:
         """
         with self._lock:
             self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
+            self._keep_again()
             reason = self._obstacle()
             want = self._enforcement.want
             if not reason and want is not None:
@@ -493,6 +501,7 @@ class Engine:
             except StoreError as exc:
                 # The portal sends it again after a restart; now it counts as well.
                 error = f"not kept: {exc}"
+            self._is_kept = not error
             timings.persist_ms = (self._clock.ticks() - verified) * 1000
             self._cuts = cuts
             applied_at = None
@@ -513,6 +522,17 @@ class Engine:
             boot_id=self._boot_id,
             error=error,
         )
+
+    def _keep_again(self) -> None:
+        """Write down cuts that a full disk did not take, once it does."""
+        if self._is_kept:
+            return
+        try:
+            keep_cuts(self._store, self._cuts)
+        except StoreError as exc:
+            log.warning("notices.unkept", reason=str(exc))
+        else:
+            self._is_kept = True
 
     def _tighten(self, notice: Notice, timings: Timings) -> None:
         if self._held is None:

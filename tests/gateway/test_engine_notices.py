@@ -80,6 +80,31 @@ def test_several_notices_are_reported_by_the_last(bench: Bench) -> None:
     assert bench.kernel.held == {}
 
 
+def test_those_before_a_bad_one_are_reported(bench: Bench) -> None:
+    bad = signer(2).notice(2, "bob", devices=[BOB])
+    report = bench.engine.cut([notice(), bad])
+    assert report is not None
+    assert report["number"] == 1
+    with pytest.raises(UntrustedError):
+        bench.engine.cut([bad])
+
+
+def test_what_the_disk_did_not_take_is_written_once_it_does(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.store, "write_notices", full)
+        bench.engine.cut([notice()])
+        bench.engine.renew(is_healthy=False)
+    bench.engine.renew(is_healthy=True)
+    bench.restarted().open()
+    assert bench.engine.notice == 1
+    assert bench.kernel.held.keys() == {public_text("bob")}
+
+
 def test_no_notice_is_no_report(bench: Bench) -> None:
     assert bench.engine.cut([]) is None
 
