@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from django.conf import settings
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -434,6 +435,8 @@ class Followed(HttpResponse):
                 afterwards()
             except Exception:
                 logger.exception("what follows an answer failed")
+            # Whoever closes an answer may do it in a thread where no request ends.
+            close_old_connections()
         super().close()
 
 
