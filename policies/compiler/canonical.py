@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn, TypeAlias
 
@@ -83,6 +83,17 @@ def fields(value: object, names: frozenset[str]) -> Mapping[str, object]:
         msg = f"unknown or missing keys: {odd}"
         raise SnapshotFormatError(msg)
     return value
+
+
+def check_version(members: Mapping[str, object], known: Collection[int]) -> None:
+    """Refuse a format that this reader does not know.
+
+    Raises:
+        SnapshotFormatError: `version` is none of these.
+    """
+    if integer(members["version"]) not in known:
+        msg = f"format version {members['version']} is unknown"
+        raise SnapshotFormatError(msg)
 
 
 def array(value: object) -> Sequence[object]:

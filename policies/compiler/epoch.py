@@ -13,6 +13,7 @@ from typing import Final
 
 from policies.compiler.canonical import (
     canonical_json,
+    check_version,
     fields,
     integer,
     parse_json,
@@ -71,9 +72,7 @@ def parse_epoch(data: bytes) -> EpochStep:
         CompilerError: anything else, and a step that does not go up.
     """
     top = fields(parse_json(data), _STEP)
-    if integer(top["version"]) != VERSION:
-        msg = f"format version {top['version']} is unknown"
-        raise SnapshotFormatError(msg)
+    check_version(top, {VERSION})
     step = EpochStep(
         deployment=text(top["deployment"]),
         audience=text(top["audience"]),

@@ -19,6 +19,7 @@ from typing import Final
 from policies.compiler.canonical import (
     array,
     canonical_json,
+    check_version,
     fields,
     integer,
     integers,
@@ -101,9 +102,7 @@ def parse_notice(data: bytes) -> Notice:
 
 
 def _read(top: Mapping[str, object]) -> Notice:
-    if integer(top["version"]) != VERSION:
-        msg = f"format version {top['version']} is unknown"
-        raise SnapshotFormatError(msg)
+    check_version(top, {VERSION})
     devices = integers(top["devices"])
     integer(max(devices, default=1), maximum=MAX_ID)
     return Notice(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Final
@@ -23,6 +23,7 @@ from policies.compiler.canonical import (
     array,
     canonical_json,
     canonical_object,
+    check_version,
     expiry_text,
     fields,
     integer,
@@ -247,7 +248,7 @@ def parse_lease(data: bytes) -> Lease:
         SnapshotFormatError: anything else.
     """
     top = fields(parse_json(data), _LEASE)
-    _check_version(top, {VERSION})
+    check_version(top, {VERSION})
     if _DIGEST.fullmatch(text(top["digest"])) is None:
         msg = "the digest is not SHA-256 in lower-case hexadecimal"
         raise SnapshotFormatError(msg)
@@ -321,7 +322,7 @@ def _grant(grant: SnapshotGrant) -> Json:
 
 def _read_snapshot(top: Mapping[str, object]) -> Snapshot:
     """Read the whole object, part by part."""
-    _check_version(top, {VERSION, TERMS_VERSION})
+    check_version(top, {VERSION, TERMS_VERSION})
     read = reader()
     return Snapshot(
         deployment=text(top["deployment"]),
@@ -439,10 +440,3 @@ def _version(snapshot: Snapshot) -> int:
     """Return the lowest version that says everything, so that there is one spelling."""
     has_terms = any(a.strictness != ORDINARY for a in snapshot.applications)
     return TERMS_VERSION if has_terms else VERSION
-
-
-def _check_version(top: Mapping[str, object], known: Collection[int]) -> None:
-    """Refuse a format this reader does not know."""
-    if integer(top["version"]) not in known:
-        msg = f"format version {top['version']} is unknown"
-        raise SnapshotFormatError(msg)

@@ -20,6 +20,7 @@ from policies.compiler.canonical import (
     Json,
     array,
     canonical_json,
+    check_version,
     fields,
     integer,
     parse_json,
@@ -104,9 +105,7 @@ def parse_delta(data: bytes) -> Delta:
         SnapshotFormatError: anything else.
     """
     top = fields(parse_json(data), _DELTA)
-    if integer(top["version"]) != VERSION:
-        msg = f"format version {top['version']} is unknown"
-        raise SnapshotFormatError(msg)
+    check_version(top, {VERSION})
     return Delta(
         base=text(top["base"]),
         digest=text(top["digest"]),
