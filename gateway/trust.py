@@ -45,10 +45,10 @@ it was. Time is an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -80,6 +80,9 @@ from policies.compiler.types import Lease, Snapshot
 
 MAX_LEASE: Final = timedelta(days=1)
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
+Small = TypeVar("Small", EpochStep, Lease, Notice)
+"""What is signed besides snapshots, for one gateway of one deployment."""
+
 RECEIPT: Final = frozenset({"gateway", "spool", "accepted_through"})
 
 
@@ -161,13 +164,7 @@ class Judge:
         Raises:
             UntrustedError: it breaks a rule of this module's docstring.
         """
-        payload = self.payload(envelope, EPOCH_TYPE)
-        try:
-            step = parse_epoch(payload)
-        except CompilerError as exc:
-            raise UntrustedError(f"the epoch step is malformed: {exc}") from exc
-        self.check_deployment(step.deployment)
-        self.check_audience(step.audience)
+        step = self._parsed(envelope, EPOCH_TYPE, parse_epoch, "epoch step")
         self.check_epoch(step.before)
         self.check_issued(step.issued, now=now)
         least = max(self.anchor.floor, held.snapshot.generation + 1 if held else 0)
@@ -185,13 +182,7 @@ class Judge:
         Raises:
             UntrustedError: it breaks a rule of this module's docstring.
         """
-        payload = self.payload(envelope, LEASE_TYPE)
-        try:
-            lease = parse_lease(payload)
-        except CompilerError as exc:
-            raise UntrustedError(f"the lease is malformed: {exc}") from exc
-        self.check_deployment(lease.deployment)
-        self.check_audience(lease.audience)
+        lease = self._parsed(envelope, LEASE_TYPE, parse_lease, "lease")
         self.check_epoch(lease.epoch)
         self.check_issued(lease.issued, now=now)
         self.check_lease_subject(lease, of=of)
@@ -218,14 +209,7 @@ class Judge:
         Raises:
             UntrustedError: it is not signed, malformed, or another's.
         """
-        payload = self.payload(envelope, NOTICE_TYPE)
-        try:
-            notice = parse_notice(payload)
-        except CompilerError as exc:
-            raise UntrustedError(f"the notice is malformed: {exc}") from exc
-        self.check_deployment(notice.deployment)
-        self.check_audience(notice.audience)
-        return notice
+        return self._parsed(envelope, NOTICE_TYPE, parse_notice, "notice")
 
     def receipt(self, envelope: bytes, *, spool: str) -> int:
         """Return the number up to which the portal signs for the records of a spool.
@@ -353,6 +337,23 @@ class Judge:
         """Refuse to replace a lease by an older one."""
         if held is not None and lease.issued < held.issued:
             raise StaleError(f"the lease of {lease.issued} is older than the one held")
+
+    def _parsed(
+        self,
+        envelope: bytes,
+        payload_type: str,
+        parse: Callable[[bytes], Small],
+        name: str,
+    ) -> Small:
+        """Return what a pinned key signed for this gateway, if it is well-formed."""
+        payload = self.payload(envelope, payload_type)
+        try:
+            parsed = parse(payload)
+        except CompilerError as exc:
+            raise UntrustedError(f"the {name} is malformed: {exc}") from exc
+        self.check_deployment(parsed.deployment)
+        self.check_audience(parsed.audience)
+        return parsed
 
     def _read(self, envelope: bytes) -> Held:
         payload = self.payload(envelope, SNAPSHOT_TYPE)
