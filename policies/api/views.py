@@ -56,6 +56,7 @@ from policies.shown import parse_shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from audit.actor import Actor
     from audit.http import PortalRequest
     from peers.models import Gateway
     from policies.compiler.notice import Notice
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Told = TypeVar("Told")
+Value = TypeVar("Value")
 _DELTAS: Final = threading.BoundedSemaphore(2)
 BATCH: Final = {"records", "spool"}
 MALFORMED: Final = "malformed"
@@ -198,16 +200,8 @@ def _patience() -> float:
 def _begin(
     request: PortalRequest,
 ) -> tuple[Gateway, Standing, GatewayRecovery | None]:
-    now = request.received_at
-    gateway = authenticate_gateway(request, channel="snapshot", now=now)
-    actor = gateway_actor(gateway, request)
-    try:
-        standing = parse_standing(request.GET.dict())
-    except AcknowledgementError as exc:
-        services.refuse_gateway_request(
-            gateway=gateway, channel="snapshot", reason=str(exc), actor=actor, now=now
-        )
-        raise
+    gateway, standing = _standing_of(request, "snapshot")
+    actor, now = gateway_actor(gateway, request), request.received_at
     published = selectors.published(gateway)
     if published is None:
         # Its first poll since it enrolled.
@@ -223,20 +217,43 @@ def _begin(
 
 def _asked(request: PortalRequest) -> tuple[Gateway, int]:
     """Return who asks for notices, and beyond which number."""
+    gateway, standing = _standing_of(request, "notices")
+    return gateway, standing.generation
+
+
+def _standing_of(request: PortalRequest, channel: str) -> tuple[Gateway, Standing]:
+    """Return who polls a channel, and what it has; what is malformed is an event."""
     now = request.received_at
-    gateway = authenticate_gateway(request, channel="notices", now=now)
+    gateway = authenticate_gateway(request, channel=channel, now=now)
+    actor = gateway_actor(gateway, request)
+    standing = _parsed(
+        parse_standing,
+        request.GET.dict(),
+        gateway=gateway,
+        channel=channel,
+        actor=actor,
+        now=now,
+    )
+    return gateway, standing
+
+
+def _parsed(
+    parse: Callable[[Value], Told],
+    value: Value,
+    *,
+    gateway: Gateway,
+    channel: str,
+    actor: Actor,
+    now: datetime,
+) -> Told:
+    """Return what a gateway said, parsed; what is malformed is an event."""
     try:
-        standing = parse_standing(request.GET.dict())
+        return parse(value)
     except AcknowledgementError as exc:
         services.refuse_gateway_request(
-            gateway=gateway,
-            channel="notices",
-            reason=str(exc),
-            actor=gateway_actor(gateway, request),
-            now=now,
+            gateway=gateway, channel=channel, reason=str(exc), actor=actor, now=now
         )
         raise
-    return gateway, standing.generation
 
 
 def _told(
@@ -251,13 +268,14 @@ def _told(
     try:
         gateway = authenticate_gateway(portal_request, channel=channel, now=now)
         actor = gateway_actor(gateway, portal_request)
-        try:
-            told = parse(_document(portal_request))
-        except AcknowledgementError as exc:
-            services.refuse_gateway_request(
-                gateway=gateway, channel=channel, reason=str(exc), actor=actor, now=now
-            )
-            raise
+        told = _parsed(
+            parse,
+            _document(portal_request),
+            gateway=gateway,
+            channel=channel,
+            actor=actor,
+            now=now,
+        )
         keep(told, gateway=gateway, actor=actor, now=now)
     except PeerError as exc:
         return refusal(exc)
