@@ -17,10 +17,10 @@ import binascii
 import hashlib
 from typing import Final
 
+from audit.tlog.ed25519 import FIELD_PRIME, weakness
 from peers.errors import InvalidKeyError
 
 KEY_BYTES: Final = 32
-FIELD_PRIME: Final = 2**255 - 19
 
 # The u-coordinates of the points whose order divides 8, on the curve and on its
 # twist, below p. Every other spelling of them is refused as not canonical.
@@ -32,15 +32,6 @@ LOW_ORDER: Final = frozenset(
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
         FIELD_PRIME - 1,
     }
-)
-
-# The y-coordinates of the eight torsion points of edwards25519 (RFC 8032 §5.1);
-# the sign of x does not matter.
-_ORDER_EIGHT_Y: Final = (
-    2707385501144840649318225287225658788936804267575313519463743609750303402022
-)
-SMALL_ORDER: Final = frozenset(
-    {0, 1, FIELD_PRIME - 1, _ORDER_EIGHT_Y, FIELD_PRIME - _ORDER_EIGHT_Y}
 )
 
 
@@ -70,12 +61,8 @@ def parse_signing_key(text: str) -> bytes:
             element, or a point of small order.
     """
     raw = _key_bytes(text)
-    coordinate = int.from_bytes(raw, "little") & ~(1 << 255)
-    if coordinate >= FIELD_PRIME:
-        msg = "the signing key is another spelling of a key (not canonical)"
-        raise InvalidKeyError(msg)
-    if coordinate in SMALL_ORDER:
-        msg = "the signing key is a point of small order; make a new key"
+    if weak := weakness(raw):
+        msg = f"the signing key is {weak}; make a new key"
         raise InvalidKeyError(msg)
     return raw
 

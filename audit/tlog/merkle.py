@@ -79,19 +79,8 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
 
 def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
     """Return the proof that a leaf is in the tree (RFC 9162 §2.1.3.1)."""
-    if not 0 <= index < len(leaf_hashes):
-        raise ValueError(f"no leaf {index} in a tree of {len(leaf_hashes)}")
-    proof: list[bytes] = []
-    part, at = leaf_hashes, index
-    while len(part) > 1:
-        split = _split(len(part))
-        if at < split:
-            proof.append(root(part[split:]))
-            part = part[:split]
-        else:
-            proof.append(root(part[:split]))
-            part, at = part[split:], at - split
-    return proof[::-1]
+    ranges = inclusion_ranges(index, len(leaf_hashes))
+    return [root(leaf_hashes[begin:end]) for begin, end in ranges]
 
 
 def consistency_proof(leaf_hashes: Sequence[bytes], size: int) -> list[bytes]:
@@ -99,21 +88,45 @@ def consistency_proof(leaf_hashes: Sequence[bytes], size: int) -> list[bytes]:
 
     RFC 9162 §2.1.4.1. Nothing needs to be proved for an empty or an equal tree.
     """
-    if not 0 <= size <= len(leaf_hashes):
-        raise ValueError(f"a tree of {len(leaf_hashes)} never had {size} leaves")
-    proof: list[bytes] = []
-    part, first, whole = leaf_hashes, size, True
-    while first not in (0, len(part)):
-        split = _split(len(part))
-        if first <= split:
-            proof.append(root(part[split:]))
-            part = part[:split]
+    ranges = consistency_ranges(size, len(leaf_hashes))
+    return [root(leaf_hashes[begin:end]) for begin, end in ranges]
+
+
+def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
+    """Return the ranges of leaves whose roots prove a leaf, its sibling first."""
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a tree of {size}")
+    ranges: list[tuple[int, int]] = []
+    begin, end = 0, size
+    while end - begin > 1:
+        middle = begin + split(end - begin)
+        if index < middle:
+            ranges.append((middle, end))
+            end = middle
         else:
-            proof.append(root(part[:split]))
-            part, first, whole = part[split:], first - split, False
-    if not whole:
-        proof.append(root(part))
-    return proof[::-1]
+            ranges.append((begin, middle))
+            begin = middle
+    return ranges[::-1]
+
+
+def consistency_ranges(old_size: int, size: int) -> list[tuple[int, int]]:
+    """Return the ranges of leaves whose roots prove that a tree continues another."""
+    if not 0 <= old_size <= size:
+        raise ValueError(f"a tree of {size} never had {old_size} leaves")
+    ranges: list[tuple[int, int]] = []
+    begin, end = 0, size
+    while old_size not in (begin, end):
+        middle = begin + split(end - begin)
+        if old_size <= middle:
+            ranges.append((middle, end))
+            end = middle
+        else:
+            ranges.append((begin, middle))
+            begin = middle
+    # A complete old tree is a node of the new one, which the verifier has already.
+    if begin:
+        ranges.append((begin, end))
+    return ranges[::-1]
 
 
 def verify_inclusion(
@@ -198,7 +211,7 @@ def _climb(path: Sequence[bytes], node: int, last: int) -> tuple[bytes, bytes]:
     return old, new
 
 
-def _split(size: int) -> int:
+def split(size: int) -> int:
     """Return the largest power of two below a size (RFC 9162 §2.1.1)."""
     return 1 << ((size - 1).bit_length() - 1)
 

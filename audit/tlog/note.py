@@ -13,10 +13,9 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from audit.tlog.ed25519 import is_signature, weakness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 ED25519: Final = b"\x01"
 KEY_ID_LENGTH: Final = 4
-KEY_LENGTH: Final = 32
 ROOT_LENGTH: Final = 32
 MAX_SIGNATURES: Final = 100
 MAX_LENGTH: Final = 1_000_000
@@ -33,6 +31,8 @@ CHECKPOINT_LINES: Final = 3
 MAX_SIZE: Final = 1 << 63
 NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+")
 DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
+
+Key = TypeVar("Key", bound="VerifierKey")
 
 
 class NoteError(ValueError):
@@ -43,26 +43,38 @@ class NoteError(ValueError):
 class VerifierKey:
     """The name and public key of somebody who signs notes."""
 
+    # The kind of signature, which is part of the key's id (C2SP signed-note).
+    kind: ClassVar[bytes] = ED25519
+
     name: str
     public_key: bytes
 
     def __post_init__(self) -> None:
-        """Refuse a name that a signature line could not carry."""
+        """Refuse a name that no signature line could carry, and a weak key."""
         if not NAME.fullmatch(self.name):
             raise NoteError(f"{self.name!r} cannot name a key")
-        if len(self.public_key) != KEY_LENGTH:
-            raise NoteError("an Ed25519 public key has 32 bytes")
+        if weak := weakness(self.public_key):
+            raise NoteError(f"the key of {self.name}: {weak}")
 
     @property
     def key_id(self) -> bytes:
         """Return the four bytes by which signature lines refer to the key."""
-        text = self.name.encode() + b"\n" + ED25519 + self.public_key
+        text = self.name.encode() + b"\n" + self.kind + self.public_key
         return hashlib.sha256(text).digest()[:KEY_ID_LENGTH]
 
     def __str__(self) -> str:
         """Return the key as people hand it on: name+id+base64."""
-        key = base64.b64encode(ED25519 + self.public_key).decode()
+        key = base64.b64encode(self.kind + self.public_key).decode()
         return f"{self.name}+{self.key_id.hex()}+{key}"
+
+    def verify(self, text: str, signature: bytes) -> None:
+        """Accept a signature of a note's text.
+
+        Raises:
+            NoteError: it is not one of this key.
+        """
+        if not is_signature(self.public_key, text.encode(), signature):
+            raise NoteError(f"the signature of {self.name} is wrong")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +127,18 @@ class Checkpoint:
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """Read `name+id+base64`; the id must be that of the key."""
+    """Read `name+id+base64` of somebody who signs notes."""
+    return parse_key(text, VerifierKey)
+
+
+def parse_key(text: str, sort: type[Key]) -> Key:
+    """Read `name+id+base64` of one sort of key; the id must be that of the key."""
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")
-    value = _decoded(encoded)
-    if value[:1] != ED25519:
-        raise NoteError("only Ed25519 keys are known here")
-    key = VerifierKey(name=name, public_key=value[1:])
+    value = decoded(encoded)
+    if value[:1] != sort.kind:
+        raise NoteError(f"{name} is not a key of the sort that is wanted here")
+    key = sort(name=name, public_key=value[1:])
     if key.key_id.hex() != key_id:
         raise NoteError(f"key {name} has the id {key.key_id.hex()}, not {key_id}")
     return key
@@ -167,7 +184,7 @@ def verify_note(data: bytes, keys: Iterable[VerifierKey]) -> Note:
     for signature in note.signatures:
         who = (signature.name, signature.key_id)
         if who in known and who not in verified:
-            _verify(note.text, signature, known[who])
+            known[who].verify(note.text, signature.signature)
             verified[who] = signature
     if not verified:
         raise NoteError("none of the keys signed the note")
@@ -197,13 +214,13 @@ def parse_checkpoint(text: str) -> Checkpoint:
     origin, size, root = lines[:CHECKPOINT_LINES]
     if not DECIMAL.fullmatch(size):
         raise NoteError(f"{size!r} is not a size")
-    return Checkpoint(origin=origin, size=int(size), root=_decoded(root))
+    return Checkpoint(origin=origin, size=int(size), root=decoded(root))
 
 
 def _parse_signature(line: str) -> NoteSignature:
     match line.split(" "):
         case ["\N{EM DASH}", name, encoded] if NAME.fullmatch(name):
-            value = _decoded(encoded)
+            value = decoded(encoded)
             if len(value) > KEY_ID_LENGTH:
                 return NoteSignature(
                     name=name,
@@ -213,16 +230,7 @@ def _parse_signature(line: str) -> NoteSignature:
     raise NoteError(f"{line!r} is not a signature line")
 
 
-def _verify(text: str, signature: NoteSignature, key: VerifierKey) -> None:
-    try:
-        Ed25519PublicKey.from_public_bytes(key.public_key).verify(
-            signature.signature, text.encode()
-        )
-    except InvalidSignature as exc:
-        raise NoteError(f"the signature of {key.name} is wrong") from exc
-
-
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
     """Return the bytes of canonical base64."""
     try:
         value = base64.b64decode(text, validate=True)

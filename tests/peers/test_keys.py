@@ -11,11 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from audit.tlog.ed25519 import FIELD_PRIME, SMALL_ORDER
 from peers.errors import InvalidKeyError
 from peers.keys import (
-    FIELD_PRIME,
     LOW_ORDER,
-    SMALL_ORDER,
     decode_base64,
     fingerprint,
     parse_public_key,

@@ -115,6 +115,61 @@ def test_malformed_note_is_refused(data: bytes) -> None:
         parse_note(data)
 
 
+def test_g12_no_part_of_a_note_is_a_note() -> None:
+    """As golang.org/x/mod/sumdb/note is tested: every substring is refused."""
+    length = len(SIGNED)
+    for begin in range(length):
+        for end in {length, *range(begin, length, 7)}:
+            if (begin, end) != (0, length):
+                with pytest.raises(NoteError):
+                    verify_note(SIGNED[begin:end], [VERIFIER])
+
+
+def test_g12_no_byte_of_a_note_may_differ() -> None:
+    for place in range(len(SIGNED)):
+        changed = bytearray(SIGNED)
+        changed[place] = (changed[place] + 1) % 256
+        with pytest.raises(NoteError):
+            verify_note(bytes(changed), [VERIFIER])
+
+
+def test_g12_hundred_signatures_are_read_and_not_one_more() -> None:
+    strangers = "".join(
+        sign_note(CHECKPOINT.text(), name=f"w{number}", key=OTHER).signatures[0].line()
+        for number in range(99)
+    )
+    assert len(parse_note(SIGNED + strangers.encode()).signatures) == 100
+    with pytest.raises(NoteError, match="at most 100"):
+        parse_note(SIGNED + strangers.encode() + f"{LINE}\n".encode())
+
+
+def test_g12_known_name_with_a_wrong_key_id_is_a_stranger() -> None:
+    good = parse_note(SIGNED).signatures[0]
+    wrong = replace(good, key_id=b"\0\0\0\0")
+    data = str(Note(text=CHECKPOINT.text(), signatures=(wrong,))).encode()
+    with pytest.raises(NoteError, match="none of the keys"):
+        verify_note(data, [VERIFIER])
+
+
+# The example of golang.org/x/mod/sumdb/note, which others' code reads and writes.
+PETER = parse_verifier_key(
+    "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+)
+PETER_NOTE = """\
+If you think cryptography is the answer to your problem,
+then you don't know what your problem is.
+
+— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZIn\
+NIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+"""
+
+
+def test_note_of_others_is_verified() -> None:
+    assert verify_note(PETER_NOTE.encode(), [PETER]).text.startswith("If you think")
+    with pytest.raises(NoteError, match="is wrong"):
+        verify_note(PETER_NOTE.replace("don't", "do").encode(), [PETER])
+
+
 def test_text_without_line_feed_is_not_signed() -> None:
     with pytest.raises(NoteError, match="line feed"):
         sign_note("text", name="audit.example", key=KEY)
