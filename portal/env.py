@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -88,6 +89,15 @@ def env_choice(name: str, default: str, choices: Collection[str]) -> str:
 def env_list(name: str, default: str = "") -> list[str]:
     """Return comma-separated words."""
     return [word.strip() for word in env_text(name, default).split(",") if word.strip()]
+
+
+def env_networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return comma-separated prefixes, such as 10.0.0.0/8."""
+    try:
+        return tuple(map(ip_network, env_list(name)))
+    except ValueError as exc:
+        msg = f"{name}: {exc}"
+        raise ImproperlyConfigured(msg) from exc
 
 
 def database(url: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from portal.env import (
     env_choice,
     env_int,
     env_list,
+    env_networks,
     env_secret,
     env_text,
     origin,
@@ -77,6 +78,12 @@ PEERAGE_TAILNETS = env_list("PEERAGE_TAILNETS", PEERAGE_DEPLOYMENT)
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"
 PEERAGE_VERIFICATION_KEY = "policies.signing.verification_key"
+
+# --- what goes out: webhooks of alarms and streams --------------------------
+
+PEERAGE_OUTBOUND_HTTP = env_bool("PEERAGE_OUTBOUND_HTTP")
+# Private addresses that may be sent to all the same; public ones always may.
+PEERAGE_OUTBOUND_NETWORKS = env_networks("PEERAGE_OUTBOUND_NETWORKS")
 
 # --- identity ---------------------------------------------------------------
 

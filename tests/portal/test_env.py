@@ -114,3 +114,14 @@ def test_other_databases_are_refused() -> None:
 )
 def test_origin_is_scheme_host_and_port(url: str, expected: str) -> None:
     assert env.origin(url) == expected
+
+
+def test_networks_are_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_NETWORKS", "10.0.0.0/8, ::1")
+    assert [str(found) for found in env.env_networks("X_NETWORKS")] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    monkeypatch.setenv("X_NETWORKS", "10.0.0.1/8")
+    with pytest.raises(ImproperlyConfigured, match="X_NETWORKS"):
+        env.env_networks("X_NETWORKS")
