@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(
     "module",
-    ["audit.tlog.policy", "audit.tlog.proof", "audit.filters", "audit.sealer"],
+    [
+        "audit.tlog.policy",
+        "audit.tlog.proof",
+        "audit.filters",
+        "audit.sealer",
+        "audit.formats.bodies",
+        "audit.formats.syslog",
+    ],
 )
 def test_module_needs_no_django(module: str) -> None:
     program = f"import sys; sys.modules['django'] = None; import {module}"
