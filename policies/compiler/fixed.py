@@ -98,14 +98,18 @@ def _from_device(oif: str) -> tuple[str, ...]:
 
     A new flow goes on at `begin`, which is its device gate; all others meet theirs
     here, before `established`.
+
+    Conntrack calls a flow new until somebody answers, and some are never answered
+    (syslog, StatsD, one-way video). Only its first packet is a beginning: a flow
+    whose first packet passed is *confirmed*, and goes on like an answered one.
     """
     return (
         f"{oif} goto deny_lateral",
         "iifname != @live goto deny_not_live",
-        "ct state new goto begin",
+        "ct state new ct status ! confirmed goto begin",
         "ip saddr != @device4 goto deny_no_device",
         "ip6 saddr != @device6 goto deny_no_device",
-        "ct state established,related accept",
+        "ct state established,related,new accept",
         "goto deny_invalid",
     )
 

@@ -36,6 +36,8 @@ class Arrival:
     protocol: int
     port: int | None
     state: str = "new"
+    is_confirmed: bool = False
+    """A flow whose first packet has passed; it stays new until it is answered."""
     flags: frozenset[str] = SYN
 
 
@@ -94,6 +96,7 @@ _PARTS: Final = re.compile(
         (
             rf"ct mark set (?P<source>{_FIELD}) map @(?P<marks>\w+)",
             r"ct state (?P<states>[a-z,]+)",
+            r"(?P<unconfirmed>ct status ! confirmed)",
             r"tcp flags & \((?P<mask>[a-z|]+)\) != (?P<flags>[a-z|]+)",
             r"(?P<ported>tcp|udp) dport (?P<ports>\d+(?:-\d+)?)",
             r"meta l4proto (?P<number>\d+)",
@@ -185,6 +188,8 @@ class Machine:
                 return _goes_to({"tcp": TCP, "udp": UDP}[protocol], _span(ports))
             case {"number": str(number)}:
                 return _speaks(int(number))
+            case {"unconfirmed": str()}:
+                return lambda run: _BREAK if run.packet.is_confirmed else None
             case _:
                 return _plain_step(part)
 

@@ -249,6 +249,21 @@ def test_e11_without_its_rule_the_table_would_be_filled(kernel: Kernel) -> None:
     assert len(heard_frames(kernel, flood)) == FLOOD
 
 
+def test_a_flow_that_nobody_answers_goes_on_and_is_told_once(kernel: Kernel) -> None:
+    install(kernel, snapshot(everything_for_two()))
+    stream = [udp(ALICE, WIKI, 8, 514, n) for n in range(FLOOD)]
+    found = sent_frames(kernel, stream)
+    assert len(found.passed) == FLOOD
+    assert len(found.logged) == 1
+
+
+def test_a_flow_that_nobody_answers_ends_with_its_device(kernel: Kernel) -> None:
+    install(kernel, snapshot(everything_for_two()))
+    assert heard_frames(kernel, [udp(ALICE, WIKI, 8, 514, 1)]) == {1}
+    kernel.load(f"delete element inet peerage_wg0 device4 {{ {ALICE} }}")
+    assert heard_frames(kernel, [udp(ALICE, WIKI, 8, 514, 2)]) == set()
+
+
 FLOOD: Final = 30_000
 
 
