@@ -14,7 +14,7 @@ wants no witness has to write so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from audit.tlog.cosignature import WitnessKey, cosigned_at, parse_witness_key
@@ -89,6 +89,10 @@ class Policy:
                 f"{', '.join(sorted(signed)) or 'no witness'}"
             )
         return Accepted(checkpoint=parse_checkpoint(note.text), witnesses=signed)
+
+    def without_quorum(self) -> Policy:
+        """Return the policy for old checkpoints, whose cosignatures were not kept."""
+        return replace(self, quorum=NONE)
 
     def _satisfied(self, name: str, signed: Iterable[str]) -> bool:
         if name == NONE:

@@ -1,0 +1,1 @@
+"""The stand-alone verifier: `python -m audit.verify`. No Django, no database."""
