@@ -8,7 +8,6 @@ is rewritten, and `rebuild_connections` makes it anew from the events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -17,15 +16,14 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.flows import COPIED, LABEL_LENGTH, NAMED, connection, facts, stored_flow
+from audit.flows import LABEL_LENGTH, facts, stored_flow
 from audit.models import (
     AuditEvent,
     Connection,
     FlowEvent,
-    FlowKind,
     Log,
-    Verdict,
 )
+from audit.projection import folded
 from audit.text import visible, visible_json
 
 if TYPE_CHECKING:
@@ -42,24 +40,6 @@ Item = TypeVar("Item")
 
 NOBODY = Ref(id="")
 
-# The parts of a connection that its end tells; everything else is told at its
-# beginning, or at its end when the beginning was lost.
-END: Final = (
-    "bytes_up",
-    "bytes_down",
-    "packets_up",
-    "packets_down",
-    "ended_at",
-    "end_reason",
-)
-BEGINNING: Final = (
-    "gateway_label",
-    *(f"{name}_{part}" for name in NAMED for part in ("id", "label")),
-    *(name for name in COPIED if name not in END),
-    "source",
-    "destination",
-    "started_at",
-)
 REBUILD_BATCH: Final = 5000
 BATCH: Final = 1000
 
@@ -240,49 +220,15 @@ def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield part
 
 
-@dataclass(slots=True)
-class _Told:
-    """One connection as a batch tells it, and which parts of it were told."""
-
-    row: Connection
-    beginning: bool
-    end: bool
-
-    def hear(self, other: _Told) -> None:
-        """Take over what a later record of the same flow tells."""
-        for name in other.told:
-            setattr(self.row, name, getattr(other.row, name))
-        self.beginning |= other.beginning
-        self.end |= other.end
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """Return the fields to overwrite where the connection exists already."""
-        if self.row.verdict == Verdict.DENIED:
-            return ("ended_at",)
-        return BEGINNING * self.beginning + END * self.end
-
-
 def _project(flows: Iterable[tuple[Ref, AttributedFlow]]) -> None:
     """Fold records, in the order of their sequence, into the connections.
 
     The database merges with what it holds already, so no connection is read: one
     upsert for each combination of parts that the batch tells.
     """
-    folded: dict[tuple[str, str, str], _Told] = {}
-    for gateway, flow in flows:
-        row = connection(flow, gateway=gateway)
-        told = _Told(
-            row, beginning=flow.kind is FlowKind.OPEN, end=flow.kind is FlowKind.CLOSE
-        )
-        key = (row.gateway_id, row.flow, row.verdict)
-        if key in folded:
-            folded[key].hear(told)
-        else:
-            folded[key] = told
     by_fields: dict[tuple[str, ...], list[Connection]] = {}
-    for told in folded.values():
-        by_fields.setdefault(told.told, []).append(told.row)
+    for told in folded(flows).values():
+        by_fields.setdefault(told.fields, []).append(told.row)
     for fields, rows in by_fields.items():
         Connection.objects.bulk_create(
             rows,

@@ -8,6 +8,7 @@ the checkpoint it is compared with.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,9 @@ WIDTH: Final = 256
 HEIGHT: Final = 8
 LENGTH_BYTES: Final = 2
 MAX_ENTRY: Final = 65_535
+PATH: Final = re.compile(
+    r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?"
+)
 
 
 class TileError(ValueError):
@@ -42,6 +46,24 @@ def tile_path(level: int, index: int, width: int = WIDTH) -> str:
 def bundle_path(index: int, width: int = WIDTH) -> str:
     """Return where a bundle of entries is."""
     return f"tile/entries/{_index_path(index)}{_partial(width)}"
+
+
+def parse_path(path: str) -> tuple[int | None, int, int]:
+    """Return level, index and width of what is at a path; no level: a bundle.
+
+    Raises:
+        TileError: nothing of a log is there.
+    """
+    found = PATH.fullmatch(path)
+    if not found:
+        raise TileError(f"{path!r} is no place of a tile or bundle")
+    level, index, width = found.groups()
+    number = int(index.replace("/", "").replace("x", ""))
+    made = None if level == "entries" else int(level), number, int(width or WIDTH)
+    again = bundle_path(*made[1:]) if made[0] is None else tile_path(made[0], *made[1:])
+    if again != path:
+        raise TileError(f"{path!r} is another spelling of {again!r}")
+    return made
 
 
 def tile_width(size: int, level: int, index: int) -> int:

@@ -23,6 +23,7 @@ from audit.tlog.tiles import (
     bundle_path,
     entries,
     hashes,
+    parse_path,
     tile_path,
     tile_width,
     tiles,
@@ -67,6 +68,34 @@ def tree(size: int) -> TileTree:
 def test_path_is_that_of_the_specification(index: int, width: int, path: str) -> None:
     assert tile_path(0, index, width) == path
     assert bundle_path(index, width) == path.replace("tile/0", "tile/entries")
+
+
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize("index", [0, 7, 999, 1000, 1234067])
+@pytest.mark.parametrize("width", [1, 255, 256])
+def test_path_is_read_back(level: int, index: int, width: int) -> None:
+    assert parse_path(tile_path(level, index, width)) == (level, index, width)
+    assert parse_path(bundle_path(index, width)) == (None, index, width)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "checkpoint",
+        "tile/0/0",
+        "tile/00/000",
+        "tile/0/x000/001",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/07",
+        "tile/0/../000",
+        "tile/0/000\n",
+    ],
+)
+def test_another_spelling_of_a_path_is_refused(path: str) -> None:
+    with pytest.raises(TileError):
+        parse_path(path)
 
 
 @pytest.mark.parametrize("width", [0, 257, -1])

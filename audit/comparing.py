@@ -1,0 +1,96 @@
+"""The connections that people search, against the flow events they were drawn from.
+
+The projection is no evidence, but it is what people look at; somebody who changes only
+it would be believed. Both sides are read in parts, so that a log of any size is
+compared in little memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from audit.flows import stored_flow
+from audit.models import Connection, FlowEvent, FlowKind, Verdict
+from audit.projection import BEGINNING, END, folded, key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from audit.projection import Key
+
+# Below SQLite's limit of parameters.
+PART: Final = 500
+COLUMNS: Final = (*BEGINNING, *END)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One connection that is not what its events say. `number` is the row's, if any."""
+
+    number: int | None
+    key: Key
+    message: str
+
+
+def differences() -> Iterator[Difference]:
+    """Yield every connection that differs from its flow events, or has none."""
+    rows = Connection.objects.order_by("pk").iterator(PART)
+    for part in _parts(rows, PART):
+        told = _told({row.flow for row in part})
+        for row in part:
+            if key(row) not in told:
+                yield _difference(row, "no flow event tells of it")
+            elif changed := _changed(row, told[key(row)]):
+                yield _difference(row, f"not as its events tell: {', '.join(changed)}")
+    yield from _missing()
+
+
+def _missing() -> Iterator[Difference]:
+    """Yield what the events tell of and no connection shows."""
+    events = FlowEvent.objects.order_by("pk").values_list("gateway_id", "flow", "kind")
+    for part in _parts(events.iterator(PART), PART):
+        keys = {
+            (gateway, flow, _verdict(FlowKind(kind))) for gateway, flow, kind in part
+        }
+        shown = Connection.objects.filter(flow__in={flow for _, flow, _ in keys})
+        held = set(shown.values_list("gateway_id", "flow", "verdict"))
+        for absent in sorted(keys - held):
+            yield Difference(
+                number=None, key=absent, message="its events have no connection"
+            )
+
+
+def _told(flows: set[str]) -> dict[Key, Connection]:
+    events = FlowEvent.objects.filter(flow__in=flows).order_by("gateway_id", "sequence")
+    return {name: told.row for name, told in folded(map(stored_flow, events)).items()}
+
+
+def _changed(row: Connection, told: Connection) -> list[str]:
+    return [
+        name for name in COLUMNS if _comparable(name, row) != _comparable(name, told)
+    ]
+
+
+def _comparable(name: str, row: Connection) -> object:
+    value = getattr(row, name)
+    # PostgreSQL gives addresses back in its own spelling.
+    return ip_address(value) if name in {"source", "destination"} else value
+
+
+def _verdict(kind: FlowKind) -> str:
+    return Verdict.DENIED if kind is FlowKind.DENY else Verdict.ALLOWED
+
+
+def _difference(row: Connection, message: str) -> Difference:
+    return Difference(number=row.pk, key=key(row), message=message)
+
+
+def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
