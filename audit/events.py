@@ -99,6 +99,11 @@ class EventCode(StrEnum):
     API_TOKEN_REVOKE = "AU008"  # noqa: S105 -- an event code
     REFUSALS_SUPPRESSED = "AU010"
     POLICY_QUERY = "AU011"
+    STREAM_CREATE = "AU030"
+    STREAM_UPDATE = "AU031"
+    STREAM_DISABLE = "AU032"
+    STREAM_DELIVERY = "AU033"
+    STREAM_TEST = "AU034"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
     REVOCATION_MANY = "RV003"
@@ -377,6 +382,31 @@ CATALOGUE: Final = {
             EventCode.POLICY_QUERY,
             "policy.query",
             "{actor_label} asked who may reach what",
+        ),
+        (
+            EventCode.STREAM_CREATE,
+            "stream.create",
+            "{actor_label} let the log flow to {target_label}",
+        ),
+        (
+            EventCode.STREAM_UPDATE,
+            "stream.update",
+            "{actor_label} changed the stream {target_label}",
+        ),
+        (
+            EventCode.STREAM_DISABLE,
+            "stream.disable",
+            "{actor_label} stopped the stream {target_label}",
+        ),
+        (
+            EventCode.STREAM_DELIVERY,
+            "stream.deliver",
+            "The log flows to {target_label}",
+        ),
+        (
+            EventCode.STREAM_TEST,
+            "stream.test",
+            "{actor_label} sent a test event to {target_label}",
         ),
         (
             EventCode.REVOCATION_REQUEST,

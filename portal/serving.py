@@ -1,4 +1,4 @@
-"""The whole portal in one process: web server, worker and beat.
+"""The whole portal in one process: web server, worker, beat and streams.
 
 Embedded mode (DESIGN §10) needs nothing else. With Redis any number of these may run
 beside each other, or with `jobs=False` beside workers of their own. Listening sockets
@@ -21,6 +21,7 @@ from celery.beat import Scheduler, Service
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 
+from audit.streams import runner
 from policies import notifier
 from portal.celery import app
 from portal.patience import impatient
@@ -48,10 +49,10 @@ class PortalServer(uvicorn.Server):
 
 
 class Jobs:
-    """A worker and a beat in threads of this process."""
+    """A worker, a beat and the delivery of streams in threads of this process."""
 
     def __init__(self) -> None:
-        """Prepare both; nothing runs yet."""
+        """Prepare all; nothing runs yet."""
         self._worker = WorkController(
             app=app,
             pool="solo",
@@ -61,13 +62,17 @@ class Jobs:
         )
         # In memory: every job looks at the database for what is due.
         self._beat = Service(app, max_interval=1, scheduler_cls=Scheduler)
+        self._no_more = threading.Event()
         self._threads = [
             threading.Thread(target=self._worker.start, name="worker", daemon=True),
             threading.Thread(target=self._beat.start, name="beat", daemon=True),
+            threading.Thread(
+                target=runner.run, args=(self._no_more,), name="streams", daemon=True
+            ),
         ]
 
     def start(self) -> None:
-        """Start both."""
+        """Start all."""
         worker_state.should_stop = None
         for thread in self._threads:
             thread.start()
@@ -75,6 +80,7 @@ class Jobs:
     def stop(self) -> None:
         """Let a running job end, within reason."""
         self._beat.stop()
+        self._no_more.set()
         worker_state.should_stop = 0
         for thread in self._threads:
             thread.join(GRACE_SECONDS)

@@ -146,6 +146,7 @@ INSTALLED_APPS = [
     "portal.accounts",
     "portal.accounts.sso",
     "audit",
+    "audit.streams",
     "peers",
     "policies",
     "django.contrib.admin",

@@ -21,6 +21,7 @@ from portal.console import (
     recoveries,
     requests,
     revocations,
+    streams,
     users,
 )
 
@@ -201,6 +202,32 @@ AUDIT = [
     path("audit/events/export/", events.export, name="export_events"),
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
+STREAMS = [
+    path("audit/streams/", streams.streams, name="streams"),
+    path("audit/streams/add/", streams.add_stream, name="add_stream"),
+    path("audit/streams/<int:stream_id>/", streams.stream, name="stream"),
+    path(
+        "audit/streams/<int:stream_id>/edit/", streams.edit_stream, name="edit_stream"
+    ),
+    path(
+        "audit/streams/<int:stream_id>/stop/",
+        streams.disable_stream,
+        name="disable_stream",
+    ),
+    path(
+        "audit/streams/<int:stream_id>/start/",
+        streams.enable_stream,
+        name="enable_stream",
+    ),
+    path(
+        "audit/streams/<int:stream_id>/test/", streams.test_stream, name="test_stream"
+    ),
+    path(
+        "audit/streams/<int:stream_id>/secret/",
+        streams.renew_stream_secret,
+        name="renew_stream_secret",
+    ),
+]
 
 urlpatterns = [
     *OWN,
@@ -211,4 +238,5 @@ urlpatterns = [
     *GATEWAYS,
     *CREDENTIALS,
     *AUDIT,
+    *STREAMS,
 ]

@@ -15,6 +15,7 @@ from policies.conditions import ConditionsInput, parse_window
 from policies.models import GatewayRecovery, Revocation, RevocationTarget
 from policies.services import create_grant
 from tests.browser.conftest import MakeWindow, Window
+from tests.browser.streams import make_streams
 from tests.browser.world import World, make_world
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -147,8 +148,18 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/audit/events/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )
+    streams = [stream.pk for stream in make_streams(now)]
+    flowing = (
+        "/audit/streams/",
+        "/audit/streams/add/",
+        *(f"/audit/streams/{number}/" for number in streams),
+        f"/audit/streams/{streams[0]}/edit/",
+        f"/audit/streams/{streams[0]}/stop/",
+        f"/audit/streams/{streams[1]}/secret/",
+    )
     return [
         *(("alice", path) for path in (*own, *asked, *detail)),
+        *(("dave", path) for path in flowing),
         *(("dave", path) for path in (*manage, *answers)),
         *(("carol", path) for path in (*audit, *questions)),
         ("alice", f"/access/explain/?{target}"),

@@ -19,11 +19,12 @@ from policies.models import Application, Grant, Lock, Revocation
 from policies.services import create_label, create_label_grant
 from portal.accounts.models import User
 from portal.console.urls import urlpatterns
+from tests.audit.streams.conftest import MakeStream, make_stream
 from tests.conftest import SignIn
 from tests.policies.requests import ask, open_for_requests
 from tests.portal.credentials import MakeKey, make_key
 
-__all__ = ["make_key"]
+__all__ = ["make_key", "make_stream"]
 pytestmark = pytest.mark.django_db
 Address = Callable[[str], str]
 
@@ -71,6 +72,8 @@ READ: Final = (
     "events",
     "export_events",
     "event",
+    "streams",
+    "stream",
 )
 ASKS: Final = ("explain_suppose",)
 """Pages that readers send something to, and that change nothing."""
@@ -100,7 +103,15 @@ ACTS: Final = (
     "recover",
     "add_credential",
     "revoke_credential",
+    "add_stream",
+    "edit_stream",
+    "disable_stream",
+    "enable_stream",
+    "test_stream",
+    "renew_stream_secret",
 )
+POSTED: Final = ("issue_token", "enable_stream", "test_stream")
+"""Acts that are a button, without a page of their own."""
 
 
 @pytest.fixture
@@ -111,6 +122,7 @@ def address(
     gw1: Gateway,
     alice: User,
     make_key: MakeKey,
+    make_stream: MakeStream,
 ) -> Address:
     """Return the address of a page about what exists."""
     revocation = Revocation.objects.create(
@@ -136,6 +148,7 @@ def address(
             device=laptop, message="x", created_at=laptop.created_at
         ).pk,
         "credential_id": make_key(alice)[0].pk,
+        "stream_id": make_stream().pk,
         "connection_id": 1,
         "uid": uuid.UUID(int=0),
     }
@@ -155,7 +168,7 @@ def test_every_page_is_in_the_matrix() -> None:
 
 @pytest.mark.parametrize("name", [*OWN[1:], *OWN_ACTS, *ASKED, *READ, *ASKS, *ACTS])
 def test_strangers_are_sent_to_sign_in(name: str, address: Address) -> None:
-    method = "post" if name == "issue_token" else "get"
+    method = "post" if name in POSTED else "get"
     response = getattr(Client(), method)(address(name))
     assert response.status_code == 302
     assert response["Location"].startswith("/accounts/login/?next=/")
@@ -166,7 +179,7 @@ def test_employees_may_not_manage(
     name: str, address: Address, mallory: User, sign_in: SignIn
 ) -> None:
     url = address(name)
-    method = "post" if name == "issue_token" else "get"
+    method = "post" if name in POSTED else "get"
     assert getattr(sign_in(mallory), method)(url).status_code == 403
     refused = AuditEvent.objects.get(code=EventCode.ACCESS_REFUSED)
     assert (refused.person_label, refused.target_label) == ("Mallory", url)
