@@ -5,12 +5,14 @@
 * A thread keeps its connection for PEERAGE_DATABASE_KEEP_SECONDS: opening one takes
   longer than what most requests ask of it. It is looked at before it is used again.
 * What many ask for at once is read for all of them at once (`Together`).
-* Who was woken by news is answered before anybody begins something (`Turns`).
+* Who was woken by news is answered before anybody begins something (`Turns`): not even
+  a thread that is free begins, and publishers pause between gateways.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +28,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
+logger = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Key = TypeVar("Key")
@@ -38,26 +42,66 @@ LAST_THREADS: Final = 2
 """Besides, for reports: hundreds that come together hold up nobody who polls."""
 AT_ONCE: Final = 64
 PATIENCE_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 0.05
+"""A thread waits so long, at most, for those with news before it begins something."""
 
 _pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="pool")
 _last: Final = ThreadPoolExecutor(LAST_THREADS, thread_name_prefix="last")
 _first: Final = ThreadPoolExecutor(FIRST_THREADS, thread_name_prefix="first")
+_later: Final = ThreadPoolExecutor(1, thread_name_prefix="later")
 _here: Final = threading.local()
 
 
 def in_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function that runs in a pool thread."""
-    return _in(_pool, function)
+    return _in(_pool, _patient(function))
 
 
 def in_last_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function that may have to wait long."""
-    return _in(_last, function)
+    return _in(_last, _patient(function))
+
+
+def in_first_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Return the function as a coroutine function for who answers with news."""
+    return _in(_first, function)
+
+
+def later(function: Callable[[], object]) -> None:
+    """Call a function that nobody waits for, after those that came here before it.
+
+    What it raises is logged. A process that ends does so when it has returned.
+    """
+    _later.submit(_logged, _connected(function))
+
+
+def _logged(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except Exception:
+        logger.exception("what was left for later failed")
+
+
+def _patient(function: Callable[P, T]) -> Callable[P, T]:
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        turns.pause()
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _in(
     executor: ThreadPoolExecutor, function: Callable[P, T]
 ) -> Callable[P, Awaitable[T]]:
+    return sync_to_async(
+        _connected(function), thread_sensitive=False, executor=executor
+    )
+
+
+def _connected(function: Callable[P, T]) -> Callable[P, T]:
+    """Return the function with a connection that this thread keeps."""
+
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         _here.is_pool = True
@@ -68,7 +112,7 @@ def _in(
             # No request ends in these threads; one after an error is closed here.
             close_old_connections()
 
-    return sync_to_async(call, thread_sensitive=False, executor=executor)
+    return call
 
 
 @receiver(connection_created)
@@ -130,10 +174,14 @@ class Together(Generic[Key, T]):
 
 
 class Turns:
-    """Whose turn it is in an event loop: first those for whom there is news."""
+    """Whose turn it is: first those for whom there is news, in every event loop."""
 
     def __init__(self) -> None:
         """Nobody waits."""
+        self._lock = threading.Lock()
+        self._count = 0
+        self._calm = threading.Event()
+        self._calm.set()
         self._due: WeakKeyDictionary[
             asyncio.AbstractEventLoop, set[asyncio.Task[Any]]
         ] = WeakKeyDictionary()
@@ -147,11 +195,20 @@ class Turns:
         due = self._due.setdefault(loop, set())
         if task not in due:
             due.add(task)
+            self._counted(1)
             task.add_done_callback(lambda ended: self._leave(loop, ended))
 
     def rest(self) -> None:
         """Let nobody wait for the current task: what woke it was no news to it."""
         self._leave(asyncio.get_running_loop(), _task())
+
+    def pause(self) -> None:
+        """Hold up this thread, which answers nobody with news, while somebody is due.
+
+        For `PAUSE_SECONDS` at most: threads that compute share one processor with the
+        event loops, which would have to ask each of them for it.
+        """
+        self._calm.wait(PAUSE_SECONDS)
 
     async def wait(self) -> None:
         """Return when nobody is due, or when it has been long enough."""
@@ -167,9 +224,19 @@ class Turns:
 
     def _leave(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
         due = self._due.get(loop, set())
-        due.discard(task)
+        if task in due:
+            due.remove(task)
+            self._counted(-1)
         if not due and (done := self._done.pop(loop, None)) is not None:
             done.set()
+
+    def _counted(self, change: int) -> None:
+        with self._lock:
+            self._count += change
+            if self._count:
+                self._calm.clear()
+            else:
+                self._calm.set()
 
 
 def _task() -> asyncio.Task[Any]:

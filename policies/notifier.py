@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from django.conf import settings
 from redis import Redis
@@ -30,6 +30,8 @@ from policies.connections import in_pool, turns
 
 logger = logging.getLogger(__name__)
 
+Found = TypeVar("Found")
+Found_co = TypeVar("Found_co", covariant=True)
 Position: TypeAlias = tuple[int, int]
 """Epoch and generation, or 0 and the number of a notice; a later one is greater."""
 
@@ -237,47 +239,38 @@ def end() -> None:
     notice_news.close()
 
 
+class Look(Protocol[Found_co]):
+    """Reads the database, for many at once if many are woken at once."""
+
+    def __call__(self, *, is_last: bool) -> Awaitable[Found_co | None]:
+        """Return what there is to tell, None for nothing; not so if it `is_last`."""
+        ...
+
+
 async def wait_for_notice(
-    gateway_id: int,
-    after: Position,
-    *,
-    current: Callable[[int], Awaitable[Position]],
-    seconds: float,
-) -> Position:
-    """Return the number of the last notice for a gateway, once there is news."""
+    gateway_id: int, after: Position, *, look: Look[Found], seconds: float
+) -> Found:
+    """Return what `look` finds for a gateway, once there is a notice after `after`."""
     return await _wait(
-        gateway_id,
-        after,
-        current=current,
-        seconds=seconds,
-        among=(notice_hub, notice_news),
+        gateway_id, after, look=look, seconds=seconds, among=(notice_hub, notice_news)
     )
 
 
 async def wait_for_newer(
-    gateway_id: int,
-    after: Position,
-    *,
-    current: Callable[[int], Awaitable[Position]],
-    seconds: float,
-) -> Position:
-    """Return where the gateway stands once it is beyond `after`, or in time.
-
-    `current` reads the database, for many at once if many are woken at once.
-    """
-    return await _wait(
-        gateway_id, after, current=current, seconds=seconds, among=(hub, news)
-    )
+    gateway_id: int, after: Position, *, look: Look[Found], seconds: float
+) -> Found:
+    """Return what `look` finds, once the gateway stands beyond `after`, or in time."""
+    return await _wait(gateway_id, after, look=look, seconds=seconds, among=(hub, news))
 
 
 async def _wait(
     gateway_id: int,
     after: Position,
     *,
-    current: Callable[[int], Awaitable[Position]],
+    look: Look[Found],
     seconds: float,
     among: tuple[Hub, RedisNews],
-) -> Position:
+) -> Found:
     hub, news = among
     deadline = time.monotonic() + seconds
     waiter = Waiter(gateway_id, after)
@@ -287,10 +280,10 @@ async def _wait(
         if settings.PEERAGE_REDIS_URL:
             news.listen()
         while True:
-            position = await current(gateway_id)
             left = deadline - time.monotonic()
-            if position > after or left <= 0 or hub.is_closing:
-                return position
+            found = await look(is_last=left <= 0 or hub.is_closing)
+            if found is not None:
+                return found
             # Woken for nothing, as who says to have heard of everything always is.
             turns.rest()
             await waiter.wait(left)

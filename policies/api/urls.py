@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from policies.api import views
+from policies.api import notice_views, polls, views
 
 urlpatterns = [
-    path("snapshot", views.snapshot, name="gateway-snapshot"),
-    path("notices", views.notices, name="gateway-notices"),
+    path("snapshot", polls.snapshot, name="gateway-snapshot"),
+    path("notices", notice_views.notices, name="gateway-notices"),
     path("acks", views.acks, name="gateway-acks"),
     path("names", views.names, name="gateway-names"),
     path("revoked", views.revoked, name="gateway-revoked"),

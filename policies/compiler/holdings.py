@@ -88,6 +88,12 @@ def holdings_digest(value: Holdings) -> str:
     )
 
 
+def expected_holdings(snapshot: Snapshot) -> str:
+    """Return the digest of what the kernel holds when a snapshot is in force."""
+    # Any name will do: holdings leave it out, and only the gateway knows its own.
+    return holdings_digest(holdings(snapshot, "wg0", now=snapshot.issued))
+
+
 def _holdings(table: Ruleset, peers: Iterable[Row]) -> Holdings:
     """Return a ruleset and the rows of peers as holdings."""
     table = _less_resolved(table)

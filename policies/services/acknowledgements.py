@@ -2,14 +2,14 @@
 
 A generation is in force when the gateway applied it *and* what its kernel then held
 has the digest that the compiler expects. Anything less is a failure that is logged.
-What is expected is computed from the signed bytes when it is first asked for: nobody
-waits for it at the moment of a revocation.
+What is expected is a function of what was signed. It is computed with a small snapshot,
+and of a large one when it is first asked for: nobody waits for it.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
@@ -17,7 +17,7 @@ from audit.events import EventCode, Outcome
 from audit.services import record
 from policies.compiler.envelope import open_envelope
 from policies.compiler.errors import CompilerError
-from policies.compiler.holdings import holdings, holdings_digest
+from policies.compiler.holdings import expected_holdings
 from policies.compiler.snapshot import parse_snapshot
 from policies.errors import AcknowledgementError
 from policies.models import Acknowledgement, RevocationTarget, Snapshot
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from audit.actor import Actor
     from peers.models import Gateway
     from policies.reports import AcknowledgementReport
-
-
-INTERFACE: Final = "wg0"
-"""Any name will do: holdings leave it out, and only the gateway knows its own."""
 
 
 def record_acknowledgement(
@@ -81,9 +77,7 @@ def expected_digest(snapshot: Snapshot) -> str:
     """
     if not snapshot.holdings_digest:
         envelope = open_envelope(snapshot.envelope.encode())
-        content = parse_snapshot(envelope.payload)
-        expected = holdings(content, INTERFACE, now=content.issued)
-        snapshot.holdings_digest = holdings_digest(expected)
+        snapshot.holdings_digest = expected_holdings(parse_snapshot(envelope.payload))
         snapshot.save(update_fields=["holdings_digest"])
     return snapshot.holdings_digest
 

@@ -21,12 +21,11 @@ from policies import notices, notifier
 from policies.errors import AcknowledgementError
 from policies.models import (
     AgentState,
-    Publication,
     RevocationNotice,
     RevocationTarget,
     Snapshot,
 )
-from policies.services.publishing import publish_snapshots
+from policies.services.publishing import publish_due
 from policies.services.refusals import refuse_gateway_request
 from policies.services.revocations import close_target
 
@@ -113,15 +112,8 @@ def publish_answered(*, now: datetime) -> list[Snapshot]:
     living = enrolled_gateways().filter(seen_at__gt=now - LIVING)
     if living.exclude(pk__in=heard).exists():
         return []
-    stale = Publication.objects.filter(
-        Q(stale_since__isnull=False) | Q(notices__lt=last)
-    )
-    return publish_snapshots(
-        gateway_ids=[*stale.values_list("pk", flat=True)],
-        cause="revocation",
-        actor=SYSTEM,
-        now=now,
-    )
+    due = Q(publication__stale_since__isnull=False) | Q(publication__notices__lt=last)
+    return publish_due(due, cause="revocation", actor=SYSTEM, now=now)
 
 
 def _numbered(

@@ -3,9 +3,10 @@
 * Equal content is not published again; a generation is issued once.
 * The row `Publication` is the lock of one gateway's publishers, and of who changes its
   policy. It is always the last thing a transaction locks, and several are locked in
-  order of id. It is never held while something is compiled: what was compiled is
-  stored only if nobody published meanwhile, or knew of more and found nothing to
-  publish; otherwise it is compiled anew.
+  order of id. It is never held while something is compiled (`generations`).
+* What is out of date is published in lots, each by one publisher of a process at a
+  time: whoever comes second finds it done instead of compiling it, too. A change that
+  concerns more gateways than a lot holds up nobody who waits for an answer.
 * While a notice of revocation is out, nothing is compiled on commit: the gateways shall
   have the processor first. When they have answered, or by the sweep, it is.
 * A policy that cannot be compiled is an event, and no other gateway waits for it. The
@@ -14,35 +15,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce
 
-from audit.actor import SYSTEM
-from audit.events import EventCode, Outcome
-from audit.services import record
 from peers.models import Gateway, GatewayState
-from policies import notices, notifier, signing
-from policies.compiler.compile import compile_snapshot
-from policies.compiler.envelope import SNAPSHOT_TYPE, open_envelope
-from policies.compiler.errors import CompilerError
-from policies.compiler.locks import next_change, without_locked
-from policies.compiler.snapshot import (
-    canonical_object,
-    digest,
-    parse_snapshot,
-    renumbered,
-    snapshot_members,
-)
-from policies.errors import OvertakenError, SnapshotError
-from policies.facts import Rows, load_rows
-from policies.models import Publication, RevocationTarget, Snapshot
-from policies.reduction import reduced_snapshot
+from policies import notices, notifier
+from policies.connections import later, turns
+from policies.errors import OvertakenError
+from policies.facts import load_rows
+from policies.models import Publication, Snapshot
+from policies.services.generations import lock_publications, publish_one
 from portal.accounts.models import User
 
 if TYPE_CHECKING:
@@ -51,16 +40,42 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from audit.actor import Actor
-    from policies.compiler.types import Facts
-    from policies.compiler.types import Snapshot as Content
 
-logger = logging.getLogger(__name__)
-
-Make: TypeAlias = "Callable[[Publication, Facts, datetime], Content]"
-
-FAILURE_LENGTH: Final = 255
 ATTEMPTS: Final = 8
 """Overtaken more often than that, a publisher leaves it to the sweep."""
+LOT: Final = 16
+"""Gateways whose policies are read at once."""
+PATIENCE_SECONDS: Final = 60.0
+"""Longer than that nobody waits for another publisher."""
+
+
+class Claims:
+    """Which gateways the publishers of this process are at."""
+
+    def __init__(self) -> None:
+        """Nobody publishes."""
+        self._changed = threading.Condition()
+        self._claimed: set[int] = set()
+
+    @contextmanager
+    def of(self, gateway_ids: Iterable[int]) -> Iterator[None]:
+        """Claim gateways, when others are done with them; saves work, locks nothing."""
+        ids = set(gateway_ids)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not ids & self._claimed, timeout=PATIENCE_SECONDS
+            )
+            mine = ids - self._claimed
+            self._claimed |= mine
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._claimed -= mine
+                self._changed.notify_all()
+
+
+_claims: Final = Claims()
 
 
 @transaction.atomic
@@ -80,7 +95,7 @@ def publish_on_commit(
         ignore_conflicts=True,
     )
     # Locked in order first: an UPDATE of many rows takes them in any order.
-    held = _lock(ids)
+    held = lock_publications(ids)
     Publication.objects.filter(pk__in=held).update(
         changes=F("changes") + 1, stale_since=Coalesce("stale_since", Value(now))
     )
@@ -110,6 +125,32 @@ def publish_snapshots(
     return published
 
 
+def publish_due(
+    due: Q,
+    *,
+    gateway_ids: Iterable[int] | None = None,
+    cause: str,
+    actor: Actor,
+    now: datetime,
+) -> list[Snapshot]:
+    """Publish those of the gateways that are `due`, as long as they are: in lots.
+
+    `None` is every enrolled gateway. What somebody else has published meanwhile is due
+    no more.
+    """
+    ids = sorted(_enrolled(gateway_ids, due))
+    published: list[Snapshot] = []
+    for first in range(0, len(ids), LOT):
+        lot = ids[first : first + LOT]
+        with _claims.of(lot):
+            still = [*_enrolled(lot, due)]
+            if still:
+                published += publish_snapshots(
+                    gateway_ids=still, cause=cause, actor=actor, now=now
+                )
+    return published
+
+
 def hold_users(user_ids: Iterable[int] | QuerySet[Any, Any]) -> None:
     """Lock people, in order, until the transaction ends; before `hold_gateways`.
 
@@ -127,27 +168,32 @@ def hold_gateways(gateway_ids: Iterable[int] | None) -> None:
     call after another, in any order, could meet those of a revocation crosswise.
     `None` is every enrolled gateway.
     """
-    _lock(sorted(_enrolled(gateway_ids)))
+    lock_publications(sorted(_enrolled(gateway_ids)))
 
 
-def _enrolled(gateway_ids: Iterable[int] | None) -> Iterable[int]:
-    enrolled = Gateway.objects.filter(state=GatewayState.ENROLLED)
+def _enrolled(gateway_ids: Iterable[int] | None, due: Q | None = None) -> Iterable[int]:
+    enrolled = Gateway.objects.filter(due or Q(), state=GatewayState.ENROLLED)
     if gateway_ids is not None:
         enrolled = enrolled.filter(pk__in=set(gateway_ids))
     return enrolled.values_list("pk", flat=True)
 
 
 def _publish_stale(
-    gateway_ids: Iterable[int], *, cause: str, actor: Actor, now: datetime
+    gateway_ids: Sequence[int], *, cause: str, actor: Actor, now: datetime
 ) -> None:
     # Who cleared the mark held the row's lock after our commit, or published inside
     # our own transaction, as a revocation does; either way it knew of our change.
-    marked = Publication.objects.filter(
-        stale_since__isnull=False, notices__gte=notices.latest_number()
+    due = Q(
+        publication__stale_since__isnull=False,
+        publication__notices__gte=notices.latest_number(),
     )
-    stale = [*marked.filter(pk__in=[*gateway_ids]).values_list("pk", flat=True)]
-    if stale:
-        publish_snapshots(gateway_ids=stale, cause=cause, actor=actor, now=now)
+    publish = partial(
+        publish_due, due, gateway_ids=gateway_ids, cause=cause, actor=actor, now=now
+    )
+    if len(gateway_ids) > LOT:
+        later(publish)
+    else:
+        publish()
 
 
 def _publish_each(
@@ -169,8 +215,10 @@ def _publish_each(
     rows = load_rows([publication.gateway for publication in publications])
     overtaken: list[int] = []
     for publication in publications:
+        # Who was told of the gateway before is answered first.
+        turns.pause()
         try:
-            snapshot = _publish(
+            snapshot = publish_one(
                 publication, rows, covered, cause=cause, actor=actor, now=now
             )
         except OvertakenError:
@@ -190,225 +238,3 @@ def _read(gateway_ids: Sequence[int]) -> Sequence[Publication]:
         .filter(pk__in=gateway_ids)
         .order_by("pk")
     ]
-
-
-def _held_as(publication: Publication, covered: int) -> Publication:
-    """Lock a publication that was read before, and return it as it is now.
-
-    Raises:
-        OvertakenError: somebody else has published since, or found nothing to publish
-            and knew of a later change or notice.
-    """
-    _lock([publication.pk])
-    # A second statement: PostgreSQL reads again what it had to wait for, but not what
-    # is joined to it (Read Committed).
-    [current] = Publication.objects.select_related("gateway").filter(pk=publication.pk)
-    read = (publication.epoch, publication.generation, publication.gateway.epoch)
-    if read != (current.epoch, current.generation, current.gateway.epoch):
-        raise OvertakenError(f"{publication} was published meanwhile")
-    # Who knew of more may have found nothing to publish: what ended before anybody
-    # was told of it. They cleared the mark, so nobody would come after us.
-    is_settled = current.stale_since is None and current.changes != publication.changes
-    if is_settled or current.notices > covered:
-        raise OvertakenError(f"{publication} was found to be current meanwhile")
-    return current
-
-
-def _lock(gateway_ids: Sequence[int]) -> Sequence[int]:
-    """Lock the rows of these gateways, in order of id; return the ids."""
-    rows = Publication.objects.select_for_update(no_key=True).filter(pk__in=gateway_ids)
-    return [*rows.order_by("pk").values_list("pk", flat=True)]
-
-
-def _publish(
-    publication: Publication,
-    rows: Rows,
-    covered: int,
-    *,
-    cause: str,
-    actor: Actor,
-    now: datetime,
-) -> Snapshot | None:
-    attempt = partial(_attempt, publication, rows, covered, actor=actor, now=now)
-    try:
-        return attempt(_compiled, cause=cause)
-    except SnapshotError as exc:
-        _record_failure(publication, str(exc)[:FAILURE_LENGTH], cause, actor, now)
-    try:
-        return attempt(_reduced, cause=f"{cause}, reduced")
-    except SnapshotError:
-        # There is no earlier snapshot, or no key to sign with; the failure is told.
-        return None
-
-
-def _attempt(
-    publication: Publication,
-    rows: Rows,
-    covered: int,
-    make: Make,
-    *,
-    cause: str,
-    actor: Actor,
-    now: datetime,
-) -> Snapshot | None:
-    """Publish what `make` makes, or change nothing and say why."""
-    try:
-        # Here, so that what is reduced is without what is locked, too.
-        facts = without_locked(rows.facts(publication.gateway), rows.locks, now=now)
-        content = make(publication, facts, now)
-        members = snapshot_members(content)
-        snapshot = None
-        if not _is_current(publication, content, members):
-            snapshot = _draft(publication, content, members)
-        next_change_at = next_change(facts, rows.locks, now=now)
-        with transaction.atomic():
-            current = _held_as(publication, covered)
-            if snapshot is not None:
-                snapshot.save(force_insert=True)
-                _record_published(snapshot, cause, actor, now)
-            _settle(
-                publication,
-                snapshot,
-                is_whole=make is _compiled,
-                is_last=current.changes == publication.changes,
-                covered=covered,
-                next_change_at=next_change_at,
-            )
-            return snapshot
-    except CompilerError as exc:
-        raise SnapshotError(str(exc)) from exc
-    except (SnapshotError, OvertakenError):
-        raise
-    except Exception as exc:
-        # Whatever is wrong with one gateway's policy, a person must still be cut off
-        # at every other one.
-        logger.exception("publishing gw_%s failed", publication.pk)
-        msg = f"{type(exc).__name__}: {exc}"
-        raise SnapshotError(msg) from exc
-
-
-def _compiled(publication: Publication, facts: Facts, now: datetime) -> Content:
-    return compile_snapshot(
-        facts,
-        epoch=publication.gateway.epoch,
-        generation=publication.generation + 1,
-        now=now,
-    )
-
-
-def _reduced(publication: Publication, facts: Facts, now: datetime) -> Content:
-    # A broken policy grants nothing new, but what has ended ends (DESIGN §9:
-    # grants may fail, revocations never do).
-    if publication.snapshot is None:
-        msg = "there is no earlier snapshot"
-        raise SnapshotError(msg)
-    envelope = open_envelope(publication.snapshot.envelope.encode())
-    return reduced_snapshot(
-        parse_snapshot(envelope.payload),
-        facts,
-        epoch=publication.gateway.epoch,
-        generation=publication.generation + 1,
-        now=now,
-    )
-
-
-def _record_published(
-    snapshot: Snapshot, cause: str, actor: Actor, now: datetime
-) -> None:
-    record(
-        EventCode.POLICY_PUBLISHED,
-        actor=actor,
-        now=now,
-        gateway=snapshot.gateway.ref,
-        details={
-            "epoch": snapshot.epoch,
-            "generation": snapshot.generation,
-            "digest": snapshot.digest,
-            "peers": snapshot.peers,
-            "grants": snapshot.grants,
-            "cause": cause,
-        },
-    )
-
-
-def _is_current(
-    publication: Publication, content: Content, members: Mapping[str, bytes]
-) -> bool:
-    current = publication.snapshot
-    if current is None or current.epoch != content.epoch:
-        return False
-    if (current.peers, current.grants) != (len(content.peers), len(content.grants)):
-        return False
-    # Equal but for number and date: cheaper by its digest than by reading it back.
-    same = renumbered(
-        members, generation=current.generation, issued=current.published_at
-    )
-    return digest(canonical_object(same)) == current.digest
-
-
-def _draft(
-    publication: Publication, content: Content, members: Mapping[str, bytes]
-) -> Snapshot:
-    payload = canonical_object(members)
-    return Snapshot(
-        gateway=publication.gateway,
-        epoch=content.epoch,
-        generation=content.generation,
-        digest=digest(payload),
-        envelope=signing.sign(SNAPSHOT_TYPE, payload).decode(),
-        peers=len(content.peers),
-        grants=len(content.grants),
-        published_at=content.issued,
-    )
-
-
-def _settle(
-    publication: Publication,
-    snapshot: Snapshot | None,
-    *,
-    is_whole: bool,
-    is_last: bool,
-    covered: int,
-    next_change_at: datetime | None,
-) -> None:
-    changes: dict[str, Any] = {"next_change_at": next_change_at, "notices": covered}
-    if is_whole:
-        changes["failure"] = ""
-        if is_last:
-            changes["stale_since"] = None
-    if snapshot is not None:
-        changes |= {
-            "snapshot": snapshot,
-            "epoch": snapshot.epoch,
-            "generation": snapshot.generation,
-        }
-    Publication.objects.filter(pk=publication.pk).update(**changes)
-    # A revocation that waited for something to publish now knows its generation:
-    # nobody whose keys are revoked is in a snapshot, compiled or reduced.
-    told = Q(revocation__notice__number__lte=covered)
-    RevocationTarget.objects.filter(
-        told | Q(revocation__notice__isnull=True),
-        gateway=publication.gateway,
-        generation__isnull=True,
-    ).update(generation=changes.get("generation", publication.generation))
-
-
-@transaction.atomic
-def _record_failure(
-    publication: Publication, failure: str, cause: str, actor: Actor, now: datetime
-) -> None:
-    Publication.objects.filter(pk=publication.pk).update(
-        failure=failure, stale_since=publication.stale_since or now
-    )
-    # The sweep tries again every few seconds; the same failure is told once.
-    if actor == SYSTEM and publication.failure == failure:
-        return
-    record(
-        EventCode.POLICY_COMPILE_FAILED,
-        actor=actor,
-        now=now,
-        outcome=Outcome.FAILED,
-        gateway=publication.gateway.ref,
-        reason=failure,
-        details={"cause": cause, "generation": publication.generation},
-    )

@@ -24,7 +24,7 @@ from peers.models import (
 )
 from policies.models import AgentState, Snapshot
 from policies.notices import latest_number
-from policies.services.publishing import publish_snapshots
+from policies.services.publishing import publish_due
 
 LOST_AFTER: Final = timedelta(seconds=90)
 """An agent asks anew at least every 25 seconds; three silences are no accident."""
@@ -33,19 +33,14 @@ KEEP_TOKENS: Final = timedelta(days=30)
 
 def republish_due_snapshots(*, now: datetime) -> list[Snapshot]:
     """Publish where a grant began or ended, or where a publisher died half-way."""
-    due = Gateway.objects.filter(state=GatewayState.ENROLLED).filter(
+    due = (
         Q(publication__isnull=True)
         | Q(publication__snapshot__isnull=True)
         | Q(publication__next_change_at__lte=now)
         | Q(publication__stale_since__isnull=False)
         | Q(publication__notices__lt=latest_number())
     )
-    return publish_snapshots(
-        gateway_ids=[*due.values_list("pk", flat=True)],
-        cause="sweep",
-        actor=SYSTEM,
-        now=now,
-    )
+    return publish_due(due, cause="sweep", actor=SYSTEM, now=now)
 
 
 def report_lost_agents(*, now: datetime) -> list[Gateway]:

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from peers.models import Gateway
-from policies.api import views
+from policies.api import polls
 from policies.models import Publication, Snapshot
 
 
@@ -48,12 +48,10 @@ def in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(function: Callable[..., object]) -> object:
         return sync_to_async(function, thread_sensitive=True)
 
-    monkeypatch.setattr(views, "in_pool", here)
-    for together, read in (
-        (views._position, views._positions),  # noqa: SLF001 -- made when imported
-        (views._answers, views._answer_all),  # noqa: SLF001 -- the same
-    ):
-        monkeypatch.setattr(together, "_read", here(read))
+    monkeypatch.setattr(polls, "in_pool", here)
+    monkeypatch.setattr(polls, "in_first_pool", here)
+    read = here(polls._answer_all)  # noqa: SLF001 -- made when imported
+    monkeypatch.setattr(polls._answers, "_read", read)  # noqa: SLF001 -- the same
 
 
 @contextmanager

@@ -157,3 +157,49 @@ async def test_who_begins_anew_does_not_wait_for_itself() -> None:
     turns.hurry()
     async with asyncio.timeout(0.5):
         await turns.wait()
+
+
+@asynchronous
+async def test_no_thread_begins_while_somebody_with_news_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "PAUSE_SECONDS", 30)
+    order: list[str] = []
+
+    async def answer() -> None:
+        connections.turns.hurry()
+        begin = asyncio.ensure_future(in_pool(lambda: order.append("begin"))())
+        await asyncio.sleep(0.05)
+        await connections.in_first_pool(lambda: order.append("answer"))()
+        connections.turns.rest()
+        await begin
+
+    async with asyncio.timeout(10):
+        await asyncio.create_task(answer())
+    assert order == ["answer", "begin"]
+
+
+@asynchronous
+async def test_no_thread_pauses_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PAUSE_SECONDS", 0.01)
+    connections.turns.hurry()
+    async with asyncio.timeout(10):
+        assert await in_pool(lambda: 7)() == 7
+    connections.turns.rest()
+
+
+def test_what_is_left_for_later_is_done_in_order_and_its_failure_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    order, done = list[int](), threading.Event()
+
+    def fail() -> None:
+        order.append(1)
+        raise OSError("gone")
+
+    connections.later(fail)
+    connections.later(lambda: order.append(2))
+    connections.later(done.set)
+    assert done.wait(10)
+    assert order == [1, 2]
+    assert "what was left for later failed" in caplog.text

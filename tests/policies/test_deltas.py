@@ -20,7 +20,7 @@ def signed(payload: bytes) -> str:
 
 
 def test_one_change_among_many_is_worth_it_and_comes_out_as_it_was_signed() -> None:
-    before, after = signed(company(90)), signed(company(90, gone=frozenset({40})))
+    before, after = signed(company(600)), signed(company(600, gone=frozenset({40})))
     changed = changed_envelope(before, after)
     assert changed is not None
     assert len(changed) * LEAST_GAIN <= len(after)
@@ -33,12 +33,12 @@ def test_what_is_short_is_sent_whole() -> None:
 
 
 def test_what_changed_altogether_is_sent_whole() -> None:
-    assert changed_envelope(signed(b"{}"), signed(company(90))) is None
+    assert changed_envelope(signed(b"{}"), signed(company(600))) is None
 
 
-@pytest.mark.parametrize("held", [None, b"{}", signed(company(91)).encode()])
+@pytest.mark.parametrize("held", [None, b"{}", signed(company(601)).encode()])
 def test_a_delta_needs_what_it_begins_at(held: bytes | None) -> None:
-    before, after = signed(company(90)), signed(company(90, gone=frozenset({40})))
+    before, after = signed(company(600)), signed(company(600, gone=frozenset({40})))
     changed = changed_envelope(before, after)
     assert changed is not None
     with pytest.raises(DeltaError):

@@ -59,17 +59,17 @@ async def test_waiter_of_another_gateway_sleeps_on() -> None:
 
 @asynchronous
 async def test_who_is_woken_without_news_holds_nobody_up() -> None:
-    async def current(_gateway_id: int) -> Position:
-        return (0, 1)
+    async def look(*, is_last: bool) -> str | None:
+        return "nothing" if is_last else None
 
-    ahead = notifier.wait_for_notice(1, (0, 99), current=current, seconds=0.6)
+    ahead = notifier.wait_for_notice(1, (0, 99), look=look, seconds=0.6)
     waiting = asyncio.create_task(ahead)
     await asyncio.sleep(0.05)
     notifier.notice_hub.wake(None)
     await asyncio.sleep(0.05)
     async with asyncio.timeout(0.3):
         await turns.wait()
-    assert await waiting == (0, 1)
+    assert await waiting == "nothing"
 
 
 @asynchronous

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from gateway.deltas import whole_envelope
 from peers.models import Gateway
 from policies import deltas
-from policies.api import views
+from policies.api import polls
 from portal.accounts.models import User
 from tests.policies.api.agents import SigningAgent
 from tests.policies.makers import make_application, make_grant, publish
@@ -28,7 +28,7 @@ def agent(
     """The agent of gw1; every delta is worth sending."""
     in_one_thread(monkeypatch)
     settings.PEERAGE_LONG_POLL_SECONDS = 0
-    for module in (deltas, views):
+    for module in (deltas, polls):
         monkeypatch.setattr(module, "LEAST_WHOLE", 0)
     monkeypatch.setattr(deltas, "LEAST_GAIN", 0)
     return SigningAgent(gw1)
@@ -91,8 +91,8 @@ def test_whoever_comes_while_others_are_worked_out_gets_the_whole(
     agent: SigningAgent, held: Remembered
 ) -> None:
     with ExitStack() as others:
-        while views._DELTAS.acquire(blocking=False):  # noqa: SLF001 -- all that may be
-            others.callback(views._DELTAS.release)  # noqa: SLF001 -- the same
+        while polls._DELTAS.acquire(blocking=False):  # noqa: SLF001 -- all that may be
+            others.callback(polls._DELTAS.release)  # noqa: SLF001 -- the same
         assert answer(agent, f"{held.poll}&delta=1")["snapshot"] is not None
     later = f"{held.poll}&delta=1"
     assert answer(agent, later)["snapshot"] is None

@@ -21,6 +21,7 @@ from policies.models import (
     Snapshot,
 )
 from policies.reports import parse_report
+from policies.services import generations
 from policies.services.acknowledgements import expected_digest
 from portal.accounts.models import User
 from tests.peers.makers import codes
@@ -83,11 +84,26 @@ def test_anything_less_is_a_failure_that_is_told(
     assert target.enforced_at is None
 
 
-def test_nobody_waits_for_what_the_kernel_should_hold(snapshot: Snapshot) -> None:
+def test_nobody_waits_for_what_the_kernel_should_hold_of_a_large_snapshot(
+    alices_grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert alices_grant.pk
+    monkeypatch.setattr(generations, "SMALL", -1)
+    [snapshot] = publish()
     assert Snapshot.objects.get().holdings_digest == ""
     expected = holdings(content(snapshot.gateway), "wg0")
     assert acknowledge(snapshot).observed_digest == holdings_digest(expected)
     assert Snapshot.objects.get().holdings_digest == holdings_digest(expected)
+
+
+def test_what_the_kernel_should_hold_is_computed_with_a_small_snapshot(
+    snapshot: Snapshot,
+) -> None:
+    computed = Snapshot.objects.get().holdings_digest
+    assert computed
+    Snapshot.objects.update(holdings_digest="")
+    # The same as from the signed bytes.
+    assert expected_digest(Snapshot.objects.get()) == computed
 
 
 def test_what_cannot_be_read_any_more_is_not_in_force(snapshot: Snapshot) -> None:

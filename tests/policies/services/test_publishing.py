@@ -25,7 +25,7 @@ from policies.models import (
     RevocationNotice,
     Snapshot,
 )
-from policies.services import publishing
+from policies.services import generations, publishing
 from portal.accounts import services as accounts_services
 from portal.accounts.models import Group, Membership, User
 from tests.peers.makers import Machine, codes
@@ -308,7 +308,7 @@ def test_what_changes_while_it_compiles_stays_out_of_date(
         return compiled(*args, **named)
 
     make_grant(wiki, user=alice)
-    monkeypatch.setattr(publishing, "compile_snapshot", meanwhile)
+    monkeypatch.setattr(generations, "compile_snapshot", meanwhile)
     [snapshot] = publish()
     publication = Publication.objects.get()
     assert publication.snapshot == snapshot
@@ -328,7 +328,7 @@ def test_what_somebody_else_published_meanwhile_is_compiled_anew(
             publish()
         return compiled(*args, **named)
 
-    monkeypatch.setattr(publishing, "compile_snapshot", overtaken)
+    monkeypatch.setattr(generations, "compile_snapshot", overtaken)
     assert publish() == []
     assert gw1.snapshots.count() == 1
     assert len(content(gw1).grants) == 1
@@ -351,7 +351,7 @@ def test_what_ended_while_it_was_compiled_is_not_published(
             assert publish() == []
         return compiled(*args, **named)
 
-    monkeypatch.setattr(publishing, "compile_snapshot", undone)
+    monkeypatch.setattr(generations, "compile_snapshot", undone)
     assert publish() == []
     assert content(gw1).grants == ()
     assert Publication.objects.get().stale_since is None
@@ -373,6 +373,6 @@ def test_who_compiled_before_a_notice_does_not_take_back_that_it_is_covered(
             Publication.objects.filter(pk=gw1.pk).update(notices=1)
         return compiled(*args, **named)
 
-    monkeypatch.setattr(publishing, "compile_snapshot", covered)
+    monkeypatch.setattr(generations, "compile_snapshot", covered)
     assert len(publish()) == 1
     assert Publication.objects.get().notices == 1

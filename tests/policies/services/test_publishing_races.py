@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import close_old_connections, connection
 
 from peers.models import Gateway
-from policies.models import Application, Grant, Snapshot
+from policies import services
+from policies.compiler.compile import compile_snapshot
+from policies.models import Application, Grant, Publication, Snapshot
+from policies.services import generations, publishing
 from portal.accounts.models import User
-from tests.policies.makers import content, make_grant, publish
+from tests.policies.makers import NOW, content, make_application, make_grant, publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 4
@@ -67,3 +72,44 @@ def test_no_change_is_lost_between_publishers(
     assert at_once(lambda _number: make_grant(wiki, user=alice)) == []
     assert len(content(gw1).grants) == THREADS
     assert gw1.publication.stale_since is None
+
+
+def test_of_two_publishers_of_what_is_due_one_compiles(
+    gw1: Gateway,
+    wiki: Application,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[int] = []
+
+    def slowly(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
+        compiled.append(threading.get_ident())
+        time.sleep(0.2)
+        return compile_snapshot(*args, **named)
+
+    publish()
+    Grant.objects.create(
+        user=alice,
+        application=wiki,
+        not_before=wiki.created_at,
+        created_at=wiki.created_at,
+    )
+    Publication.objects.update(stale_since=NOW)
+    monkeypatch.setattr(generations, "compile_snapshot", slowly)
+    assert at_once(lambda _: services.republish_due_snapshots(now=NOW)) == []
+    assert len(compiled) == 1
+    assert len(content(gw1).grants) == 1
+
+
+def test_change_for_many_gateways_is_answered_before_they_are_published(
+    gw1: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Callable[[], object]] = []
+    monkeypatch.setattr(publishing, "later", left.append)
+    with monkeypatch.context() as small:
+        small.setattr(publishing, "LOT", 0)
+        wiki = make_application("wiki", "10.1.0.0/24", gateways=[gw1])
+    assert not Snapshot.objects.exists()
+    for publish_all in left:
+        publish_all()
+    assert content(gw1).applications[0].id == wiki.pk
