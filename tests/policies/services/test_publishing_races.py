@@ -108,7 +108,7 @@ def test_change_for_many_gateways_is_answered_before_they_are_published(
     monkeypatch.setattr(publishing, "later", left.append)
     with monkeypatch.context() as small:
         small.setattr(publishing, "LOT", 0)
-        wiki = make_application("wiki", "10.1.0.0/24", gateways=[gw1])
+        make_application("wiki", "10.1.0.0/24", gateways=[gw1])
     assert not Snapshot.objects.exists()
     for publish_all in left:
         publish_all()
