@@ -14,12 +14,13 @@ import re
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from audit.errors import FilterError
 from audit.events import EventCode, Outcome
+from audit.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,16 @@ MACHINE_ID: Final = re.compile(r"[a-z]{2}_[1-9][0-9]{0,18}")
 WORD: Final = re.compile(r"[0-9A-Za-z:+/=_.-]{1,64}")
 # Parameters of the page, not of the question.
 PAGE_PARAMETERS: Final = frozenset({"cursor", "format"})
-# `from` is a keyword in Python.
-PARAMETERS: Final = {"since": "from"}
+# `from` is a keyword in Python; `q` is what search fields are called.
+PARAMETERS: Final = {"since": "from", "words": "q"}
+MAX_WORDS: Final = 8
+MAX_TEXT: Final = 200
+PERIODS: Final = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+}
+"""What `last` may ask for; `with_period` turns it into `from`."""
 
 
 class Decision(StrEnum):
@@ -45,11 +54,13 @@ class Decision(StrEnum):
 class Filter:
     """One question to a log. What is empty or None is not asked.
 
+    `words` are small letters with one blank between; each begins a word of the row.
     `person` finds what concerns a person and, in the control log, what they did.
-    `address` and `port` match either end of a connection, or where an actor came
-    from. `since` is inside the period, `until` is outside of it.
+    `address`, an address or a prefix, and `port` match either end of a connection, or
+    where an actor came from. `since` is inside the period, `until` is outside of it.
     """
 
+    words: str = ""
     person: str = ""
     device: str = ""
     key: str = ""
@@ -83,13 +94,13 @@ class Filter:
 CONNECTION_FIELDS: Final = frozenset(
     {
         *("person", "device", "key", "application", "gateway"),
-        *("address", "port", "verdict", "since", "until"),
+        *("words", "address", "port", "verdict", "since", "until"),
     }
 )
 EVENT_FIELDS: Final = frozenset(
     {
         *("person", "device", "key", "application", "gateway"),
-        *("address", "code", "outcome", "request", "since", "until"),
+        *("words", "address", "code", "outcome", "request", "since", "until"),
     }
 )
 
@@ -110,6 +121,27 @@ def event_filter(query: Mapping[str, Sequence[str]]) -> Filter:
         FilterError: with a message for each parameter that is wrong.
     """
     return _parse(query, EVENT_FIELDS)
+
+
+def with_period(
+    query: Mapping[str, Sequence[str]], now: datetime
+) -> dict[str, Sequence[str]]:
+    """Return the question with `last=hour` (day, week) as the moment it begins at.
+
+    A page and its export must speak of the same rows, so the period is fixed once.
+
+    Raises:
+        FilterError: no such period, or another period beside it.
+    """
+    rest = {name: values for name, values in query.items() if name != "last"}
+    given = [value.strip() for value in query.get("last", ()) if value.strip()]
+    if not given:
+        return rest
+    if len(given) > 1 or given[0] not in PERIODS:
+        raise FilterError({"last": f"one of {', '.join(PERIODS)}"})
+    if any(value.strip() for name in ("from", "until") for value in rest.get(name, ())):
+        raise FilterError({"last": "either the last hour, day or week, or from–until"})
+    return {**rest, "from": [(now - PERIODS[given[0]]).isoformat()]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +224,35 @@ def _word(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    try:
-        found = ip_address(text)
-    except ValueError as exc:
-        raise ValueError("not an IPv4 or IPv6 address") from exc
     if "%" in text:
         raise ValueError("an address without a zone")
-    return str(found)
+    if "/" in text:
+        return _prefix(text)
+    try:
+        return str(ip_address(text))
+    except ValueError as exc:
+        raise ValueError("not an IPv4 or IPv6 address") from exc
+
+
+def _prefix(text: str) -> str:
+    """Read a prefix; one that holds one address is that address."""
+    try:
+        found = ip_network(text, strict=False)
+    except ValueError as exc:
+        raise ValueError("not a prefix like 10.20.0.0/24") from exc
+    if found.network_address != ip_address(text.partition("/")[0]):
+        raise ValueError(f"bits are set beyond the mask; did you mean {found}?")
+    one = found.prefixlen == found.max_prefixlen
+    return str(found.network_address if one else found)
+
+
+def _words(text: str) -> str:
+    found = words_of(text)
+    if not found:
+        raise ValueError("no letter and no digit to search for")
+    if len(text) > MAX_TEXT or len(found) > MAX_WORDS:
+        raise ValueError(f"at most {MAX_WORDS} words and {MAX_TEXT} characters")
+    return " ".join(found)
 
 
 def _port(text: str) -> int:
@@ -255,6 +309,7 @@ def _end(text: str) -> datetime:
 
 
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "words": _words,
     "person": _machine_id,
     "device": _machine_id,
     "key": _word,

@@ -57,6 +57,16 @@ class AuditEvent(AppendOnlyModel):
             models.Index(fields=("person_id", "-id"), name="audit_event_person"),
             models.Index(fields=("device_id", "-id"), name="audit_event_device"),
             models.Index(fields=("code", "-id"), name="audit_event_code"),
+            models.Index(fields=("actor_id", "-id"), name="audit_event_actor"),
+            models.Index(fields=("application_id", "-id"), name="audit_event_app"),
+            models.Index(fields=("gateway_id", "-id"), name="audit_event_gateway"),
+            models.Index(fields=("actor_address", "-id"), name="audit_event_from"),
+            # What went wrong is little, and sought most.
+            models.Index(
+                fields=("outcome", "-id"),
+                condition=Q(outcome__in=("W", "E", "A")),
+                name="audit_event_outcome",
+            ),
         )
 
     def __str__(self) -> str:
@@ -201,6 +211,32 @@ class Connection(models.Model):
             ),
             models.Index(fields=("source", "-started_at"), name="audit_conn_source"),
             models.Index(fields=("destination", "-started_at"), name="audit_conn_dest"),
+            models.Index(
+                fields=("destination", "destination_port", "-started_at"),
+                name="audit_conn_service",
+            ),
+            models.Index(
+                fields=("gateway_id", "-started_at"), name="audit_conn_gateway"
+            ),
+            models.Index(
+                fields=("destination_port", "-started_at"), name="audit_conn_port"
+            ),
+            models.Index(
+                fields=("source_port", "-started_at"), name="audit_conn_from_port"
+            ),
+            # What was denied is little, and may lie far apart.
+            *(
+                models.Index(
+                    fields=fields,
+                    condition=Q(verdict="denied"),
+                    name=f"audit_conn_denied{name}",
+                )
+                for name, fields in (
+                    ("", ("-started_at", "-id")),
+                    ("_person", ("person_id", "-started_at")),
+                    ("_app", ("application_id", "-started_at")),
+                )
+            ),
             # What is open is asked before every change of policy, and is little.
             models.Index(
                 fields=("gateway_id", "started_at"),

@@ -17,24 +17,25 @@ the control log's. Who may read is for the view to ask (`reader_required`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
-from audit.actor import Ref
-from audit.filters import Cursor, Decision
+from audit.filters import Cursor
+from audit.finding import connection_ways, connections, event_ways, events
 from audit.models import AuditEvent, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from audit.filters import Filter
 
 PAGE_SIZE: Final = 50
 EXPORT_PAGE_SIZE: Final = 1000
+COUNTED: Final = 10_000
+"""How far a page counts: of ten million rows nobody wants to know the last digit."""
 
 Row = TypeVar("Row", AuditEvent, Connection)
 
@@ -49,49 +50,26 @@ class Page(Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionSummary:
-    """What a filter finds, in numbers. Bytes are those of ended connections."""
+class Counted:
+    """How many rows there are, or at least how many."""
 
-    allowed: int
-    denied: int
-    live: int
-    people: int
-    applications: int
-    bytes_up: int
-    bytes_down: int
-    first_at: datetime | None
-    last_at: datetime | None
+    number: int
+    is_all: bool
 
 
 def list_connections(
     filters: Filter, *, cursor: Cursor | None = None, size: int = PAGE_SIZE
 ) -> Page[Connection]:
     """Return one page of the connections that a filter finds."""
-    rows = _connections(filters)
-    if cursor is None:
-        return _page(rows.order_by("-started_at", "-id"), cursor, size)
-    # The first condition is implied by the second; an index can use it.
-    if cursor.newer:
-        rows = rows.filter(started_at__gte=cursor.at).filter(
-            Q(started_at__gt=cursor.at) | Q(id__gt=cursor.number)
-        )
-        return _page(rows.order_by("started_at", "id"), cursor, size)
-    rows = rows.filter(started_at__lte=cursor.at).filter(
-        Q(started_at__lt=cursor.at) | Q(id__lt=cursor.number)
-    )
-    return _page(rows.order_by("-started_at", "-id"), cursor, size)
+    order = ("started_at", "id")
+    return _page(connection_ways(filters), order, cursor, size)
 
 
 def list_events(
     filters: Filter, *, cursor: Cursor | None = None, size: int = PAGE_SIZE
 ) -> Page[AuditEvent]:
     """Return one page of the control log's events that a filter finds."""
-    rows = _events(filters)
-    if cursor is None:
-        return _page(rows.order_by("-id"), cursor, size)
-    if cursor.newer:
-        return _page(rows.filter(id__gt=cursor.number).order_by("id"), cursor, size)
-    return _page(rows.filter(id__lt=cursor.number).order_by("-id"), cursor, size)
+    return _page(event_ways(filters), ("id",), cursor, size)
 
 
 def iterate_connections(filters: Filter) -> Iterator[Connection]:
@@ -124,112 +102,51 @@ def get_connection(number: int) -> Connection:
     return get_object_or_404(Connection, pk=number)
 
 
-def connection_summary(filters: Filter) -> ConnectionSummary:
-    """Return what a filter finds, in numbers. Reads every row it finds."""
-    allowed = Q(verdict=Decision.ALLOWED)
-    found = _connections(filters).aggregate(
-        allowed=Count("id", filter=allowed),
-        denied=Count("id", filter=Q(verdict=Decision.DENIED)),
-        live=Count("id", filter=allowed & Q(ended_at=None)),
-        people=Count("person_id", filter=~Q(person_id=""), distinct=True),
-        applications=Count(
-            "application_id", filter=~Q(application_id=""), distinct=True
-        ),
-        bytes_up=Sum("bytes_up", default=0),
-        bytes_down=Sum("bytes_down", default=0),
-        first_at=Min("started_at"),
-        last_at=Max("started_at"),
+def count_connections(filters: Filter, page: Page[Connection]) -> Counted:
+    """Return how many connections a filter finds, as far as a page counts."""
+    return _count(connections(filters), filters, page)
+
+
+def count_events(filters: Filter, page: Page[AuditEvent]) -> Counted:
+    """Return how many events a filter finds, as far as a page counts."""
+    return _count(events(filters), filters, page)
+
+
+def _count(rows: QuerySet[Any], filters: Filter, page: Page[Any]) -> Counted:
+    shown = len(page.items)
+    if page.older is None and page.newer is None:
+        return Counted(number=shown, is_all=True)
+    # Rows that say a word may lie far apart: counting them is reading them all.
+    if filters.words:
+        return Counted(number=shown, is_all=False)
+    found = rows.order_by()[: COUNTED + 1].count()
+    return Counted(number=min(found, COUNTED), is_all=found <= COUNTED)
+
+
+def _page(
+    ways: Iterable[QuerySet[Row]],
+    order: tuple[str, ...],
+    cursor: Cursor | None,
+    size: int,
+) -> Page[Row]:
+    """Return a page; one row more than it shows tells whether there is another.
+
+    A row that is found in several ways is shown once.
+    """
+    is_newer = cursor is not None and cursor.newer
+    sign = "" if is_newer else "-"
+    merged: dict[int, Row] = {}
+    for rows in ways:
+        ordered = _beyond(rows, order, cursor).order_by(*(sign + key for key in order))
+        merged |= {row.pk: row for row in ordered[: size + 1]}
+    found = sorted(
+        merged.values(),
+        key=lambda row: tuple(getattr(row, key) for key in order),
+        reverse=not is_newer,
     )
-    return ConnectionSummary(**found)
-
-
-def person_choices() -> list[Ref]:
-    """Return everybody the log knows, by their latest name; also those long gone."""
-    return _choices("person")
-
-
-def device_choices() -> list[Ref]:
-    """Return every device the log knows, by its latest name."""
-    return _choices("device")
-
-
-def application_choices() -> list[Ref]:
-    """Return every application the log knows, by its latest name."""
-    return _choices("application")
-
-
-def gateway_choices() -> list[Ref]:
-    """Return every gateway the log knows, by its latest name."""
-    return _choices("gateway")
-
-
-def _choices(party: str) -> list[Ref]:
-    # The control log knows them all, because each began with an event there; it is
-    # small where the connections are many.
-    latest = (
-        AuditEvent.objects.exclude(**{f"{party}_id": ""})
-        .order_by()
-        .values(f"{party}_id")
-        .annotate(latest=Max("id"))
-        .values("latest")
-    )
-    rows = AuditEvent.objects.filter(id__in=latest).values_list(
-        f"{party}_id", f"{party}_label"
-    )
-    refs = [Ref(id=number, label=label or number) for number, label in rows]
-    return sorted(refs, key=lambda ref: (ref.label.casefold(), ref.id))
-
-
-def _connections(filters: Filter) -> QuerySet[Connection]:
-    rows = Connection.objects.all()
-    for name, value in (
-        ("person_id", filters.person),
-        ("device_id", filters.device),
-        ("key_fingerprint", filters.key),
-        ("application_id", filters.application),
-        ("gateway_id", filters.gateway),
-        ("verdict", filters.verdict),
-        ("started_at__gte", filters.since),
-        ("started_at__lt", filters.until),
-    ):
-        if value:
-            rows = rows.filter(**{name: value})
-    if filters.address:
-        rows = rows.filter(Q(source=filters.address) | Q(destination=filters.address))
-    if filters.port:
-        rows = rows.filter(
-            Q(source_port=filters.port) | Q(destination_port=filters.port)
-        )
-    return rows
-
-
-def _events(filters: Filter) -> QuerySet[AuditEvent]:
-    rows = AuditEvent.objects.all()
-    for name, value in (
-        ("device_id", filters.device),
-        ("details__fingerprint", filters.key),
-        ("application_id", filters.application),
-        ("gateway_id", filters.gateway),
-        ("actor_address", filters.address),
-        ("code", filters.code),
-        ("outcome", filters.outcome),
-        ("request_id", filters.request),
-        ("at__gte", filters.since),
-        ("at__lt", filters.until),
-    ):
-        if value:
-            rows = rows.filter(**{name: value})
-    if filters.person:
-        rows = rows.filter(Q(person_id=filters.person) | Q(actor_id=filters.person))
-    return rows
-
-
-def _page(rows: QuerySet[Row], cursor: Cursor | None, size: int) -> Page[Row]:
-    """Return a page; one row more than it shows tells whether there is another."""
-    found = list(rows[: size + 1])
     more = len(found) > size
     del found[size:]
-    if cursor is not None and cursor.newer:
+    if is_newer:
         found.reverse()
         has_newer, has_older = more, True
     else:
@@ -238,6 +155,22 @@ def _page(rows: QuerySet[Row], cursor: Cursor | None, size: int) -> Page[Row]:
         items=tuple(found),
         older=_cursor(found[-1], newer=False) if found and has_older else None,
         newer=_cursor(found[0], newer=True) if found and has_newer else None,
+    )
+
+
+def _beyond(
+    rows: QuerySet[Row], order: tuple[str, ...], cursor: Cursor | None
+) -> QuerySet[Row]:
+    """Return the rows on the other side of the cursor."""
+    if cursor is None:
+        return rows
+    side = "gt" if cursor.newer else "lt"
+    if cursor.at is None:
+        return rows.filter(**{f"id__{side}": cursor.number})
+    # The first condition is implied by the second; an index can use it.
+    first = order[0]
+    return rows.filter(**{f"{first}__{side}e": cursor.at}).filter(
+        Q(**{f"{first}__{side}": cursor.at}) | Q(**{f"id__{side}": cursor.number})
     )
 
 

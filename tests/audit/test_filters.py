@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +17,7 @@ from audit.filters import (
     connection_filter,
     event_filter,
     parse_cursor,
+    with_period,
 )
 
 DAY = datetime(2026, 5, 3, tzinfo=UTC)
@@ -40,6 +41,10 @@ DAY = datetime(2026, 5, 3, tzinfo=UTC)
         ("from=2026-05-03T00:00", {"since": DAY}),
         ("from=2026-05-03 00:00", {"since": DAY}),
         ("until=2026-05-02", {"until": DAY}),
+        ("q=Alice+O'Neill", {"words": "alice o neill"}),
+        ("address=10.20.0.0/16", {"address": "10.20.0.0/16"}),
+        ("address=10.20.0.7/32", {"address": "10.20.0.7"}),
+        ("address=fd00::/8", {"address": "fd00::/8"}),
         ("until=2026-05-03T00:00Z", {"until": DAY}),
     ],
 )
@@ -68,6 +73,12 @@ def test_event_filter_knows_codes_outcomes_and_requests() -> None:
         ("device=dv_1%00", "device"),
         ("key=a'b", "key"),
         ("address=10.0.0", "address"),
+        ("address=10.0.0.1/24", "address"),
+        ("address=10.0.0.0/33", "address"),
+        ("address=fe80::%25eth0/64", "address"),
+        ("q=!!", "q"),
+        (f"q={'a ' * 9}", "q"),
+        (f"q={'a' * 201}", "q"),
         ("address=fe80::1%25eth0", "address"),
         ("port=0", "port"),
         ("port=65536", "port"),
@@ -130,3 +141,28 @@ def test_no_cursor_is_the_newest_page() -> None:
 def test_damaged_cursor_is_refused(text: str) -> None:
     with pytest.raises(FilterError, match="cursor"):
         parse_cursor(text, timed=True)
+
+
+def test_a_prefix_with_host_bits_names_the_one_that_was_meant() -> None:
+    with pytest.raises(FilterError, match=r"did you mean 10\.20\.0\.0/16"):
+        connection_filter({"address": ["10.20.30.40/16"]})
+
+
+@pytest.mark.parametrize(("last", "hours"), [("hour", 1), ("day", 24), ("week", 168)])
+def test_a_period_is_fixed_when_it_is_asked(last: str, hours: int) -> None:
+    query = with_period({"last": [last], "port": ["22"], "from": [""]}, DAY)
+    expected = Filter(port=22, since=DAY - timedelta(hours=hours))
+    assert connection_filter(query) == expected
+
+
+@pytest.mark.parametrize(
+    "query", ["last=year", "last=day&last=week", "last=day&from=2026-05-03"]
+)
+def test_a_period_that_is_none_or_one_of_two_is_refused(query: str) -> None:
+    with pytest.raises(FilterError) as refused:
+        with_period(parse_qs(query), DAY)
+    assert list(refused.value.messages) == ["last"]
+
+
+def test_without_a_period_nothing_changes() -> None:
+    assert with_period({"port": ["22"]}, DAY) == {"port": ["22"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from audit.actor import Actor, ActorKind, Ref
 from audit.events import EventCode, Outcome
 from audit.filters import Cursor, Decision, Filter, parse_cursor
 from audit.models import AuditEvent, Connection, FlowKind
+from audit.selectors import Counted
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 
 pytestmark = pytest.mark.django_db
@@ -177,34 +179,132 @@ def test_event_filter_finds_what_it_says(
     assert len(selectors.list_events(Filter(**asked)).items) == found
 
 
+@pytest.mark.usefixtures("connections", "events")
+@pytest.mark.parametrize("size", [3, 50])
+def test_a_page_counts_what_the_filter_finds(size: int) -> None:
+    denied = Filter(verdict=Decision.DENIED)
+    page = selectors.list_connections(denied, size=size)
+    found = selectors.count_connections(denied, page)
+    assert found == Counted(number=7, is_all=True)
+    events = selectors.list_events(Filter(), size=size)
+    assert selectors.count_events(Filter(), events).number == 20
+
+
 @pytest.mark.usefixtures("connections")
-def test_summary_counts_what_the_filter_finds(make_flow: MakeFlow) -> None:
-    close = make_flow(FlowKind.CLOSE, 50, flow="f1")
-    services.record_flows(gateway=GATEWAY, flows=[close], now=NOON)
-    found = selectors.connection_summary(Filter())
-    assert (found.allowed, found.denied, found.live) == (13, 7, 12)
-    assert (found.people, found.applications) == (1, 1)
-    assert (found.bytes_up, found.bytes_down) == (1000, 2000)
-    assert (found.first_at, found.last_at) == (NOON, NOON + timedelta(seconds=3))
+@pytest.mark.parametrize(("words", "number"), [("", 19), ("alice", 3)])
+def test_a_page_stops_counting(
+    words: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "COUNTED", 19)
+    filters = Filter(words=words)
+    page = selectors.list_connections(filters, size=3)
+    found = selectors.count_connections(filters, page)
+    assert found == Counted(number=number, is_all=False)
 
 
-def test_summary_of_nothing_is_zero() -> None:
-    found = selectors.connection_summary(Filter(person="us_9"))
-    assert (found.allowed, found.bytes_up, found.first_at) == (0, 0, None)
+def test_a_connection_that_fits_at_both_ends_is_shown_once(
+    make_flow: MakeFlow,
+) -> None:
+    for number, end in enumerate(("10.2.0.5", "100.64.0.7"), start=1):
+        flow = make_flow(
+            FlowKind.OPEN,
+            number,
+            flow=f"f{number}",
+            source=ip_address("100.64.0.7"),
+            destination=ip_address(end),
+        )
+        services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
+    filters = Filter(address="100.64.0.7")
+    assert len(selectors.list_connections(filters).items) == 2
+    page = selectors.list_connections(filters, size=1)
+    assert selectors.count_connections(filters, page).number == 2
 
 
-def test_choices_name_everybody_once_by_their_latest_name(actor: Actor) -> None:
-    for person in (Ref(id="us_1", label="Alicia"), Ref(id="us_2"), ALICE):
-        services.record(EventCode.USER_UPDATE, actor=actor, now=NOON, person=person)
-    assert selectors.person_choices() == [ALICE, Ref(id="us_2", label="us_2")]
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("alice", True),
+        ("ali", True),
+        ("lice", False),
+        ("alice laptop", True),
+        ("laptop alice", True),
+        ("alice phone", False),
+        ("engineering payroll", True),
+        ("berlin", True),
+        ("acme", True),
+        ("o", True),
+        ("élan", True),
+    ],
+)
+def test_words_find_the_labels_of_a_connection(
+    make_flow: MakeFlow, words: str, found: bool
+) -> None:
+    person = Ref(id="us_1", label="Alice O'Neill <alice@acme.example> Élan")
+    flow = make_flow(FlowKind.OPEN, 1, person=person)
+    services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
+    assert len(selectors.list_connections(Filter(words=words)).items) == found
 
 
-@pytest.mark.parametrize("party", ["device", "application", "gateway"])
-def test_choices_exist_for_every_party(actor: Actor, party: str) -> None:
-    ref = Ref(id="xx_1", label="x")
-    parties: dict[str, Any] = {party: ref}
-    services.record(EventCode.USER_UPDATE, actor=actor, now=NOON, **parties)
-    assert getattr(selectors, f"{party}_choices")() == [ref]
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("alice", True),
+        ("revoked", True),
+        ("revoked alice", True),
+        ("refused", True),
+        ("alert", False),
+        ("lost taxi", True),
+        ("dv012", True),
+        ("label", False),
+        ("signed", False),
+    ],
+)
+def test_words_find_the_labels_the_reason_and_the_sentence_of_an_event(
+    actor: Actor, words: str, found: bool
+) -> None:
+    services.record(
+        EventCode.DEVICE_REVOKE,
+        actor=actor,
+        now=NOON,
+        outcome=Outcome.REFUSED,
+        person=ALICE,
+        reason="Lost in a taxi",
+    )
+    assert len(selectors.list_events(Filter(words=words)).items) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("10.2.0.0/24", True),
+        ("100.64.0.0/10", True),
+        ("10.2.1.0/24", False),
+        ("fd00::/8", False),
+        ("0.0.0.0/0", True),
+    ],
+)
+def test_a_prefix_finds_the_connections_of_its_addresses(
+    make_flow: MakeFlow, address: str, found: bool
+) -> None:
+    flow = make_flow(FlowKind.OPEN, 1)
+    services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
+    assert len(selectors.list_connections(Filter(address=address)).items) == found
+
+
+@pytest.mark.parametrize(
+    ("origin", "found"), [("192.0.2.9", True), ("198.51.100.1", False), ("", False)]
+)
+def test_a_prefix_finds_the_events_of_its_addresses(origin: str, found: bool) -> None:
+    actor = Actor(kind=ActorKind.USER, id="us_4", address=origin)
+    services.record(EventCode.USER_LOGIN, actor=actor, now=NOON)
+    assert len(selectors.list_events(Filter(address="192.0.2.0/24")).items) == found
+
+
+@pytest.mark.parametrize("text", ["not an address", "192.0.2.1 forged"])
+def test_what_is_no_address_is_in_no_prefix(text: str) -> None:
+    actor = Actor(kind=ActorKind.USER, id="us_4", address=text)
+    services.record(EventCode.USER_LOGIN, actor=actor, now=NOON)
+    assert selectors.list_events(Filter(address="0.0.0.0/0")).items == ()
 
 
 def test_one_row_is_fetched_or_404(actor: Actor, make_flow: MakeFlow) -> None:
