@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -85,6 +85,15 @@ class Filter:
             text = value.isoformat() if isinstance(value, datetime) else str(value)
             asked[PARAMETERS.get(field.name, field.name)] = text
         return asked
+
+    def without(self, parameter: str) -> Filter:
+        """Return the question without one of its parameters."""
+        names = {
+            PARAMETERS.get(field.name, field.name): field for field in fields(self)
+        }
+        field = names[parameter]
+        dropped: dict[str, Any] = {field.name: field.default}
+        return replace(self, **dropped)
 
     def query_string(self) -> str:
         """Return the question for a link; parsing it gives the same filter."""

@@ -36,8 +36,8 @@ class Says(Func):
     def as_sqlite(
         self,
         compiler: SQLCompiler,
-        _connection: BaseDatabaseWrapper,
-        **_context: Any,  # noqa: ANN401 -- Django's signature
+        connection: BaseDatabaseWrapper,  # noqa: ARG002 -- the same
+        **extra_context: Any,  # noqa: ANN401, ARG002 -- Django's signature
     ) -> Compiled:
         """Ask our own function, row by row."""
         return f"audit_says({self._text(compiler)}, %s)", (" ".join(self.words),)
@@ -45,8 +45,8 @@ class Says(Func):
     def as_postgresql(
         self,
         compiler: SQLCompiler,
-        _connection: BaseDatabaseWrapper,
-        **_context: Any,  # noqa: ANN401 -- Django's signature
+        connection: BaseDatabaseWrapper,  # noqa: ARG002 -- the same
+        **extra_context: Any,  # noqa: ANN401, ARG002 -- Django's signature
     ) -> Compiled:
         """Ask the index, which holds the same expression."""
         # Words hold no quote: it separates.
@@ -72,8 +72,8 @@ class Within(Func):
     def as_sqlite(
         self,
         compiler: SQLCompiler,
-        _connection: BaseDatabaseWrapper,
-        **_context: Any,  # noqa: ANN401 -- Django's signature
+        connection: BaseDatabaseWrapper,  # noqa: ARG002 -- the same
+        **extra_context: Any,  # noqa: ANN401, ARG002 -- Django's signature
     ) -> Compiled:
         """Ask our own function, row by row."""
         return f"audit_within({self._column(compiler)}, %s)", (self.prefix,)
@@ -81,8 +81,8 @@ class Within(Func):
     def as_postgresql(
         self,
         compiler: SQLCompiler,
-        _connection: BaseDatabaseWrapper,
-        **_context: Any,  # noqa: ANN401 -- Django's signature
+        connection: BaseDatabaseWrapper,  # noqa: ARG002 -- the same
+        **extra_context: Any,  # noqa: ANN401, ARG002 -- Django's signature
     ) -> Compiled:
         """Ask the index of the addresses; a prefix is a range of it."""
         column = self._column(compiler)

@@ -27,7 +27,7 @@ from audit.finding import connection_ways, connections, event_ways, events
 from audit.models import AuditEvent, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
     from audit.filters import Filter
@@ -110,6 +110,26 @@ def count_connections(filters: Filter, page: Page[Connection]) -> Counted:
 def count_events(filters: Filter, page: Page[AuditEvent]) -> Counted:
     """Return how many events a filter finds, as far as a page counts."""
     return _count(events(filters), filters, page)
+
+
+def loosened_connections(filters: Filter) -> tuple[str, ...]:
+    """Return the parameters without which the filter would find something."""
+    return _loosened(filters, connections)
+
+
+def loosened_events(filters: Filter) -> tuple[str, ...]:
+    """Return the parameters without which the filter would find something."""
+    return _loosened(filters, events)
+
+
+def _loosened(
+    filters: Filter, find: Callable[[Filter], QuerySet[Any]]
+) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in filters.parameters()
+        if find(filters.without(name)).order_by()[:1].exists()
+    )
 
 
 def _count(rows: QuerySet[Any], filters: Filter, page: Page[Any]) -> Counted:

@@ -16,10 +16,12 @@ from audit.services import record_query
 from policies.allowing import AllowingReader, derived_columns, grants_of
 from portal.accounts.access import reader_required
 from portal.console import log
-from portal.console.forms import ConnectionFilterForm
+from portal.console.log_forms import ConnectionFilterForm
 from portal.console.pages import page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http import HttpResponse
     from django.http.response import HttpResponseBase
 
@@ -29,13 +31,20 @@ if TYPE_CHECKING:
 @require_safe
 @reader_required
 def connections(request: PortalRequest) -> HttpResponse:
-    form = ConnectionFilterForm(request.GET)
     title = "Connections"
     try:
         asked = log.question(request, connection_filter, timed=True)
     except FilterError as exc:
+        form = ConnectionFilterForm(request.GET)
         log.explain(form, exc)
-        return page(request, "connection_list.html", title=title, form=form, status=400)
+        return page(
+            request,
+            "connection_list.html",
+            title=title,
+            form=form,
+            status=400,
+            periods=log.periods(request.path, None),
+        )
     record_query(
         log=Log.CONNECTIONS,
         filters=asked.filters,
@@ -43,13 +52,20 @@ def connections(request: PortalRequest) -> HttpResponse:
         now=request.received_at,
     )
     found = audit_selectors.list_connections(asked.filters, cursor=asked.cursor)
+    counted = audit_selectors.count_connections(asked.filters, found)
+    loosening: Sequence[log.Chip] = ()
+    if not found.items:
+        names = audit_selectors.loosened_connections(asked.filters)
+        loosening = log.loosening(request.path, asked.filters, names)
     return page(
         request,
         "connection_list.html",
         connections=found.items,
         title=title,
-        form=form,
-        **log.links(request, asked, found),
+        form=ConnectionFilterForm(log.shown_query(request, asked)),
+        periods=log.periods(request.path, asked.filters),
+        loosening=loosening,
+        **log.links(request, asked, found, counted),
     )
 
 

@@ -15,10 +15,11 @@ from audit.models import Log
 from audit.services import record_query
 from portal.accounts.access import reader_required
 from portal.console import log
-from portal.console.forms import EventFilterForm
+from portal.console.log_forms import EventFilterForm
 from portal.console.pages import page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from django.http import HttpResponse
@@ -30,13 +31,20 @@ if TYPE_CHECKING:
 @require_safe
 @reader_required
 def events(request: PortalRequest) -> HttpResponse:
-    form = EventFilterForm(request.GET)
     title = "Events"
     try:
         asked = log.question(request, event_filter, timed=False)
     except FilterError as exc:
+        form = EventFilterForm(request.GET)
         log.explain(form, exc)
-        return page(request, "event_list.html", title=title, form=form, status=400)
+        return page(
+            request,
+            "event_list.html",
+            title=title,
+            form=form,
+            status=400,
+            periods=log.periods(request.path, None),
+        )
     record_query(
         log=Log.CONTROL,
         filters=asked.filters,
@@ -44,13 +52,20 @@ def events(request: PortalRequest) -> HttpResponse:
         now=request.received_at,
     )
     found = audit_selectors.list_events(asked.filters, cursor=asked.cursor)
+    counted = audit_selectors.count_events(asked.filters, found)
+    loosening: Sequence[log.Chip] = ()
+    if not found.items:
+        names = audit_selectors.loosened_events(asked.filters)
+        loosening = log.loosening(request.path, asked.filters, names)
     return page(
         request,
         "event_list.html",
         events=found.items,
         title=title,
-        form=form,
-        **log.links(request, asked, found),
+        form=EventFilterForm(log.shown_query(request, asked)),
+        periods=log.periods(request.path, asked.filters),
+        loosening=loosening,
+        **log.links(request, asked, found, counted),
     )
 
 

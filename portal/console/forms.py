@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from django import forms
 from django.core.exceptions import ValidationError
 
-from audit.events import CATALOGUE, Outcome
-from audit.filters import Decision
 from peers.models import DeviceState, Gateway
 from policies.compiler.strictness import (
     MAX_STALENESS,
@@ -28,7 +26,7 @@ from portal.accounts.models import User
 from portal.many import named_people
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
 DESTINATION: Final = re.compile(
@@ -297,81 +295,6 @@ class LabelForm(ConsoleForm):
         help_text="Small letters, digits and hyphens, for example db-prod.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-
-
-class LogFilterForm(ConsoleForm):
-    """What both logs can be asked; `audit.filters` reads and checks the answers."""
-
-    person = forms.CharField(
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "people"}),
-    )
-    device = forms.CharField(
-        required=False, widget=forms.TextInput(attrs={"placeholder": "dv_7"})
-    )
-    address = forms.CharField(required=False, label="IP address")
-    until = forms.CharField(
-        required=False,
-        label="Until (UTC)",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
-        """Add `from`, which is no name in Python, and dress all fields."""
-        super().__init__(*args, **kwargs)
-        self.fields["from"] = forms.CharField(
-            required=False,
-            label="From (UTC)",
-            widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        )
-        self._offer("application", Application.objects.all())
-        self._offer("gateway", Gateway.objects.all())
-        self.dress()
-        self.order_fields(["from", "until", "person", "application", "gateway"])
-
-    def _offer(self, name: str, rows: Iterable[Application | Gateway]) -> None:
-        choices = {"": "any", **{row.ref.id: row.ref.label for row in rows}}
-        # The log remembers what is gone; a link to it still shows what it asks.
-        if asked := self.data.get(name):
-            choices.setdefault(asked, asked)
-        self.fields[name] = forms.ChoiceField(
-            required=False, choices=list(choices.items())
-        )
-
-
-class ConnectionFilterForm(LogFilterForm):
-    """The filter of the connections."""
-
-    verdict = forms.ChoiceField(
-        required=False,
-        choices=[("", "any"), *((found.value, found.value) for found in Decision)],
-    )
-    port = forms.CharField(required=False)
-    key = forms.CharField(required=False, widget=forms.HiddenInput)
-
-
-class EventFilterForm(LogFilterForm):
-    """The filter of the control log."""
-
-    code = forms.ChoiceField(
-        required=False,
-        label="Event",
-        choices=[
-            ("", "any"),
-            *((code.value, f"{code} {kind.name}") for code, kind in CATALOGUE.items()),
-        ],
-    )
-    outcome = forms.ChoiceField(
-        required=False,
-        choices=[
-            ("", "any"),
-            (Outcome.DONE.value, "done"),
-            (Outcome.REFUSED.value, "refused"),
-            (Outcome.FAILED.value, "failed"),
-            (Outcome.ALERT.value, "alert"),
-        ],
-    )
-    request = forms.CharField(required=False, label="Request id")
 
 
 class GatewayForm(ConsoleForm):

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.http import HttpResponseBadRequest, StreamingHttpResponse
 
 from audit.errors import FilterError
+from audit.events import CATALOGUE, EventCode
 from audit.exports import asynchronous
-from audit.filters import Filter, parse_cursor
+from audit.filters import PERIODS, Filter, parse_cursor, with_period
 from audit.services import record_query
 from portal.accounts.models import User
 from portal.console.people import find_person
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
+    from django.http import HttpResponse, QueryDict
     from django.http.response import HttpResponseBase
 
     from audit.filters import Cursor
     from audit.http import PortalRequest
     from audit.models import Log
-    from audit.selectors import Page
+    from audit.selectors import Counted, Page
     from portal.console.forms import ConsoleForm
 
 Query = Mapping[str, Sequence[str]]
@@ -32,6 +34,19 @@ CONTENT_TYPES: Final = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/jsonl; charset=utf-8",
 }
+
+
+NAMES: Final = {"q": "search", "key": "key fingerprint", "request": "request id"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A filter that is asked, in words, and the page without it."""
+
+    parameter: str
+    name: str
+    text: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +63,13 @@ def question(request: PortalRequest, parse: Parser, *, timed: bool) -> Question:
     Raises:
         FilterError: with a message for each parameter that is wrong.
     """
-    query = {name: list(values) for name, values in request.GET.lists()}
+    query: dict[str, Sequence[str]] = dict(request.GET.lists())
     messages: dict[str, str] = {}
+    try:
+        query = with_period(query, request.received_at)
+    except FilterError as exc:
+        messages |= exc.messages
+        del query["last"]
     try:
         query["person"] = [_person_id(text) for text in query.get("person", [])]
     except ValidationError as exc:
@@ -77,15 +97,62 @@ def explain(form: ConsoleForm, error: FilterError) -> None:
             form.add_error(None, f"{name}: {message}")
 
 
-def links(request: PortalRequest, asked: Question, page: Page[Any]) -> dict[str, Any]:
-    """Return the addresses of the next pages and of the exports."""
+def shown_query(request: PortalRequest, asked: Question) -> QueryDict:
+    """Return what the form shows: what was typed, and times as its fields take them."""
+    shown = request.GET.copy()
+    for name, at in (("from", asked.filters.since), ("until", asked.filters.until)):
+        if at is not None:
+            shown[name] = f"{at:%Y-%m-%dT%H:%M:%S}"
+    return shown
+
+
+def links(
+    request: PortalRequest, asked: Question, page: Page[Any], counted: Counted
+) -> dict[str, Any]:
+    """Return how much was found, what was asked, and where to go on."""
     asking = asked.filters.query_string()
     return {
         "query": asking,
+        "counted": counted,
+        "chips": chips(request.path, asked.filters, page.items),
         "newest_url": f"{request.path}?{asking}" if asked.cursor else "",
         "newer_url": _page_link(request, asking, page.newer),
         "older_url": _page_link(request, asking, page.older),
     }
+
+
+def chips(path: str, filters: Filter, rows: Sequence[Any]) -> tuple[Chip, ...]:
+    """Return each filter that is asked, and the address without it.
+
+    A row that was found knows what the ids are called.
+    """
+    return tuple(
+        Chip(
+            parameter=name,
+            name=NAMES.get(name, name).capitalize(),
+            text=_chip_text(name, text, filters, rows),
+            href=f"{path}?{filters.without(name).query_string()}",
+        )
+        for name, text in filters.parameters().items()
+    )
+
+
+def loosening(
+    path: str, filters: Filter, parameters: Sequence[str]
+) -> tuple[Chip, ...]:
+    """Return the filters without which something would be found."""
+    return tuple(
+        chip for chip in chips(path, filters, ()) if chip.parameter in parameters
+    )
+
+
+def periods(path: str, filters: Filter | None) -> tuple[tuple[str, str], ...]:
+    """Return the quick choices of a period, each with its address."""
+    rest = {} if filters is None else filters.parameters()
+    kept = {name: text for name, text in rest.items() if name not in {"from", "until"}}
+    return tuple(
+        (name, f"{path}?{urlencode({**kept, 'last': name})}") for name in PERIODS
+    )
 
 
 def download(
@@ -124,6 +191,18 @@ def download(
 def _person_id(text: str) -> str:
     meant = text.strip()
     return find_person(User.objects.all(), meant).ref.id if meant else ""
+
+
+def _chip_text(name: str, text: str, filters: Filter, rows: Sequence[Any]) -> str:
+    if name in {"from", "until"}:
+        at = filters.since if name == "from" else filters.until
+        return f"{at:%Y-%m-%d %H:%M} UTC"
+    if name == "code":
+        return f"{text} {CATALOGUE[EventCode(text)].name}"
+    for row in rows[:1]:
+        if getattr(row, f"{name}_id", "") == text:
+            return getattr(row, f"{name}_label", "") or text
+    return text
 
 
 def _page_link(request: PortalRequest, asking: str, cursor: Cursor | None) -> str:

@@ -14,6 +14,7 @@ import pytest
 from django.test import AsyncClient, Client
 from pytest_django import DjangoAssertNumQueries
 
+from audit import selectors as audit_selectors
 from audit.actor import SYSTEM, Actor, Ref
 from audit.events import EventCode
 from audit.flows import AttributedFlow
@@ -78,6 +79,11 @@ def shown(browser: Client, query: str) -> set[str]:
         ("from=2026-11-23T12:00:02&until=", {"Bob"}),
         ("until=2026-11-22", set()),
         ("key=abababababababab", {"Alice", "Bob"}),
+        ("q=ali", {"Alice"}),
+        ("q=no_grant", {"Bob"}),
+        ("address=10.1.0.0/16", {"Alice", "Bob"}),
+        ("address=10.2.0.0/16", set()),
+        ("last=hour", set()),
     ],
 )
 @pytest.mark.usefixtures("morning")
@@ -149,9 +155,84 @@ def test_the_list_of_connections_costs_the_same_for_many(
     flows = [flow(number, alice) for number in range(1, 41)]
     record_flows(gateway=EDGE, flows=flows, now=NOON)
     browser = sign_in(carol)
-    # Session, person, the event of the reading, the rows, two lists to choose from.
+    # Session, person, the event of the reading, the rows, two lists to choose from; all
+    # rows are on the page, so that nothing is left to count.
     with django_assert_num_queries(6):
         browser.get("/audit/connections/")
+
+
+def test_many_connections_are_counted_by_one_more_query(
+    alice: User,
+    carol: User,
+    sign_in: SignIn,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    flows = [flow(number, alice) for number in range(1, 61)]
+    record_flows(gateway=EDGE, flows=flows, now=NOON)
+    browser = sign_in(carol)
+    with django_assert_num_queries(7):
+        page = browser.get("/audit/connections/").content.decode()
+    assert "60 found" in page
+
+
+def test_a_count_that_was_given_up_says_so(
+    alice: User, carol: User, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_selectors, "COUNTED", 55)
+    flows = [flow(number, alice) for number in range(1, 61)]
+    record_flows(gateway=EDGE, flows=flows, now=NOON)
+    page = sign_in(carol).get("/audit/connections/").content.decode()
+    assert "more than 55 found" in page
+
+
+@pytest.mark.usefixtures("morning")
+def test_each_filter_is_a_chip_that_takes_it_away(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    url = f"/audit/connections/?person={alice.ref.id}&port=443"
+    page = sign_in(carol).get(url).content.decode()
+    assert "<span>Person: Alice</span>" in page
+    assert 'href="/audit/connections/?port=443"' in page
+    assert f'href="/audit/connections/?person={alice.ref.id}"' in page
+
+
+@pytest.mark.usefixtures("morning")
+def test_an_empty_page_says_which_filter_to_loosen(
+    alice: User, carol: User, sign_in: SignIn
+) -> None:
+    url = f"/audit/connections/?person={alice.ref.id}&verdict=denied"
+    page = sign_in(carol).get(url).content.decode()
+    assert "without person" in page
+    assert "without verdict denied" in page
+    page = sign_in(carol).get(f"{url}&port=9").content.decode()
+    assert "No single filter is to blame" in page
+
+
+@pytest.mark.parametrize("log", ["connections", "events"])
+def test_a_quick_period_becomes_the_moment_it_begins_at(
+    log: str, carol: User, sign_in: SignIn
+) -> None:
+    page = sign_in(carol).get(f"/audit/{log}/?last=week&address=::1").content.decode()
+    assert 'name="from" value="20' in page
+    assert "last=day" in page
+    assert f"/audit/{log}/export/?format=csv&amp;address=%3A%3A1&amp;from=20" in page
+
+
+@pytest.mark.parametrize("log", ["connections", "events"])
+@pytest.mark.parametrize("query", ["last=year", "last=day&from=2026-05-03"])
+def test_a_wrong_period_is_explained(
+    query: str, log: str, carol: User, sign_in: SignIn
+) -> None:
+    response = sign_in(carol).get(f"/audit/{log}/?{query}")
+    assert response.status_code == 400
+    assert "last: " in response.content.decode()
+
+
+@pytest.mark.usefixtures("morning")
+def test_the_form_keeps_the_times_of_a_page_link(carol: User, sign_in: SignIn) -> None:
+    url = "/audit/connections/?from=2026-11-23T11:00:00%2B00:00"
+    page = sign_in(carol).get(url).content.decode()
+    assert 'value="2026-11-23T11:00:00"' in page
 
 
 @pytest.mark.usefixtures("morning")
