@@ -97,6 +97,16 @@ class EventCode(StrEnum):
     AUDIT_EXPORT = "AU002"
     API_TOKEN_CREATE = "AU007"  # noqa: S105 -- an event code
     API_TOKEN_REVOKE = "AU008"  # noqa: S105 -- an event code
+    ALARM_RAISE = "AL001"
+    ALARM_ACKNOWLEDGE = "AL002"
+    ALARM_ASSIGN = "AL003"
+    ALARM_CLOSE = "AL004"
+    ALARM_CHANNEL_CREATE = "AL005"
+    ALARM_CHANNEL_UPDATE = "AL006"
+    ALARM_CHANNEL_DELETE = "AL007"
+    ALARM_CHANNEL_TEST = "AL008"
+    KEY_SHARED_RESOLVED = "KY010"
+    WEBHOOK_DELIVER = "AU009"
     REFUSALS_SUPPRESSED = "AU010"
     POLICY_QUERY = "AU011"
     STREAM_CREATE = "AU030"
@@ -372,6 +382,52 @@ CATALOGUE: Final = {
             EventCode.API_TOKEN_REVOKE,
             "api.token.revoke",
             "{actor_label} revoked a credential for programs: {target_label}",
+        ),
+        (EventCode.ALARM_RAISE, "alarm.raise", "{target_label}"),
+        (
+            EventCode.ALARM_ACKNOWLEDGE,
+            "alarm.acknowledge",
+            "{actor_label} has seen the alarm: {target_label}",
+        ),
+        (
+            EventCode.ALARM_ASSIGN,
+            "alarm.assign",
+            "{person_label} is to look into the alarm: {target_label}",
+        ),
+        (
+            EventCode.ALARM_CLOSE,
+            "alarm.close",
+            "{actor_label} judged the alarm: {target_label}",
+        ),
+        (
+            EventCode.ALARM_CHANNEL_CREATE,
+            "alarm.channel.create",
+            "{actor_label} let alarms be sent to {target_label}",
+        ),
+        (
+            EventCode.ALARM_CHANNEL_UPDATE,
+            "alarm.channel.update",
+            "{actor_label} changed where alarms are sent: {target_label}",
+        ),
+        (
+            EventCode.ALARM_CHANNEL_DELETE,
+            "alarm.channel.delete",
+            "{actor_label} ended the sending of alarms to {target_label}",
+        ),
+        (
+            EventCode.ALARM_CHANNEL_TEST,
+            "alarm.channel.test",
+            "{actor_label} sent a test alarm to {target_label}",
+        ),
+        (
+            EventCode.KEY_SHARED_RESOLVED,
+            "key.shared_resolved",
+            "{actor_label} judged whether the key of {device_label} is shared",
+        ),
+        (
+            EventCode.WEBHOOK_DELIVER,
+            "webhook.deliver",
+            "A notification was sent to {target_label}",
         ),
         (
             EventCode.REFUSALS_SUPPRESSED,

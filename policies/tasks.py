@@ -31,6 +31,14 @@ def tend_requests() -> None:
     services.remind_of_ends(now=now)
 
 
+@shared_task(name="policies.watch_for_alarms")
+def watch_for_alarms() -> None:
+    """Look for revocations that are late, and devices that come back."""
+    now = _now()
+    services.watch_revocations(now=now)
+    services.watch_sightings(now=now)
+
+
 @shared_task(name="policies.clean_up")
 def clean_up() -> None:
     """Delete challenges and tokens past their use."""

@@ -91,6 +91,17 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in env_text(name, default).split(",") if word.strip()]
 
 
+def env_choices(name: str, choices: Collection[str]) -> list[str]:
+    """Return comma-separated words, each one of those that are allowed."""
+    words = env_list(name)
+    unknown = sorted(set(words) - set(choices))
+    if unknown:
+        known = ", ".join(sorted(choices))
+        msg = f"{name}: {', '.join(unknown)} is not one of {known}"
+        raise ImproperlyConfigured(msg)
+    return words
+
+
 def env_networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Return comma-separated prefixes, such as 10.0.0.0/8."""
     try:

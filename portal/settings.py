@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
+from audit.alarms.rules import PARAMETERS, RuleId
 from portal.env import (
     database,
     env_bool,
     env_choice,
+    env_choices,
     env_int,
     env_list,
     env_networks,
@@ -78,6 +80,15 @@ PEERAGE_TAILNETS = env_list("PEERAGE_TAILNETS", PEERAGE_DEPLOYMENT)
 # imports run downward.
 PEERAGE_CLIENT_CONFIG = "policies.selectors.client_config"
 PEERAGE_VERIFICATION_KEY = "policies.signing.verification_key"
+
+# Every rule says what may be set (audit/alarms/rules.py, docs/alarms.md).
+PEERAGE_ALARM_PARAMETERS = {
+    each.name: env_int(
+        each.variable, each.default, minimum=each.minimum, maximum=each.maximum
+    )
+    for each in PARAMETERS
+}
+PEERAGE_ALARM_RULES_OFF = env_choices("PEERAGE_ALARM_RULES_OFF", [*RuleId])
 
 # --- what goes out: webhooks of alarms and streams --------------------------
 
@@ -147,6 +158,7 @@ INSTALLED_APPS = [
     "portal.accounts.sso",
     "audit",
     "audit.streams",
+    "audit.alarms",
     "peers",
     "policies",
     "django.contrib.admin",
@@ -257,6 +269,26 @@ CELERY_BEAT_SCHEDULE = {
         "task": "policies.tend_requests",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "watch-for-alarms": {
+        "task": "alarms.watch",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "watch-for-late-revocations": {
+        "task": "policies.watch_for_alarms",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "send-alarms": {
+        "task": "alarms.deliver",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "clean-up-alarms": {
+        "task": "alarms.clean_up",
+        "schedule": 600.0,
+        "options": {"expires": 600},
     },
     "clean-up": {
         "task": "policies.clean_up",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from policies.destinations import DestinationInput
 from policies.services.acknowledgements import record_acknowledgement
+from policies.services.alarms import watch_revocations, watch_sightings
 from policies.services.applications import (
     create_application,
     delete_application,
@@ -104,4 +105,6 @@ __all__ = [
     "tell_requesters",
     "update_application",
     "update_request_rules",
+    "watch_revocations",
+    "watch_sightings",
 ]

@@ -7,6 +7,8 @@ from django.views.generic import RedirectView
 
 from portal.console import (
     access,
+    alarm_channels,
+    alarms,
     applications,
     connections,
     credentials,
@@ -229,6 +231,55 @@ STREAMS = [
     ),
 ]
 
+ALARMS = [
+    path("audit/alarms/", alarms.alarms, name="alarms"),
+    path("audit/alarms/count/", alarms.alarm_count, name="alarm_count"),
+    path("audit/alarms/rules/", alarms.alarm_rules, name="alarm_rules"),
+    path("audit/alarms/channels/", alarm_channels.channels, name="alarm_channels"),
+    path(
+        "audit/alarms/channels/add/",
+        alarm_channels.add_channel,
+        name="add_alarm_channel",
+    ),
+    path(
+        "audit/alarms/channels/<int:channel_id>/",
+        alarm_channels.channel,
+        name="alarm_channel",
+    ),
+    path(
+        "audit/alarms/channels/<int:channel_id>/edit/",
+        alarm_channels.edit_channel,
+        name="edit_alarm_channel",
+    ),
+    path(
+        "audit/alarms/channels/<int:channel_id>/delete/",
+        alarm_channels.delete_channel,
+        name="delete_alarm_channel",
+    ),
+    path(
+        "audit/alarms/channels/<int:channel_id>/test/",
+        alarm_channels.test_channel,
+        name="test_alarm_channel",
+    ),
+    path(
+        "audit/alarms/channels/<int:channel_id>/secret/",
+        alarm_channels.renew_channel_secret,
+        name="renew_alarm_channel_secret",
+    ),
+    path("audit/alarms/<int:alarm_id>/", alarms.alarm, name="alarm"),
+    path(
+        "audit/alarms/<int:alarm_id>/acknowledge/",
+        alarms.acknowledge_alarm,
+        name="acknowledge_alarm",
+    ),
+    path(
+        "audit/alarms/<int:alarm_id>/assign/", alarms.assign_alarm, name="assign_alarm"
+    ),
+    path(
+        "audit/alarms/<int:alarm_id>/verdict/", alarms.judge_alarm, name="judge_alarm"
+    ),
+]
+
 urlpatterns = [
     *OWN,
     *REQUESTS,
@@ -239,4 +290,5 @@ urlpatterns = [
     *CREDENTIALS,
     *AUDIT,
     *STREAMS,
+    *ALARMS,
 ]

@@ -41,6 +41,21 @@ function localTimes(within) {
   }
 }
 
+// How many wait behind an entry of the menu. Asked apart, so that no page waits for it.
+async function showCount(badge) {
+  const response = await fetch(badge.dataset.count, { redirect: "error" });
+  if (!response.ok) return;
+  const { open } = await response.json();
+  badge.textContent = open;
+  badge.ariaLabel = `${open} open`;
+  badge.hidden = open === 0;
+}
+
+for (const badge of document.querySelectorAll("[data-count]")) {
+  // A page that is left meanwhile, or a portal that restarts, is no error to show.
+  showCount(badge).catch(() => {});
+}
+
 // Outside a secure context there is no clipboard; the text can be marked by hand.
 if (!navigator.clipboard) {
   for (const button of document.querySelectorAll("[data-copy]")) button.hidden = true;

@@ -34,14 +34,29 @@ def icon(name: str) -> dict[str, str]:
 
 @register.inclusion_tag("elements/nav_item.html", takes_context=True)
 def nav_item(
-    context: template.Context, view: str, title: str, name: str, *, also: str = ""
+    context: template.Context,
+    view: str,
+    title: str,
+    name: str,
+    *,
+    also: str = "",
+    count: str = "",
 ) -> dict[str, Any]:
-    """Return an entry of the menu; the pages below `also` are below it, too."""
+    """Return an entry of the menu; the pages below `also` are below it, too.
+
+    `count` is the view that says how many wait there; the browser asks it.
+    """
     href = reverse(view)
     request = context.get("request")
     below = (href, reverse(also)) if also else (href,)
     active = request is not None and request.path.startswith(below)
-    return {"href": href, "title": title, "name": name, "active": active}
+    return {
+        "href": href,
+        "title": title,
+        "name": name,
+        "active": active,
+        "count": reverse(count) if count else "",
+    }
 
 
 @register.inclusion_tag("elements/time.html")

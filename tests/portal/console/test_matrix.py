@@ -12,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.actor import SYSTEM
+from audit.alarms.models import AlarmChannel
+from audit.alarms.services import raise_findings
 from audit.events import EventCode
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
@@ -19,6 +21,7 @@ from policies.models import Application, Grant, Lock, Revocation
 from policies.services import create_label, create_label_grant
 from portal.accounts.models import User
 from portal.console.urls import urlpatterns
+from tests.audit.alarms.makers import finding
 from tests.audit.streams.conftest import MakeStream, make_stream
 from tests.conftest import SignIn
 from tests.policies.requests import ask, open_for_requests
@@ -74,6 +77,12 @@ READ: Final = (
     "event",
     "streams",
     "stream",
+    "alarms",
+    "alarm",
+    "alarm_count",
+    "alarm_rules",
+    "alarm_channels",
+    "alarm_channel",
 )
 ASKS: Final = ("explain_suppose",)
 """Pages that readers send something to, and that change nothing."""
@@ -109,6 +118,14 @@ ACTS: Final = (
     "enable_stream",
     "test_stream",
     "renew_stream_secret",
+    "acknowledge_alarm",
+    "assign_alarm",
+    "judge_alarm",
+    "add_alarm_channel",
+    "edit_alarm_channel",
+    "delete_alarm_channel",
+    "test_alarm_channel",
+    "renew_alarm_channel_secret",
 )
 POSTED: Final = ("issue_token", "enable_stream", "test_stream")
 """Acts that are a button, without a page of their own."""
@@ -150,6 +167,13 @@ def address(
         "credential_id": make_key(alice)[0].pk,
         "stream_id": make_stream().pk,
         "connection_id": 1,
+        "alarm_id": raise_findings([finding()], now=laptop.created_at)[0].pk,
+        "channel_id": AlarmChannel.objects.create(
+            name="desk",
+            kind="webhook",
+            least_severity=1,
+            created_at=laptop.created_at,
+        ).pk,
         "uid": uuid.UUID(int=0),
     }
     wanted = {str(route.name): route.pattern.converters for route in urlpatterns}

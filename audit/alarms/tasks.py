@@ -1,0 +1,33 @@
+"""Jobs of alarms: bounded, and safe to run in many copies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from celery import shared_task
+
+from audit.alarms import delivery, watching
+
+
+@shared_task(name="alarms.watch")
+def watch() -> None:
+    """Judge what is new in both logs."""
+    now = _now()
+    watching.watch_events(now=now)
+    watching.watch_flows(now=now)
+
+
+@shared_task(name="alarms.deliver")
+def deliver() -> None:
+    """Send the notifications that are due."""
+    delivery.deliver_due(clock=_now)
+
+
+@shared_task(name="alarms.clean_up")
+def clean_up() -> None:
+    """Forget notifications that ended long ago."""
+    delivery.forget_old(now=_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 -- a task is an edge
