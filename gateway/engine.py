@@ -8,18 +8,15 @@
   reading back a generation happen outside the lock, and are done again if a notice
   came meanwhile. What is enforced is the snapshot held less the keys that are cut; a
   generation that is so narrowed is not acknowledged, its successor will be.
-* The gate is opened, for a minute at most and never beyond the lease, only while the
-  generation held is the one in force and every health holds. Where an application
-  goes on without evidence, evidence is the health of the strict ones' own leases.
+* When the gate opens is `gateway.gate`'s to say.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from math import inf
 
 from gateway import reconcile
 from gateway.acknowledgement import document, notice_document
@@ -33,9 +30,10 @@ from gateway.errors import (
     UntrustedError,
 )
 from gateway.freshness import Freshness
+from gateway.gate import Gatekeeper
 from gateway.judging import Judging
 from gateway.kernel import Kernel
-from gateway.leases import LEASE_SECONDS, Leases
+from gateway.leases import Leases
 from gateway.logs import Log
 from gateway.notices import keep_cuts, stored_cuts
 from gateway.reconcile import Have
@@ -44,12 +42,10 @@ from gateway.trust import Held, Judge
 from gateway.types import Gate, Timings
 from gateway.view import Observer
 from policies.compiler.holdings import holdings_digest
-from policies.compiler.leases import applications_behind, needs_evidence
 from policies.compiler.named import bounds
-from policies.compiler.nftables import closed_text, live_text
+from policies.compiler.nftables import closed_text
 from policies.compiler.notice import Notice
 from policies.compiler.types import (
-    Application,
     IPNetwork,
     Resolved,
     Snapshot,
@@ -87,27 +83,39 @@ class Engine:
         self._heard = heard
         self._lock = threading.RLock()
         self._held: Held | None = None
-        self._freshness: Freshness | None = None
         self._cuts = Cuts(epoch=self.epoch)
         self._is_kept = True
-        self._leases = Leases(kernel)
+        leases = Leases(kernel)
         self._enforcement = Enforcement(
             kernel=kernel,
             observer=observer,
             clock=clock,
             lock=self._lock,
-            leases=self._leases,
+            leases=leases,
             opening=self._opening,
         )
-        self.gate = Gate(is_open=False, reason="the agent has just started")
-        """Whether the gate is kept open, as `renew` found last."""
-        self.is_calm = True
-        """Whether nothing that others changed is left to repair; the guard says."""
+        self._gatekeeper = Gatekeeper(
+            kernel=kernel, clock=clock, leases=leases, enforcement=self._enforcement
+        )
 
     @property
     def store(self) -> Store:
         """The state directory."""
         return self._store
+
+    @property
+    def gate(self) -> Gate:
+        """Whether the gate is kept open, as `renew` found last."""
+        return self._gatekeeper.gate
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing that others changed is left to repair."""
+        return self._gatekeeper.is_calm
+
+    @is_calm.setter
+    def is_calm(self, is_calm: bool) -> None:
+        self._gatekeeper.is_calm = is_calm
 
     @property
     def generation(self) -> int:
@@ -178,19 +186,12 @@ class Engine:
     def withheld(self) -> tuple[int, ...]:
         """The applications that are closed because their terms are not met, by id."""
         with self._lock:
-            want = self._enforcement.want
-            if want is None:
-                return ()
-            return applications_behind(want, self._leases.withheld)
+            return self._gatekeeper.withheld()
 
     def seconds_left(self) -> float:
         """Return how long the lease runs still; 0 or less for none."""
         with self._lock:
-            if self._freshness is None:
-                return 0.0
-            return self._freshness.seconds_left(
-                now=self._clock.now(), ticks=self._clock.ticks()
-            )
+            return self._gatekeeper.seconds_left()
 
     def open(self) -> dict[str, object] | None:
         """Take up what an earlier run accepted; return its acknowledgement.
@@ -218,8 +219,8 @@ class Engine:
                     f" {damaged(self._store.directory / ACCEPTED)}"
                 ) from exc
             self._enforcement.want = self._cuts.less(self._held.snapshot)
-            self._freshness = self._stored_lease(self._held, now)
-            if self._freshness is None:
+            self._gatekeeper.freshness = self._stored_lease(self._held, now)
+            if self._gatekeeper.freshness is None:
                 self._kernel.run(closed_text(self._kernel.interface))
             acknowledgement = self._apply(self._held, Timings(), received_at=now)
             self._remember(self._held)
@@ -239,7 +240,9 @@ class Engine:
         answer, held, lease = self._judging.answered(
             answer,
             held=self._held,
-            lease=self._freshness.lease if self._freshness else None,
+            lease=self._gatekeeper.freshness.lease
+            if self._gatekeeper.freshness
+            else None,
             now=received_at,
         )
         verified = self._clock.ticks()
@@ -252,7 +255,7 @@ class Engine:
             # The clock may stand elsewhere from here on: count by that.
             self._heard(lease.issued)
             received_at = self._clock.now()
-            self._freshness = Freshness(
+            self._gatekeeper.freshness = Freshness(
                 lease=lease, now=received_at, ticks=started, is_received=True
             )
             is_applied = self._enforcement.applied == held.snapshot.generation
@@ -303,50 +306,8 @@ class Engine:
         gone, or not `is_calm`; the guard brings them back.
         """
         with self._lock:
-            self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
             self._keep_again()
-            reason = self._obstacle()
-            want = self._enforcement.want
-            if not reason and want is not None:
-                # Of what is in force: its rules say which leases there are.
-                applications = want.applications
-                if not is_healthy and needs_evidence(applications):
-                    reason = "evidence cannot be recorded"
-                try:
-                    self._open(applications, is_open=not reason)
-                except KernelError as exc:
-                    reason = f"the kernel refused the lease: {exc}"
-            self.gate = Gate(is_open=not reason, reason=reason)
-            return self.gate.is_open
-
-    def _open(self, applications: Collection[Application], *, is_open: bool) -> None:
-        """Keep open what may be: the gate, unless told otherwise, and the leases."""
-        left = self.seconds_left()
-        if is_open:
-            seconds = min(LEASE_SECONDS, int(left))
-            self._kernel.run(live_text(self._kernel.interface, seconds))
-        due = self._leases.due(applications, silent_for=self._silence(), most=left)
-        self._leases.renew(due, now=self._clock.now())
-
-    def _obstacle(self) -> str:
-        """Return why nothing at all may be kept open, in words; empty if it may."""
-        if self._held is None:
-            return "no snapshot was accepted yet"
-        if not self._kernel.is_guarded() or not self._kernel.is_present():
-            return "the table or the interface is gone"
-        if not self.is_calm:
-            return "what others changed is not repaired"
-        return self._staleness(self._held)
-
-    def _staleness(self, held: Held) -> str:
-        if self._enforcement.applied != held.snapshot.generation:
-            return "the accepted generation is not in force"
-        if self._freshness is None or self.seconds_left() < 1:
-            return "the lease has run out"
-        now, ticks = self._clock.now(), self._clock.ticks()
-        if not self._freshness.is_clock_sane(now=now, ticks=ticks):
-            return "the clock is not sane"
-        return ""
+            return self._gatekeeper.renew(self._snapshot, is_healthy=is_healthy)
 
     def keep_terms(self, *, is_healthy: bool) -> int:
         """Close at once what an application's terms allow no longer, and cut its flows.
@@ -358,22 +319,7 @@ class Engine:
             KernelError: the flows could not be read or cut.
         """
         with self._lock:
-            now, ticks = self._clock.now(), self._clock.ticks()
-            self._leases.note(is_healthy=is_healthy, ticks=ticks)
-            want = self._enforcement.want
-            if (
-                want is None
-                or self._enforcement.applied != want.generation
-                or self._freshness is None
-            ):
-                return 0
-            before = self._leases.withheld
-            is_closing = self._leases.close(
-                want.applications, silent_for=self._silence(), now=now, ticks=ticks
-            )
-            if before - self._leases.withheld:
-                self.renew(is_healthy=is_healthy)
-            return self._enforcement.sweep() if is_closing else 0
+            return self._gatekeeper.keep_terms(self._snapshot, is_healthy=is_healthy)
 
     def known(self) -> Have | None:
         """Return what the kernel was brought to hold last; None if that is not known.
@@ -443,21 +389,12 @@ class Engine:
         with self._lock:
             return self._enforcement.sweep()
 
-    def _silence(self) -> float:
-        """Return how long the portal was silent, in seconds."""
-        if self._freshness is None:
-            return inf
-        return self._freshness.silent_for(
-            now=self._clock.now(), ticks=self._clock.ticks()
-        )
-
     def _opening(self, want: Snapshot) -> str:
-        """Return what opens the leases that a transaction may declare."""
-        if self._freshness is None:
-            return ""
-        left = self.seconds_left()
-        due = self._leases.due(want.applications, silent_for=self._silence(), most=left)
-        return self._leases.opening_text(due)
+        return self._gatekeeper.opening(want)
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        return None if self._held is None else self._held.snapshot
 
     def _accept(self, held: Held) -> None:
         """Hold a snapshot, less what is cut."""
