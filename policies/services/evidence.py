@@ -20,6 +20,7 @@ from audit.services import record, record_flows
 from policies.attribution import load_attribution
 from policies.errors import EvidenceError
 from policies.evidence import (
+    MAX_COUNT,
     DriftRecord,
     FlowRecord,
     FlowTableRecord,
@@ -60,41 +61,52 @@ def ingest_evidence(
     on over all spools of the gateway.
 
     Raises:
-        EvidenceError: the batch is malformed; nothing of it was stored.
+        EvidenceError: the batch is malformed, or its numbers, with those of all the
+            gateway's spools, lead too far to be counted; nothing of it was stored.
     """
     try:
         parsed, name = parse_records(records), parse_spool(spool)
+        with transaction.atomic():
+            return _accepted(gateway, parsed, name, actor, now)
     except EvidenceError as exc:
         refuse_gateway_request(
             gateway=gateway, channel="evidence", reason=str(exc), actor=actor, now=now
         )
         raise
-    with transaction.atomic():
-        AgentState.objects.get_or_create(gateway=gateway)
-        state = AgentState.objects.select_for_update(no_key=True).get(pk=gateway.pk)
-        source = _source(state, name, parsed, actor, now)
-        new = [item for item in parsed if item.sequence > source.accepted_through]
-        if not new:
-            return source.accepted_through
-        missing = _missing(source.accepted_through, new, now)
-        if missing is not None:
-            _record_gap(gateway, missing, actor, now)
-        refused = [item for item in new if isinstance(item, RefusedRecord)]
-        _record_refused(gateway, refused, actor, now)
-        for item in new:
-            _record_notice(gateway, item, actor, now)
-        flows = [item for item in new if isinstance(item, FlowRecord)]
-        offset = state.accepted_through - source.accepted_through
-        _record_flows(gateway, flows, offset, actor, now)
-        handshakes = [item for item in new if isinstance(item, HandshakeRecord)]
-        record_sightings(gateway=gateway, records=handshakes, actor=actor, now=now)
-        for gap in unaccounted(state, new, missing, now=now):
-            _record_gap(gateway, gap, actor, now)
-        source.accepted_through = new[-1].sequence
-        source.save(update_fields=["accepted_through"])
-        state.accepted_through = source.accepted_through + offset
-        state.save(update_fields=["accepted_through", "spool"])
+
+
+def _accepted(
+    gateway: Gateway, parsed: Sequence[Record], name: str, actor: Actor, now: datetime
+) -> int:
+    """Store what is new; return the number everything is accepted through."""
+    AgentState.objects.get_or_create(gateway=gateway)
+    state = AgentState.objects.select_for_update(no_key=True).get(pk=gateway.pk)
+    source = _source(state, name, parsed, actor, now)
+    new = [item for item in parsed if item.sequence > source.accepted_through]
+    if not new:
         return source.accepted_through
+    offset = state.accepted_through - source.accepted_through
+    if new[-1].sequence > MAX_COUNT - offset:
+        msg = f"record {new[-1].sequence} is beyond what can be numbered"
+        raise EvidenceError(msg)
+    missing = _missing(source.accepted_through, new, now)
+    if missing is not None:
+        _record_gap(gateway, missing, actor, now)
+    refused = [item for item in new if isinstance(item, RefusedRecord)]
+    _record_refused(gateway, refused, actor, now)
+    for item in new:
+        _record_notice(gateway, item, actor, now)
+    flows = [item for item in new if isinstance(item, FlowRecord)]
+    _record_flows(gateway, flows, offset, actor, now)
+    handshakes = [item for item in new if isinstance(item, HandshakeRecord)]
+    record_sightings(gateway=gateway, records=handshakes, actor=actor, now=now)
+    for gap in unaccounted(state, new, missing, now=now):
+        _record_gap(gateway, gap, actor, now)
+    source.accepted_through = new[-1].sequence
+    source.save(update_fields=["accepted_through"])
+    state.accepted_through = source.accepted_through + offset
+    state.save(update_fields=["accepted_through", "spool"])
+    return source.accepted_through
 
 
 def _source(

@@ -16,6 +16,7 @@ from peers.keys import fingerprint
 from peers.models import AddressLease, Device, Gateway
 from policies import services
 from policies.errors import EvidenceError
+from policies.evidence import MAX_COUNT
 from policies.models import AgentState, Grant
 from portal.accounts.models import User
 from tests.peers.makers import Machine, codes
@@ -384,6 +385,20 @@ def test_numbers_skipped_within_a_spool_are_counted_there(
     ingest(gw1, opened(705, **tied), spool=B)
     assert codes() == [*before, "GW008A"]
     assert AuditEvent.objects.latest("id").details["lost"] == 4
+
+
+def test_numbers_of_many_spools_never_lead_beyond_what_can_be_counted(
+    gw1: Gateway, device: Device
+) -> None:
+    tied = {"device": device.pk, "source": source(device)}
+    last = {**opened(2, **tied), "seq": MAX_COUNT}
+    ingest(gw1, opened(1, **tied), last, spool=A)
+    before = codes()
+    with pytest.raises(EvidenceError, match="beyond what can be numbered"):
+        ingest(gw1, opened(1, **tied), spool=B)
+    assert codes() == [*before, "GW013W"]
+    assert stored(gw1) == [1, MAX_COUNT]
+    assert ingest(gw1, opened(2, **tied), spool=A) == MAX_COUNT
 
 
 def test_an_agent_that_begins_to_name_its_spool_counts_on(
