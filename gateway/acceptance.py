@@ -112,8 +112,9 @@ def _mended(store: Store, identity: Identity, now: datetime) -> Iterator[str]:
 
 
 def _mended_signed(store: Store, identity: Identity, now: datetime) -> Iterator[str]:
+    standing = Standing(store.directory)
     judge = Judge(
-        anchor=Standing(store.directory).raised(
+        anchor=standing.raised(
             Anchor(
                 gateway=identity.gateway,
                 deployment=identity.deployment,
@@ -125,15 +126,16 @@ def _mended_signed(store: Store, identity: Identity, now: datetime) -> Iterator[
     if _is_broken(lambda: stored_cuts(store, judge)):
         _aside(store.directory / NOTICES)
         yield "the notices of revocation: the next snapshot names who was cut off"
-    if _is_broken(lambda: _snapshot(store, judge, now)):
+    if _is_broken(lambda: _snapshot(store, judge, standing, now)):
         _aside(store.directory / ACCEPTED)
         yield "the snapshot: the gateway is closed until the portal sends it"
 
 
-def _snapshot(store: Store, judge: Judge, now: datetime) -> None:
-    envelope = store.read_accepted()
+def _snapshot(store: Store, judge: Judge, standing: Standing, now: datetime) -> None:
+    envelope, cut = store.read_accepted(), stored_cuts(store, judge).keys
     if envelope is not None:
-        judge.stored(envelope, now=now)
+        revoked = frozenset(standing.revoked) - cut
+        judge.stored(envelope, now=now, revoked=revoked, least=standing.kept)
 
 
 def _is_broken(read: Callable[[], object]) -> bool:

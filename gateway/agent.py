@@ -56,6 +56,7 @@ TELL_SECONDS: Final = 1.0
 ROTATE_SECONDS: Final = 600.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
+REFUSED_SECONDS: Final = 1.0
 MAX_WAITING: Final = 1000
 JOIN_SECONDS: Final = 3.0
 
@@ -208,7 +209,10 @@ class Agent:
                 if not self._stop.is_set() and str(exc) != said:
                     said = str(exc)
                     log.warning("notices.failed", error=said)
-                self._stop.wait(backoff.next())
+                # What was refused comes again at once; what comes behind it is cut.
+                is_refused = isinstance(exc, UntrustedError)
+                most = REFUSED_SECONDS if is_refused else LONGEST_DELAY
+                self._stop.wait(min(backoff.next(), most))
             else:
                 backoff.reset()
                 if report is not None:
@@ -221,7 +225,7 @@ class Agent:
                     )
 
     def _poll(self) -> None:
-        backoff, refused = Backoff(), ""
+        backoff, refused, is_whole = Backoff(), "", False
         while self._goes_on():
             try:
                 answer = self._portal.poll(
@@ -234,8 +238,11 @@ class Agent:
                     self._show()
                 acknowledgement = self._taster.receive(answer)
             except DeltaError as exc:
-                # At once, and whole: that is asked for next.
+                # Whole: that is asked for next, at once unless it was already.
                 log.warning("delta.refused", error=str(exc))
+                if is_whole:
+                    self._stop.wait(backoff.next())
+                is_whole = True
                 continue
             except (PortalError, UntrustedError, StoreError) as exc:
                 if self._stop.is_set():
@@ -248,6 +255,7 @@ class Agent:
                 self._stop.wait(backoff.next())
                 continue
             self._telemetry.polled()
+            is_whole = False
             if refused and acknowledgement is None:
                 acknowledgement = self._engine.acknowledge_again("")
             refused = ""

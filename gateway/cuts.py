@@ -31,10 +31,14 @@ class Cuts:
         """The keys that are cut."""
         return frozenset[str]().union(*(notice.keys for notice, _ in self.notices))
 
-    def with_notice(self, notice: Notice, envelope: bytes) -> Cuts:
-        """Return these and one more."""
+    def with_notice(
+        self, notice: Notice, envelope: bytes, *, is_counted: bool = True
+    ) -> Cuts:
+        """Return these and one more; not counted if one before it is missing."""
         return replace(
-            self, number=notice.number, notices=(*self.notices, (notice, envelope))
+            self,
+            number=notice.number if is_counted else self.number,
+            notices=(*self.notices, (notice, envelope)),
         )
 
     def beyond(self, revoked: Collection[str]) -> Cuts:

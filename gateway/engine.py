@@ -75,7 +75,7 @@ class Engine:
         Raises:
             StoreError: what never goes back cannot be read.
         """
-        self._judging = Judging(judge, store)
+        self._judging = Judging(judge, store, cut=lambda: self._cuts.keys)
         self._store = store
         self._kernel = kernel
         self._clock = clock
@@ -84,7 +84,6 @@ class Engine:
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._cuts = Cuts(epoch=self.epoch)
-        self._is_kept = True
         leases = Leases(kernel)
         self._enforcement = Enforcement(
             kernel=kernel,
@@ -206,12 +205,13 @@ class Engine:
         with self._lock:
             now = self._clock.now()
             self._cuts = stored_cuts(self._store, self._judging.judge)
+            self._judging.revoke(self._cuts.keys)
             envelope = self._store.read_accepted()
             if envelope is None:
                 self._kernel.run(closed_text(self._kernel.interface))
                 return None
             try:
-                self._held = self._judging.judge.stored(envelope, now=now)
+                self._held = self._judging.stored(envelope, now=now)
             except UntrustedError as exc:
                 self._kernel.run(closed_text(self._kernel.interface))
                 raise StoreError(
@@ -272,19 +272,24 @@ class Engine:
     def cut(self, envelopes: Iterable[bytes]) -> dict[str, object] | None:
         """Cut off what notices say, in their order; return the report of the last.
 
+        One that is refused holds up none of those behind it, but the last number stays
+        below it: whoever has heard of a number has heard of all before it.
+
         Raises:
-            UntrustedError: the first breaks a rule of trust; a later one ends it.
-            StoreError: the disk refused.
+            UntrustedError: the first breaks a rule of trust; those behind it are cut.
         """
-        report = None
+        report, refusal = None, None
         for envelope in envelopes:
             try:
-                report = self._cut_one(envelope)
-            except (UntrustedError, StoreError):
-                if report is None:
-                    raise
-                # It comes again, after the report of those that are in force.
-                return report
+                if refusal is None:
+                    report = self._cut_one(envelope)
+                else:
+                    self._cut_one(envelope, is_counted=False)
+            except UntrustedError as exc:
+                refusal = refusal or exc
+        if refusal is not None and report is None:
+            raise refusal
+        # What was refused comes again, after the report of those before it.
         return report
 
     def acknowledge_again(self, error: str) -> dict[str, object] | None:
@@ -312,11 +317,8 @@ class Engine:
     def keep_terms(self, *, is_healthy: bool) -> int:
         """Close at once what an application's terms allow no longer, and cut its flows.
 
-        Return how many were cut. What is allowed again is open again. To be called
-        every second.
-
-        Raises:
-            KernelError: the flows could not be read or cut.
+        Return how many were cut. What is allowed again is open again, what the kernel
+        refused is tried again. To be called every second.
         """
         with self._lock:
             return self._gatekeeper.keep_terms(self._snapshot, is_healthy=is_healthy)
@@ -387,7 +389,7 @@ class Engine:
         The kernel has ended the elements by itself; established flows outlive them.
         """
         with self._lock:
-            return self._enforcement.sweep()
+            return self._gatekeeper.sweep()
 
     def _opening(self, want: Snapshot) -> str:
         return self._gatekeeper.opening(want)
@@ -420,7 +422,9 @@ class Engine:
                 # The file says more than it must, which is no harm.
                 log.warning("notices.unforgotten", reason=str(exc))
 
-    def _cut_one(self, envelope: bytes) -> dict[str, object] | None:
+    def _cut_one(
+        self, envelope: bytes, *, is_counted: bool = True
+    ) -> dict[str, object] | None:
         started, received_at = self._clock.ticks(), self._clock.now()
         timings = Timings()
         with self._lock:
@@ -429,7 +433,9 @@ class Engine:
             )
             verified = self._clock.ticks()
             timings.verify_ms = (verified - started) * 1000
-            cuts = self._cuts.with_notice(notice, envelope)
+            if not is_counted and self._judging.knows(notice.keys):
+                return None
+            cuts = self._cuts.with_notice(notice, envelope, is_counted=is_counted)
             if self._held and self.generation == self._held.snapshot.generation:
                 cuts = cuts.beyond(self._held.snapshot.revoked_keys)
             error = ""
@@ -438,7 +444,7 @@ class Engine:
             except StoreError as exc:
                 # The portal sends it again after a restart; now it counts as well.
                 error = f"not kept: {exc}"
-            self._is_kept = not error
+            self._gatekeeper.is_kept = not error
             timings.persist_ms = (self._clock.ticks() - verified) * 1000
             self._cuts = cuts
             applied_at = None
@@ -451,6 +457,7 @@ class Engine:
                 self._enforcement.forget()
                 error = str(exc)
             timings.total_ms = (self._clock.ticks() - started) * 1000
+            self._judging.revoke(notice.keys)
         return notice_document(
             notice,
             timings,
@@ -462,14 +469,14 @@ class Engine:
 
     def _keep_again(self) -> None:
         """Write down cuts that a full disk did not take, once it does."""
-        if self._is_kept:
+        if self._gatekeeper.is_kept:
             return
         try:
             keep_cuts(self._store, self._cuts)
         except StoreError as exc:
             log.warning("notices.unkept", reason=str(exc))
         else:
-            self._is_kept = True
+            self._gatekeeper.is_kept = True
 
     def _tighten(self, notice: Notice, timings: Timings) -> None:
         if self._held is None:

@@ -1,6 +1,8 @@
 """The gate: open for a minute at a time, while everything that must hold holds.
 
 * Not renewing is enough to close: the kernel does it. Nobody has to be alive for that.
+* Flows that may not be any more and that the kernel did not let be cut are tried again
+  every second; meanwhile nothing is renewed, so that they end within a minute too.
 * It is opened only while the generation held is the one in force and every health
   holds, never beyond the lease of the portal. Where an application goes on without
   evidence, evidence is the health of the strict ones' own leases.
@@ -17,10 +19,13 @@ from gateway.errors import KernelError
 from gateway.freshness import Freshness
 from gateway.kernel import Kernel
 from gateway.leases import LEASE_SECONDS, Leases
+from gateway.logs import Log
 from gateway.types import Gate
 from policies.compiler.leases import applications_behind, needs_evidence
 from policies.compiler.nftables import live_text
 from policies.compiler.types import Application, Lease, Snapshot
+
+log = Log(__name__)
 
 
 class Gatekeeper:
@@ -45,6 +50,9 @@ class Gatekeeper:
         """Whether the gate is kept open, as `renew` found last."""
         self.is_calm = True
         """Whether nothing that others changed is left to repair; the guard says."""
+        self.is_kept = True
+        """Whether every revocation that is in force is on disk as well."""
+        self._is_swept = True
 
     @property
     def lease(self) -> Lease | None:
@@ -58,27 +66,17 @@ class Gatekeeper:
         evidence becomes durable.
         """
         self._leases.note(is_healthy=is_healthy, ticks=self._clock.ticks())
-        reason = self._obstacle(held)
-        want = self._enforcement.want
-        if not reason and want is not None:
-            # Of what is in force: its rules say which leases there are.
-            applications = want.applications
-            if not is_healthy and needs_evidence(applications):
-                reason = "evidence cannot be recorded"
-            try:
-                self._open(applications, is_open=not reason)
-            except KernelError as exc:
-                reason = f"the kernel refused the lease: {exc}"
+        try:
+            reason = self._renewed(held, is_healthy=is_healthy)
+        except KernelError as exc:
+            reason = f"the kernel refused the lease: {exc}"
         self.gate = Gate(is_open=not reason, reason=reason)
         return self.gate.is_open
 
     def keep_terms(self, held: Snapshot | None, *, is_healthy: bool) -> int:
         """Close what an application's terms allow no longer, and cut its flows.
 
-        Return how many were cut.
-
-        Raises:
-            KernelError: the flows could not be read or cut.
+        Return how many were cut. What the kernel refused is tried again.
         """
         now, ticks = self._clock.now(), self._clock.ticks()
         self._leases.note(is_healthy=is_healthy, ticks=ticks)
@@ -89,13 +87,30 @@ class Gatekeeper:
             or self.freshness is None
         ):
             return 0
-        before = self._leases.withheld
+        before, was_swept = self._leases.withheld, self._is_swept
         is_closing = self._leases.close(
             want.applications, silent_for=self._silence(), now=now, ticks=ticks
         )
-        if before - self._leases.withheld:
+        cut = self.sweep() if is_closing or not was_swept else 0
+        is_opening = before - self._leases.withheld
+        if is_opening or (self._is_swept and not was_swept):
             self.renew(held, is_healthy=is_healthy)
-        return self._enforcement.sweep() if is_closing else 0
+        return cut
+
+    def sweep(self) -> int:
+        """Cut the flows that may not be any more; return how many.
+
+        Where the kernel refuses, nothing is renewed until it was done after all.
+        """
+        try:
+            cut = self._enforcement.sweep()
+        except KernelError as exc:
+            if self._is_swept:
+                log.error("flows.not_cut", error=str(exc))  # noqa: TRY400 -- the message is the fact
+            self._is_swept = False
+            return 0
+        self._is_swept = True
+        return cut
 
     def opening(self, want: Snapshot) -> str:
         """Return what opens the leases that a transaction may declare."""
@@ -120,6 +135,18 @@ class Gatekeeper:
             return ()
         return applications_behind(want, self._leases.withheld)
 
+    def _renewed(self, held: Snapshot | None, *, is_healthy: bool) -> str:
+        """Open what may be; return why the gate may not, in words."""
+        reason, want = self._obstacle(held), self._enforcement.want
+        if reason or want is None:
+            return reason
+        # Of what is in force: its rules say which leases there are.
+        applications = want.applications
+        if not is_healthy and needs_evidence(applications):
+            reason = "evidence cannot be recorded"
+        self._open(applications, is_open=not reason)
+        return reason
+
     def _open(self, applications: Collection[Application], *, is_open: bool) -> None:
         """Keep open what may be: the gate, unless told otherwise, and the leases."""
         left = self.seconds_left()
@@ -137,6 +164,10 @@ class Gatekeeper:
             return "the table or the interface is gone"
         if not self.is_calm:
             return "what others changed is not repaired"
+        if not self.is_kept:
+            return "a revocation could not be written down"
+        if not self._is_swept:
+            return "flows that have ended could not be cut"
         return self._staleness(held)
 
     def _staleness(self, held: Snapshot) -> str:

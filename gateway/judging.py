@@ -3,11 +3,15 @@
 The rules are `gateway.trust`'s, the files `gateway.standing`'s; here they meet. A delta
 is judged as the whole that it leads to, a contradiction is kept before it is refused,
 and a step to a higher epoch is on disk before it counts.
+
+A peer whose key was ever revoked is refused, but for one that a notice still cuts: a
+snapshot from before the revocation is enforced less that key (ADR-0019).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Collection, Container
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.client import Answer
@@ -22,17 +26,31 @@ from policies.compiler.types import Lease
 log = Log(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Uncut:
+    """The keys that are revoked, less those that are cut whatever snapshot comes."""
+
+    revoked: Container[str]
+    cut: Callable[[], Collection[str]]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.revoked and key not in self.cut()
+
+
 class Judging:
     """Judges for one engine, in the highest epoch reached."""
 
-    def __init__(self, judge: Judge, store: Store) -> None:
-        """Read what never goes back.
+    def __init__(
+        self, judge: Judge, store: Store, *, cut: Callable[[], Collection[str]]
+    ) -> None:
+        """Read what never goes back; `cut` gives the keys that notices cut.
 
         Raises:
             StoreError: it cannot be read.
         """
         self._store = store
         self._standing = Standing(store.directory)
+        self._revoked = _Uncut(self._standing.revoked, cut)
         self.judge = replace(judge, anchor=self._standing.raised(judge.anchor))
         self.takes_delta = True
         """Whether a delta may be asked for; not after one that led nowhere."""
@@ -50,6 +68,27 @@ class Judging:
             self.judge, anchor=self._standing.raised(self.judge.anchor)
         )
         log.warning("epoch.raised", epoch=step.after, floor=step.generation)
+
+    def stored(self, envelope: bytes, *, now: datetime) -> Held:
+        """Return the snapshot that was accepted and kept here.
+
+        Raises:
+            UntrustedError: it is not acceptable any more.
+        """
+        return self.judge.stored(
+            envelope, now=now, revoked=self._revoked, least=self._standing.kept
+        )
+
+    def revoke(self, keys: Collection[str]) -> None:
+        """Know keys for ever that a notice revoked; on disk the notice does already."""
+        try:
+            self._standing.revoked.add(keys)
+        except StoreError as exc:
+            log.warning("revoked.unstored", reason=str(exc))
+
+    def knows(self, keys: Collection[str]) -> bool:
+        """Return whether all these keys are known to be revoked."""
+        return all(key in self._standing.revoked for key in keys)
 
     def answered(
         self, answer: Answer, *, held: Held | None, lease: Lease | None, now: datetime
@@ -102,7 +141,7 @@ class Judging:
     def _offered(self, answer: Answer, held: Held | None, now: datetime) -> Held:
         if answer.snapshot is not None:
             offered = self.judge.snapshot(
-                answer.snapshot, held=held, now=now, revoked=self._standing.revoked
+                answer.snapshot, held=held, now=now, revoked=self._revoked
             )
             return held if held and offered.digest == held.digest else offered
         if held is None:

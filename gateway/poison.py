@@ -10,7 +10,8 @@ with how often, and taken off the list when the trial ended well or in a plain r
   lease runs. A start that finds only what broke it goes back to that as well.
 * Running out of memory ends the process: a fresh one may have enough.
 
-The list is not made durable: it must outlive the agent, not the machine.
+The list is not made durable: it must outlive the agent, not the machine. It holds the
+last few envelopes that broke something, however many come.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gateway.store import ACCEPTED
 log = Log(__name__)
 
 MOST_TRIALS: Final = 3
+MOST_KEPT: Final = 64
 TRIALS: Final = "trials.json"
 BEFORE: Final = "accepted.before.json"
 
@@ -115,7 +117,10 @@ class Taster:
 
     def _begin(self, envelope: bytes) -> None:
         name = _name(envelope)
-        self._trials[name] = self._trials.get(name, 0) + 1
+        # Last in the list is what was tried last.
+        self._trials[name] = self._trials.pop(name, 0) + 1
+        for oldest in [*self._trials][:-MOST_KEPT]:
+            del self._trials[oldest]
         self._write()
 
     def _end(self, envelope: bytes) -> None:

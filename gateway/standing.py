@@ -1,8 +1,8 @@
 """What never goes back at this gateway, on its own disk, whatever snapshot it holds.
 
-* **Revoked keys**: every key that a snapshot or a notice ever named as revoked. The
-  set only grows. It is one file that is only appended to; a line that a crash cut
-  short is dropped, because what it came from is named again.
+* **Revoked keys**: every key that an accepted snapshot or notice ever named as revoked.
+  The set only grows. It is one file that is only appended to; a line that a crash cut
+  short is dropped, because what it came from is on disk before it and named again.
 * **Epoch and floor**: the highest epoch that a signed step led to, and the generation
   with which it begins. Kept before it is used.
 * **The generation accepted**: with its epoch, and how many revoked keys are known, so
@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,6 +75,7 @@ class RevokedKeys:
             StoreError: the file cannot be read, or is damaged.
         """
         self._path = path
+        self._lock = threading.Lock()
         self._whole = 0
         self._sha256 = hashlib.sha256()
         self._keys = set(self._read())
@@ -99,21 +101,24 @@ class RevokedKeys:
         Raises:
             StoreError: it could not be made durable.
         """
-        fresh = [key for key in keys if key not in self._keys]
-        self._keys.update(fresh)
-        self._waiting += fresh
-        if not self._waiting:
-            return
-        try:
-            self._append("".join(f"{key}\n" for key in self._waiting).encode())
-        except OSError as exc:
-            raise StoreError(f"{self._path} cannot be written: {exc.strerror}") from exc
-        self._waiting.clear()
+        with self._lock:
+            fresh = [key for key in keys if key not in self._keys]
+            self._keys.update(fresh)
+            self._waiting += fresh
+            if not self._waiting:
+                return
+            try:
+                self._append("".join(f"{key}\n" for key in self._waiting).encode())
+            except OSError as exc:
+                msg = f"{self._path} cannot be written: {exc.strerror}"
+                raise StoreError(msg) from exc
+            self._waiting.clear()
 
     @property
     def written(self) -> tuple[int, str]:
         """How many keys are on disk, and the SHA-256 of their lines."""
-        return self._whole // LINE, self._sha256.hexdigest()
+        with self._lock:
+            return self._whole // LINE, self._sha256.hexdigest()
 
     def begins_with(self, count: int, sha256: str) -> bool:
         """Return whether the first `count` keys on disk are those of this digest."""
@@ -175,6 +180,11 @@ class Standing:
         if epoch < anchor.epoch:
             return anchor
         return replace(anchor, epoch=epoch, floor=max(anchor.floor, generation))
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """The epoch and generation accepted last; nothing older is acceptable."""
+        return self._kept
 
     def has_floor(self) -> bool:
         """Return whether a generation was ever kept here."""

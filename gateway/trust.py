@@ -141,21 +141,30 @@ class Judge:
         self.check_revoked_kept(snapshot, held=held)
         return offered
 
-    def stored(self, envelope: bytes, *, now: datetime) -> Held:
+    def stored(
+        self,
+        envelope: bytes,
+        *,
+        now: datetime,
+        revoked: Container[str] = frozenset(),
+        least: tuple[int, int] = (0, 0),
+    ) -> Held:
         """Return the snapshot that this gateway itself had accepted and kept.
 
         It may be of an epoch before: a step is kept before its first snapshot comes.
+        But not older than `least`, an epoch and a generation that were in force.
 
         Raises:
             UntrustedError: it is not for this gateway, or not acceptable any more.
         """
         offered = self._read(envelope)
         if offered.snapshot.epoch >= self.anchor.epoch:
-            return self.snapshot(envelope, held=None, now=now)
+            return self.snapshot(envelope, held=None, now=now, revoked=revoked)
         self.check_deployment(offered.snapshot.deployment)
         self.check_audience(offered.snapshot.audience)
         self.check_issued(offered.snapshot.issued, now=now)
-        self.check_revoked_peers(offered.snapshot, held=None)
+        self.check_least(offered.snapshot, least=least)
+        self.check_revoked_peers(offered.snapshot, held=None, revoked=revoked)
         return offered
 
     def epoch(self, envelope: bytes, *, held: Held | None, now: datetime) -> EpochStep:
@@ -272,6 +281,14 @@ class Judge:
             raise StaleError(
                 f"generation {generation} is below {self.anchor.floor},"
                 " with which this epoch begins"
+            )
+
+    def check_least(self, snapshot: Snapshot, *, least: tuple[int, int]) -> None:
+        """Refuse what is older than something that was in force here."""
+        if (snapshot.epoch, snapshot.generation) < least:
+            raise StaleError(
+                f"generation {snapshot.generation} of epoch {snapshot.epoch} is older"
+                f" than {least[1]} of {least[0]}, which was in force"
             )
 
     def check_issued(self, issued: datetime, *, now: datetime) -> None:

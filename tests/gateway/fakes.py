@@ -88,6 +88,8 @@ class FakePortal:
         self.offers: list[bool] = []
         self.delta: bytes | None = None
         """Answered in place of the snapshot, to whoever takes one."""
+        self.insists_on_delta = False
+        """Whether the delta is answered to whoever asks for the whole, too."""
         self.shown: list[tuple[bytes, tuple[bytes, ...], int]] = []
         self._wait = wait
         self._news = threading.Condition()
@@ -113,7 +115,8 @@ class FakePortal:
             raise PortalUnreachableError("nobody answers")
         now = self.clock.now() if self.clock else snapshot.issued
         is_newer = snapshot.generation > after or self.forced is not None
-        delta = self.delta if takes_delta and is_newer else None
+        is_taken = takes_delta or self.insists_on_delta
+        delta = self.delta if is_taken and is_newer else None
         return Answer(
             snapshot=self.signer.snapshot(snapshot)
             if is_newer and delta is None
@@ -190,6 +193,8 @@ class FakeKernel:
     done: list[tuple[str, object]] = field(default_factory=list)
     refuses_transactions: bool = False
     refuses_peers: bool = False
+    refuses_flows: bool = False
+    refuses_looks: bool = False
     is_gone: bool = False
     is_flushed: bool = False
     is_ours: bool = True
@@ -204,7 +209,9 @@ class FakeKernel:
         return not self.is_gone
 
     def is_guarded(self) -> bool:
-        """Return whether the table exists."""
+        """Return whether the table exists, or refuse to say."""
+        if self.refuses_looks:
+            raise KernelError("no")
         return not self.is_flushed
 
     def mend_interface(self) -> bool:
@@ -296,7 +303,9 @@ class FakeKernel:
         self.done.append(("routes", tuple(prefixes)))
 
     def entries(self, devices: Collection[int] | None = None) -> list[Entry]:
-        """Return flows by device."""
+        """Return flows by device, or refuse to."""
+        if self.refuses_flows:
+            raise KernelError("no")
         return [f for f in self.flows if devices is None or f.mark in devices]
 
     def cut(self, entries: Sequence[Entry]) -> int:

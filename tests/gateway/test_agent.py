@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,15 @@ from tests.gateway.fakes import (
     entry,
     logged,
 )
-from tests.gateway.world import ALICE, facts, signer, snapshot, without
+from tests.gateway.world import (
+    ALICE,
+    GROUP,
+    facts,
+    grant,
+    signer,
+    snapshot,
+    without,
+)
 from tests.policies.compiler.build import application
 
 
@@ -161,6 +170,41 @@ def test_a_delta_that_leads_nowhere_costs_one_request_and_is_no_refusal(
     until(lambda: bench.engine.generation == 2)
     assert bench.portal.offers.count(False) == 1
     assert not any(a["error"] for a in bench.portal.acknowledgements)
+
+
+def test_a_portal_that_insists_on_a_delta_is_asked_with_growing_delays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def next_delay(_: Backoff) -> float:
+        waited.append(0.01)
+        return waited[-1]
+
+    bench.portal.publish(snapshot(now=bench.clock.now()))
+    bench.agent.start()
+    until(lambda: bench.engine.generation == 1)
+    monkeypatch.setattr(Backoff, "next", next_delay)
+    bench.portal.delta, bench.portal.insists_on_delta = b'{"delta":{}}', True
+    bench.portal.publish(snapshot(2, now=bench.clock.now()))
+    until(lambda: waited)
+    bench.portal.insists_on_delta = False
+    until(lambda: bench.engine.generation == 2)
+
+
+def test_a_kernel_that_refuses_to_list_flows_ends_nothing(bench: Bench) -> None:
+    now = bench.clock.now()
+    ending = replace(
+        facts(), grants=(grant(9, GROUP, 3, end=now + timedelta(seconds=0.5)),)
+    )
+    bench.portal.publish(snapshot(now=now, of=ending))
+    bench.agent.start()
+    until(lambda: bench.engine.gate.is_open)
+    bench.kernel.refuses_flows = True
+    # The grant ends by itself, and the agent tries to cut its flows.
+    until(lambda: not bench.engine.renew(is_healthy=True))
+    bench.kernel.refuses_flows = False
+    until(lambda: bench.engine.gate.is_open)
 
 
 def test_a_portal_that_asks_is_shown_what_is_held_and_below_what_nothing_is_taken(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.client import Answer
-from gateway.errors import StaleError, StoreError, UntrustedError
+from gateway.errors import RevokedKeyError, StaleError, StoreError, UntrustedError
 from policies.compiler.types import Facts
 from tests.gateway.fakes import entry
 from tests.gateway.test_engine import Bench
@@ -87,6 +87,73 @@ def test_those_before_a_bad_one_are_reported(bench: Bench) -> None:
     assert report["number"] == 1
     with pytest.raises(UntrustedError):
         bench.engine.cut([bad])
+
+
+def test_a_bad_one_holds_up_none_behind_it_and_is_never_passed_over(
+    bench: Bench,
+) -> None:
+    bad = signer(2).notice(1, "alice", devices=[ALICE])
+    behind = signer().notice(2, "bob", devices=[BOB])
+    for _ in range(2):
+        with pytest.raises(UntrustedError):
+            bench.engine.cut([bad, behind])
+    assert bench.kernel.held.keys() == {public_text("alice")}
+    assert bench.kernel.names().count("cut") == 1
+    # Whoever has heard of a number has heard of all before it.
+    assert bench.engine.notice == 0
+
+
+def test_what_came_behind_a_bad_one_outlives_a_restart(bench: Bench) -> None:
+    bad = signer(2).notice(1, "alice", devices=[ALICE])
+    with pytest.raises(UntrustedError):
+        bench.engine.cut([bad, signer().notice(2, "bob", devices=[BOB])])
+    bench.restarted().open()
+    assert bench.kernel.held.keys() == {public_text("alice")}
+
+
+def test_a_notice_that_is_not_on_disk_lets_nothing_be_renewed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.store, "write_notices", full)
+        bench.engine.cut([notice()])
+        assert not bench.engine.renew(is_healthy=True)
+        assert bench.engine.gate.reason == "a revocation could not be written down"
+    assert bench.engine.renew(is_healthy=True)
+
+
+def test_a_key_of_a_notice_stays_revoked_when_the_notices_are_lost(
+    bench: Bench,
+) -> None:
+    bench.receive(2, of=without([ALICE], facts()))
+    bench.engine.cut([signer().notice(1, "bob", devices=[BOB])])
+    (bench.store.directory / "notices.json").unlink()
+    (bench.store.directory / "accepted.json").unlink()
+    bench.restarted().open()
+    with pytest.raises(RevokedKeyError, match="devices"):
+        offer(bench, 3, of=without([ALICE], facts()))
+
+
+def test_what_is_stored_brings_nobody_back_when_the_notices_are_lost(
+    bench: Bench,
+) -> None:
+    bench.engine.cut([notice()])
+    (bench.store.directory / "notices.json").unlink()
+    with pytest.raises(StoreError, match="revoked keys are peers again"):
+        bench.restarted().open()
+
+
+def test_notices_of_an_agent_that_kept_no_keys_of_theirs_are_known_at_a_start(
+    bench: Bench,
+) -> None:
+    bench.engine.cut([notice()])
+    revoked = bench.store.directory / "revoked"
+    revoked.write_bytes(b"")
+    bench.restarted().open()
+    assert revoked.read_text() == f"{public_text('alice')}\n"
 
 
 def test_what_the_disk_did_not_take_is_written_once_it_does(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from errno import ENOSPC
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from gateway import reconcile
 from gateway.client import Answer
 from gateway.errors import StoreError, UntrustedError
-from gateway.poison import MOST_TRIALS, Taster
+from gateway.poison import MOST_KEPT, MOST_TRIALS, TRIALS, Taster
 from policies.compiler.snapshot import SNAPSHOT_TYPE, snapshot_bytes
 from tests.gateway.test_engine import Bench
 from tests.gateway.world import (
@@ -186,3 +187,24 @@ def test_fault_60_poison_snapshots_leave_the_last_good_one_in_force(
         assert bench.engine.generation == 1
     assert bench.store.read_accepted() == offered(1).snapshot
     assert taster.receive(offered(2)) is not None
+
+
+def test_what_was_tried_in_vain_is_a_short_list(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Answer) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.engine, "receive", broken)
+    taster, newest = Taster(bench.engine), offered(MOST_KEPT + 9)
+    for number in range(MOST_KEPT + 9):
+        with pytest.raises(UntrustedError, match="ZeroDivisionError"):
+            taster.receive(Answer(snapshot=b"%d" % number, lease=newest.lease))
+    for _ in range(MOST_TRIALS):
+        with pytest.raises(UntrustedError, match="ZeroDivisionError"):
+            taster.receive(newest)
+    kept = json.loads((bench.store.directory / TRIALS).read_bytes())
+    assert len(kept) == MOST_KEPT
+    # What was tried last is what is remembered.
+    with pytest.raises(UntrustedError, match="times"):
+        Taster(bench.engine).receive(newest)

@@ -219,6 +219,24 @@ def test_what_was_kept_before_a_step_is_taken_up_after_it() -> None:
         judge.stored(signer().snapshot(snapshot(11, epoch=3)), now=NOW)
 
 
+def test_what_was_kept_is_not_older_than_what_was_in_force() -> None:
+    judge = Judge(anchor=replace(signer().anchor(), epoch=2, floor=10))
+    envelope = signer().snapshot(snapshot(9))
+    assert judge.stored(envelope, now=NOW, least=(1, 9)) == held(snapshot(9))
+    for least in ((1, 10), (2, 10)):
+        with pytest.raises(StaleError, match="was in force"):
+            judge.stored(envelope, now=NOW, least=least)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_what_was_kept_brings_no_revoked_key_back(epoch: int) -> None:
+    judge = Judge(anchor=replace(signer().anchor(), epoch=epoch))
+    with pytest.raises(RevokedKeyError, match=r"\[7\]"):
+        judge.stored(
+            signer().snapshot(snapshot()), now=NOW, revoked={public_text("alice")}
+        )
+
+
 def test_a_revoked_key_never_comes_back() -> None:
     revoked = snapshot(2, of=without([ALICE], facts()))
     with pytest.raises(RevokedKeyError, match=r"\[7\]"):
