@@ -114,6 +114,7 @@ class EventCode(StrEnum):
     STREAM_DISABLE = "AU032"
     STREAM_DELIVERY = "AU033"
     STREAM_TEST = "AU034"
+    EVIDENCE_MAKE = "AU035"
     REVOCATION_REQUEST = "RV001"
     REVOCATION_ENFORCED = "RV002"
     REVOCATION_MANY = "RV003"
@@ -463,6 +464,11 @@ CATALOGUE: Final = {
             EventCode.STREAM_TEST,
             "stream.test",
             "{actor_label} sent a test event to {target_label}",
+        ),
+        (
+            EventCode.EVIDENCE_MAKE,
+            "evidence.make",
+            "{actor_label} made the evidence pack of a period",
         ),
         (
             EventCode.REVOCATION_REQUEST,

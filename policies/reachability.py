@@ -140,6 +140,18 @@ def what_reaches(person: User, at: datetime, *, now: datetime) -> Reach:
     return Reach(rows=rows, notes=())
 
 
+def who_could_reach(at: datetime) -> Reach:
+    """Return everybody and everything they could reach, by name, from snapshots."""
+    standings = standings_at(at)
+    devices = set(Device.objects.values_list("pk", flat=True))
+    ways = reach.ways_of(contents(standings), devices, at=at)
+    return Reach(
+        rows=_rows_of_ways(ways, at),
+        notes=_notes(standings),
+        sources=_sources(standings),
+    )
+
+
 def what_changed(since: datetime, until: datetime) -> Changes:
     """Return whose access, and which destinations, differ between two moments."""
     before, after = standings_at(since), standings_at(until)

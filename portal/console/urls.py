@@ -14,6 +14,7 @@ from portal.console import (
     credentials,
     devices,
     events,
+    evidence,
     explain,
     gateways,
     grants,
@@ -205,6 +206,7 @@ AUDIT = [
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
 STREAMS = [
+    path("audit/evidence/", evidence.evidence, name="evidence"),
     path("audit/streams/", streams.streams, name="streams"),
     path("audit/streams/add/", streams.add_stream, name="add_stream"),
     path("audit/streams/<int:stream_id>/", streams.stream, name="stream"),

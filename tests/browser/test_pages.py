@@ -150,6 +150,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     )
     streams = [stream.pk for stream in make_streams(now)]
     flowing = (
+        "/audit/evidence/",
         "/audit/streams/",
         "/audit/streams/add/",
         *(f"/audit/streams/{number}/" for number in streams),

@@ -84,7 +84,7 @@ READ: Final = (
     "alarm_channels",
     "alarm_channel",
 )
-ASKS: Final = ("explain_suppose",)
+ASKS: Final = ("explain_suppose", "evidence")
 """Pages that readers send something to, and that change nothing."""
 ACTS: Final = (
     "approve_device",
