@@ -5,10 +5,10 @@ would happen. Rules this module keeps:
 
 * Nothing of it stays: no row, no event, no notice to a gateway. A refusal stays a
   refusal: it is raised, and its event is kept when the change was asked for.
-* What is only tried is compiled after everything was taken back, so that no gateway's
-  publishing waits for it.
-* `carry_out` keeps a change only if what it did, judged in its own transaction, is what
-  was confirmed. Nothing that happens in between goes unnoticed.
+* What is tried is compiled after everything was taken back, so that no revocation and
+  no gateway's publishing waits for it.
+* `carry_out` keeps a change only if what it does is what was confirmed. It is judged
+  before it is made; nothing that happens in between goes unnoticed.
 * A gateway whose policy does not compile, before or after, is named and left out; as
   nobody can say what is lost there, the brake holds.
 """
@@ -17,46 +17,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_network
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
 
 from audit.events import EventCode, Outcome
-from audit.models import Connection, Verdict
 from audit.services import Json, record
-from peers.errors import PeerError
-from peers.selectors import enrolled_gateways
 from policies.brake import are_conditional, at_any_time, braking
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.errors import CompilerError
-from policies.compiler.evaluate import Packet, device_parts, verdict
 from policies.compiler.locks import without_locked
-from policies.compiler.types import NEVER, Snapshot, address
+from policies.cuts import Snapshots, connections_cut, losing_devices
 from policies.effects import Effect, effect
 from policies.errors import PolicyError
-from policies.facts import Rows, grant_of, load_rows
-from policies.models import Application
-from policies.prefixes import Prefixes
+from policies.facts import Rows, grant_of
+from policies.trials import REFUSALS, Read, read, rehearsal, tried, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from audit.actor import Actor
-    from peers.models import Gateway
-    from policies.compiler.types import Facts, Resolved
+    from audit.models import Connection
+    from policies.compiler.types import Facts, Snapshot
 
 SEPARATORS: Final = (",", ":")
-REFUSALS: Final = (PolicyError, PeerError)
+PATIENT_ATTEMPTS: Final = 3
+"""Overtaken more often, a change is judged in its own transaction."""
 
 Result = TypeVar("Result")
-Snapshots: TypeAlias = "Mapping[int, Snapshot]"
-"""What each gateway enforces, by its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +105,11 @@ class Outlook:
         return braking(self.effect, self.ever, percent=percent)
 
 
+def _is_good(found: Outlook, *, digest: str | None, is_confirmed: bool) -> bool:
+    """Return whether it is what was confirmed, and twice where that is needed."""
+    return digest in {None, found.digest} and (is_confirmed or not found.is_braked)
+
+
 class UnconfirmedError(PolicyError):
     """A change is taken back: what it did is not what was confirmed, or not twice."""
 
@@ -140,21 +137,8 @@ def outlook(
     Raises:
         PolicyError, PeerError: the service refuses the change.
     """
-    refusal: Exception | None = None
-    with transaction.atomic():
-        before = _read()
-        try:
-            change()
-        except REFUSALS as exc:
-            # A service undoes what it refuses, except for the event that says so.
-            refusal = exc
-            transaction.set_rollback(not is_asked)
-        else:
-            after = _read()
-            transaction.set_rollback(True)
-    if refusal is not None:
-        raise refusal
-    return _outlook(before, after, now=now)
+    seen = tried(change, is_asked=is_asked)
+    return _outlook(seen.before, seen.after, now=now)
 
 
 def carry_out(
@@ -170,74 +154,54 @@ def carry_out(
 
     A program that looked at none has no digest, and is held by the brake alone.
     Above the brake it `is_confirmed` that many people lose something, and `title` is
-    what the log calls the change then.
+    what the log calls the change then. It is tried first, and judged while nothing is
+    locked; then it is made, if nobody changed a policy meanwhile. Where somebody does
+    all the time, it is judged in its own transaction at last.
 
     Raises:
         UnconfirmedError: it was not, or the outlook is another one. Nothing changes.
         PolicyError, PeerError: the service refuses the change.
     """
-    with transaction.atomic():
-        before = _read()
-        try:
-            made = change()
-        except REFUSALS as exc:
-            refusal: Exception = exc
-        else:
-            found = _outlook(before, _read(), now=now)
-            is_stale = digest not in {None, found.digest}
-            if not is_stale and (is_confirmed or not found.is_braked):
-                if found.is_braked:
-                    _record(found, title, Outcome.DONE, actor, now)
-                return made
-            transaction.set_rollback(True)
-            refusal = UnconfirmedError(found, is_stale=is_stale)
-    if isinstance(refusal, UnconfirmedError) and not refusal.is_stale:
-        _record(refusal.outlook, title, Outcome.REFUSED, actor, now)
-    raise refusal
+    is_good = partial(_is_good, digest=digest, is_confirmed=is_confirmed)
+    tell = partial(_record, title=title, actor=actor, now=now)
+    for is_last in (*[False] * PATIENT_ATTEMPTS, True):
+        seen = tried(change)
+        found = _outlook(seen.before, seen.after, now=now)
+        if not is_good(found):
+            break
+        with transaction.atomic():
+            began, before = versions(), read() if is_last else None
+            made, refusal = _made(rehearsal(change))
+            if refusal is None and seen.versions != (began, versions()):
+                # Somebody changed a policy meanwhile.
+                if before is None:
+                    transaction.set_rollback(True)
+                    continue
+                found = _outlook(before, read(), now=now)
+                if not is_good(found):
+                    transaction.set_rollback(True)
+                    break
+            if refusal is None and found.is_braked:
+                tell(found, outcome=Outcome.DONE)
+        if refusal is not None:
+            raise refusal
+        return cast("Result", made)
+    is_stale = digest not in {None, found.digest}
+    if not is_stale:
+        tell(found, outcome=Outcome.REFUSED)
+    raise UnconfirmedError(found, is_stale=is_stale)
 
 
-def connections_cut(
-    had: Snapshots, have: Snapshots, *, now: datetime
-) -> tuple[frozenset[int], tuple[Connection, ...]]:
-    """Return the devices that lose something, and their open connections that end.
-
-    Judged as a gateway judges flows: by the first packet. One that the first policy
-    would not let begin is no loss. Who moved the most bytes comes first, then the
-    oldest; bytes are rarely known before a connection has ended. What a host name
-    stands for only the gateway knows: it is taken to stand for where one goes.
-    """
-    losing: set[int] = set()
-    cut: list[Connection] = []
-    for number, before in had.items():
-        after = have.get(number)
-        if after == before:
-            continue
-        devices = _losing(before, after)
-        losing |= devices
-        cut += _cut(before, after, _opened(number, devices), now)
-    cut.sort(key=lambda row: (-_bytes(row), row.started_at, row.pk))
-    return frozenset(losing), tuple(cut)
+def _made(change: Callable[[], Result]) -> tuple[Result | None, Exception | None]:
+    """Return what a change made, or why its service refuses it."""
+    try:
+        return change(), None
+    except REFUSALS as exc:
+        # The event that says so is kept.
+        return None, exc
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """The policy as it is stored at one moment."""
-
-    gateways: Sequence[Gateway]
-    rows: Rows
-    applications: Mapping[int, str]
-
-
-def _read() -> _Read:
-    gateways = [*enrolled_gateways()]
-    return _Read(
-        gateways=gateways,
-        rows=load_rows(gateways),
-        applications=dict(Application.objects.values_list("pk", "name")),
-    )
-
-
-def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
+def _outlook(before: Read, after: Read, *, now: datetime) -> Outlook:
     broken: dict[str, str] = {}
     had = _compiled(before, broken, now)
     have = _compiled(after, broken, now)
@@ -272,7 +236,7 @@ def _outlook(before: _Read, after: _Read, *, now: datetime) -> Outlook:
 
 
 def _compiled(
-    read: _Read,
+    read: Read,
     broken: dict[str, str],
     now: datetime,
     *,
@@ -303,81 +267,11 @@ def _gaining(had: Snapshots, have: Snapshots) -> frozenset[int]:
     """Return the devices that reach more through a gateway."""
     return frozenset[int]().union(
         *(
-            _losing(after, had.get(number))
+            losing_devices(after, had.get(number))
             for number, after in have.items()
             if after != had.get(number)
         )
     )
-
-
-def _losing(before: Snapshot, after: Snapshot | None) -> frozenset[int]:
-    """Return the devices that reach less through one gateway."""
-    sides = [before, *([after] if after else [])]
-    owners = {peer.device_id: peer.device_id for s in sides for peer in s.peers}
-    return effect([before], [after] if after else [], owners=owners).losers
-
-
-def _cut(
-    before: Snapshot, after: Snapshot | None, rows: Iterable[Connection], now: datetime
-) -> Iterable[Connection]:
-    """Yield open connections that the one snapshot allows and the other does not."""
-    opened: defaultdict[int, list[Connection]] = defaultdict(list)
-    for row in rows:
-        opened[int(row.device_id.removeprefix("dv_"))].append(row)
-    was = _Judge(before, opened, now=now)
-    will = _Judge(after, opened, now=now) if after else None
-    for device, found in opened.items():
-        for row in found:
-            if was.allows(device, row) and not (will and will.allows(device, row)):
-                yield row
-
-
-class _Judge:
-    """What a snapshot says of some devices' connections."""
-
-    def __init__(
-        self, snapshot: Snapshot, devices: Iterable[int], *, now: datetime
-    ) -> None:
-        """Cut it into what concerns each device."""
-        self._parts = device_parts(snapshot, devices)
-        self._prefixes = Prefixes(snapshot.applications)
-        self._now = now
-
-    def allows(self, device: int, row: Connection) -> bool:
-        """Return whether a connection of a device might begin now."""
-        part, to = self._parts[device], address(row.destination)
-        near = self._prefixes.around(ip_network(to))
-        part = replace(
-            part, applications=tuple(a for a in part.applications if a.id in near)
-        )
-        return _allows(part, row, now=self._now)
-
-
-def _allows(part: Snapshot, row: Connection, *, now: datetime) -> bool:
-    """Return whether a connection might begin now."""
-    packet = Packet(
-        source=address(row.source),
-        destination=address(row.destination),
-        protocol=row.protocol,
-        port=row.destination_port,
-    )
-    hosts = {place.host for a in part.applications for place in a.destinations}
-    resolved: Resolved = {host: {packet.destination: NEVER} for host in hosts if host}
-    return verdict(part, packet, now=now, resolved=resolved).is_allowed
-
-
-def _opened(gateway_id: int, devices: frozenset[int]) -> Iterable[Connection]:
-    """Yield the connections that devices have open through a gateway."""
-    rows = Connection.objects.filter(
-        gateway_id=f"gw_{gateway_id}", verdict=Verdict.ALLOWED, ended_at__isnull=True
-    )
-    wanted = {f"dv_{device}" for device in devices}
-    # Not in the statement: SQLite limits its parameters.
-    return (row for row in rows.order_by() if row.device_id in wanted) if wanted else ()
-
-
-def _bytes(row: Connection) -> int:
-    return (row.bytes_up or 0) + (row.bytes_down or 0)
 
 
 def _record(

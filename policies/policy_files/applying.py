@@ -119,10 +119,10 @@ def apply_policy(
     return done
 
 
-def suppose_policy(
-    source: bytes | str, *, gateways: Collection[str], actor: Actor, now: datetime
-) -> None:
-    """Make the policy what a file says, in a transaction that the caller takes back.
+def supposed_plan(
+    source: bytes | str, *, gateways: Collection[str], now: datetime
+) -> Plan:
+    """Return what a file would change; changes nothing and locks nothing.
 
     Neither its tests nor the brake stop it: somebody asks what would be.
 
@@ -132,7 +132,15 @@ def suppose_policy(
     """
     state = read_state(now=now)
     file = open_policy(source, state, now=now)
-    plan = plan_policy(file.definition, state, gateways=gateways, now=now)
+    return plan_policy(file.definition, state, gateways=gateways, now=now)
+
+
+def suppose(plan: Plan, *, actor: Actor, now: datetime) -> None:
+    """Do what a plan says, in a transaction that the caller takes back.
+
+    Raises:
+        PolicyError: the portal cannot do what it says.
+    """
     _change(plan, actor, now)
 
 

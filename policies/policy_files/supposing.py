@@ -1,19 +1,21 @@
 """An explanation by a policy file that is not in force: applied, asked, taken back.
 
 So the answer is the one that would be given after `apply`, whatever a file can say.
-Nothing stays of it: no row, no event, no notice to a gateway.
+Nothing stays of it: no row, no event, no notice to a gateway. What a file would change
+takes long to find out and is found out before anything is locked: no revocation waits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
 from policies.compiler.errors import CompilerError
 from policies.errors import PolicyError
 from policies.explanations import Answer, answer
-from policies.policy_files.applying import suppose_policy
+from policies.policy_files.applying import suppose, supposed_plan
+from policies.trials import versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
     from audit.actor import Actor
     from peers.models import Device
     from policies.compiler.explanation import Question
+    from policies.policy_files.planning import Plan
     from portal.accounts.models import User
+
+PATIENT_ATTEMPTS: Final = 3
+"""Overtaken more often, it is planned in the transaction."""
 
 
 def answer_supposing(
@@ -45,13 +51,33 @@ def answer_supposing(
     if question.at < now:
         msg = "what is past was by the policy of then; suppose one for now or later"
         raise PolicyError(msg)
-    with transaction.atomic():
+
+    def told(plan: Plan) -> Answer:
         try:
-            suppose_policy(source, gateways=gateways, actor=actor, now=now)
+            suppose(plan, actor=actor, now=now)
         except CompilerError as exc:
             raise PolicyError(str(exc)) from exc
-        found = answer(
+        return answer(
             person, device, question, now=now, with_others=True, is_supposed=True
         )
-        transaction.set_rollback(True)
+
+    for is_last in (*[False] * PATIENT_ATTEMPTS, True):
+        began = versions()
+        plan = _plan(source, gateways, now)
+        with transaction.atomic():
+            if versions() != began:
+                # Somebody changes policies all the time.
+                if not is_last:
+                    continue
+                plan = _plan(source, gateways, now)
+            found = told(plan)
+            transaction.set_rollback(True)
+        break
     return found
+
+
+def _plan(source: bytes | str, gateways: Collection[str], now: datetime) -> Plan:
+    try:
+        return supposed_plan(source, gateways=gateways, now=now)
+    except CompilerError as exc:
+        raise PolicyError(str(exc)) from exc

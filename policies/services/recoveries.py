@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
 
 from audit.events import EventCode, Outcome
 from audit.services import record
@@ -77,6 +78,9 @@ def note_standing(
     if row is not None and row.step_epoch is not None:
         if standing.epoch < row.step_epoch:
             return row
+        if published.current.epoch < row.step_epoch == standing.epoch:
+            # It has taken its step; what it is to find there is being compiled.
+            return None
         _end(row, actor, now)
         row = None
     if not selectors.is_ahead(gateway, standing, published):
@@ -153,12 +157,24 @@ def take_shown(
     return row
 
 
-@transaction.atomic
 def give_steps(*, actor: Actor, now: datetime) -> Sequence[GatewayRecovery]:
     """Sign a step for each that is ahead, once all of them have shown what they hold.
 
-    Safe to run twice and at once: the rows are locked.
+    Safe to run twice and at once: the rows are locked. Their snapshots are compiled
+    when they are not any more; whoever dies in between leaves that to the sweep.
     """
+    due = _give_steps(actor, now)
+    publish_snapshots(
+        gateway_ids=[row.gateway_id for row in due],
+        cause="gateway.recovery",
+        actor=actor,
+        now=now,
+    )
+    return due
+
+
+@transaction.atomic
+def _give_steps(actor: Actor, now: datetime) -> Sequence[GatewayRecovery]:
     rows = [*_open().select_for_update(of=("self",)).order_by("pk")]
     rows = [row for row in rows if not row.is_left_out]
     if not rows or any(row.shown_at is None for row in rows):
@@ -172,7 +188,9 @@ def give_steps(*, actor: Actor, now: datetime) -> Sequence[GatewayRecovery]:
     hold_gateways(ids)
     for row in due:
         _step(row, actor, now)
-    publish_snapshots(gateway_ids=ids, cause="gateway.recovery", actor=actor, now=now)
+    Publication.objects.filter(pk__in=ids).update(
+        changes=F("changes") + 1, stale_since=Coalesce("stale_since", Value(now))
+    )
     return due
 
 

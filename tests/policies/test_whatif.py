@@ -32,7 +32,7 @@ from tests.policies.makers import (
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
-QUERIES = 45
+QUERIES = 51
 
 
 @pytest.fixture

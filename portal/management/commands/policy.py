@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.models import Connection
 from policies.compiler.errors import CompilerError
+from policies.cuts import connections_cut
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.errors import PolicyError
@@ -30,7 +31,6 @@ from policies.policy_files.wording import (
     report_output,
 )
 from policies.services.inquiries import record_inquiry
-from policies.whatif import connections_cut
 from portal.management.actors import command_actor
 from portal.management.files import STDIN, read_source
 

@@ -21,7 +21,14 @@ from policies.compiler.envelope import EPOCH_TYPE, NOTICE_TYPE, SNAPSHOT_TYPE
 from policies.compiler.epoch import EpochStep, parse_epoch
 from policies.compiler.notice import Notice, notice_bytes
 from policies.compiler.snapshot import parse_snapshot
-from policies.models import Application, GatewayRecovery, Grant, RevocationNotice
+from policies.models import (
+    Application,
+    GatewayRecovery,
+    Grant,
+    Publication,
+    RevocationNotice,
+)
+from policies.services import recoveries
 from portal.accounts.models import User
 from tests.peers.makers import Machine, codes
 from tests.policies.api.agents import SigningAgent
@@ -199,6 +206,22 @@ def test_recovery_ends_when_the_step_was_taken(
     assert answer["snapshot"] is not None
     assert GatewayRecovery.objects.get().ended_at is not None
     assert codes()[-1] == "GW034I"
+
+
+def test_who_took_its_step_before_the_snapshot_is_compiled_waits_for_it(
+    agent: SigningAgent, ahead: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.get(ahead.poll)
+    recover()
+    with monkeypatch.context() as dying:
+        dying.setattr(recoveries, "publish_snapshots", lambda **_: [])
+        agent.post("revoked", ahead.shown)
+    row = GatewayRecovery.objects.get()
+    alerts = AuditEvent.objects.filter(code="GW030").count()
+    agent.get(ahead.poll.replace("epoch=1", f"epoch={row.step_epoch}"))
+    assert GatewayRecovery.objects.get().ended_at is None
+    assert AuditEvent.objects.filter(code="GW030").count() == alerts == 1
+    assert Publication.objects.get().stale_since is not None
 
 
 def test_a_step_is_given_again_until_it_is_taken(
