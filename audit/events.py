@@ -74,6 +74,7 @@ class EventCode(StrEnum):
     GATEWAY_REQUEST_REFUSED = "GW013"
     GATEWAY_NAMES = "GW014"
     GATEWAY_FLOW_TABLE = "GW015"
+    GATEWAY_CLOCK = "GW016"
     GATEWAY_QUARANTINE = "GW020"
     GATEWAY_RELEASE = "GW021"
     EVIDENCE_SPOOL = "GW022"
@@ -302,6 +303,11 @@ CATALOGUE: Final = {
             EventCode.GATEWAY_FLOW_TABLE,
             "gateway.flow_table.crowd",
             "The table of flows of {gateway_label} became crowded, or is so no longer",
+        ),
+        (
+            EventCode.GATEWAY_CLOCK,
+            "gateway.clock",
+            "The clock of {gateway_label} is not ours",
         ),
         (
             EventCode.GATEWAY_QUARANTINE,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from peers.models import Gateway
+
 
 class PeerError(Exception):
     """Root of every refusal in this app."""
@@ -53,6 +58,19 @@ class GatewayStateError(PeerError):
 
 class GatewayRequestError(PeerError):
     """A gateway's request is unsigned, forged, replayed, or out of time."""
+
+
+class ClockError(GatewayRequestError):
+    """The gateway signed it, but long ago or far ahead of our clock."""
+
+    def __init__(self, gateway: Gateway, skew: float) -> None:
+        """Keep whose signature it is; it is `skew` seconds ahead."""
+        super().__init__(
+            f"signed {abs(skew):.0f} seconds"
+            f" {'ahead of' if skew > 0 else 'behind'} our clock: more than 60; one of"
+            " the clocks is wrong, or this was sent before"
+        )
+        self.gateway = gateway
 
 
 class ReplayError(GatewayRequestError):

@@ -4,6 +4,7 @@
   the few threads there are: as many gateways as like may come at once.
 * A thread keeps its connection for PEERAGE_DATABASE_KEEP_SECONDS: opening one takes
   longer than what most requests ask of it. It is looked at before it is used again.
+* Strangers have a thread of their own, and few of them wait for it.
 * What many ask for at once is read for all of them at once (`Together`).
 * Who was woken by news is answered before anybody begins something (`Turns`): not even
   a thread that is free begins, and publishers pause between gateways.
@@ -15,8 +16,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -38,6 +41,8 @@ THREADS: Final = 8
 """And so many connections: what they do is Python, which one processor does."""
 FIRST_THREADS: Final = 2
 """Besides, for those whom news has woken: they queue behind nobody."""
+STRANGERS_AT_ONCE: Final = 64
+"""So many requests of places that are refused all the time wait, for one thread."""
 LAST_THREADS: Final = 2
 """Besides, for reports: hundreds that come together hold up nobody who polls."""
 AT_ONCE: Final = 64
@@ -48,23 +53,83 @@ PAUSE_SECONDS: Final = 0.05
 _pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="pool")
 _last: Final = ThreadPoolExecutor(LAST_THREADS, thread_name_prefix="last")
 _first: Final = ThreadPoolExecutor(FIRST_THREADS, thread_name_prefix="first")
+_strangers: Final = ThreadPoolExecutor(1, thread_name_prefix="stranger")
 _later: Final = ThreadPoolExecutor(1, thread_name_prefix="later")
 _here: Final = threading.local()
+_is_strange: ContextVar[bool] = ContextVar("is_strange", default=False)
+
+
+class CrowdedError(Exception):
+    """Too many strangers wait; this one shall come again."""
 
 
 def in_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Return the function as a coroutine function that runs in a pool thread."""
-    return _in(_pool, _patient(function))
+    """Return the function as a coroutine function that runs in a pool thread.
+
+    Raises:
+        CrowdedError: it is a stranger's, and too many strangers wait.
+    """
+    return _unless_strange(function, _in(_pool, _patient(function)))
 
 
 def in_last_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function that may have to wait long."""
-    return _in(_last, _patient(function))
+    return _unless_strange(function, _in(_last, _patient(function)))
 
 
 def in_first_pool(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Return the function as a coroutine function for who answers with news."""
     return _in(_first, function)
+
+
+@contextmanager
+def as_stranger() -> Iterator[None]:
+    """Let what this task asks of the pools wait for the strangers' one thread."""
+    token = _is_strange.set(True)
+    try:
+        yield
+    finally:
+        _is_strange.reset(token)
+
+
+def _unless_strange(
+    function: Callable[P, T], ordinary: Callable[P, Awaitable[T]]
+) -> Callable[P, Awaitable[T]]:
+    strange = _in(_strangers, _patient(function))
+
+    @wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not _is_strange.get():
+            return await ordinary(*args, **kwargs)
+        with _crowd.one_more():
+            return await strange(*args, **kwargs)
+
+    return call
+
+
+class Crowd:
+    """How many strangers wait."""
+
+    def __init__(self, most: int) -> None:
+        """Let at most so many wait."""
+        self._free = threading.BoundedSemaphore(most)
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count one while it waits.
+
+        Raises:
+            CrowdedError: there are too many already.
+        """
+        if not self._free.acquire(blocking=False):
+            raise CrowdedError
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+_crowd: Final = Crowd(STRANGERS_AT_ONCE)
 
 
 def later(function: Callable[[], object]) -> None:

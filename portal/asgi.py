@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-people = get_asgi_application()
+django.setup(set_prefix=False)
 # Models can be imported only after this.
-from portal.lane import Lanes  # noqa: E402 -- the same
+from portal.lane import Lanes, PeopleHandler  # noqa: E402 -- the same
 
-application = Lanes(people)
+application = Lanes(PeopleHandler())

@@ -25,8 +25,14 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, resolve, set_script_prefix
 
+from peers.api.authentication import is_suspect
 from peers.api.problems import problem
-from policies.connections import in_last_pool, turns
+from policies.connections import (
+    CrowdedError,
+    as_stranger,
+    in_last_pool,
+    turns,
+)
 from portal.accounts.actors import actor_of
 from portal.middleware import marked, received
 
@@ -35,11 +41,45 @@ if TYPE_CHECKING:
 
     from django.http.response import HttpResponseBase
 
+    from audit.http import PortalRequest
+
 Answering: TypeAlias = "Callable[[HttpRequest], Awaitable[HttpResponseBase]]"
 PREFIX: Final = "/api/gateway/"
 
 
-class GatewayLane(ASGIHandler):
+class BoundedHandler(ASGIHandler):
+    """Reads no body that is longer than anything a view reads."""
+
+    async def read_body(self, receive: Any) -> IO[bytes]:  # noqa: ANN401 -- ASGI's
+        """Return the body; whoever has not signed yet shall not fill a disk.
+
+        Raises:
+            RequestAborted: its sender went away.
+            RequestDataTooBig: it is longer than anything that is read.
+        """
+        body = SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- closed with the answer
+        try:
+            async for part in _parts(receive):
+                body.write(part)
+        except BaseException:
+            body.close()
+            raise
+        body.seek(0)
+        return cast("IO[bytes]", body)
+
+
+class PeopleHandler(BoundedHandler):
+    """Answers people, by the settings' middleware."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 -- ASGI's
+        """Answer a request; a body that is too long is not waited for."""
+        try:
+            await super().__call__(scope, receive, send)
+        except RequestDataTooBig:
+            await self.send_response(_too_long(), send)
+
+
+class GatewayLane(BoundedHandler):
     """Answers what begins with PREFIX; its own chain in place of the settings'."""
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- Django's signature
@@ -59,10 +99,7 @@ class GatewayLane(ASGIHandler):
         except RequestAborted:
             return
         except RequestDataTooBig:
-            # The rest of it is on its way, and is not waited for.
-            refusal = HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            refusal["Connection"] = "close"
-            await self.send_response(refusal, send)
+            await self.send_response(_too_long(), send)
             return
         set_script_prefix("/")
         request, malformed = self.create_request(scope, body)
@@ -91,23 +128,6 @@ class GatewayLane(ASGIHandler):
             await turns.wait()
             await in_last_pool(response.close)()
 
-    async def read_body(self, receive: Any) -> IO[bytes]:  # noqa: ANN401 -- ASGI's
-        """Return the body; whoever has not signed yet shall not fill a disk.
-
-        Raises:
-            RequestAborted: its sender went away.
-            RequestDataTooBig: it is longer than anything that is read.
-        """
-        body = SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- closed with the answer
-        try:
-            async for part in _parts(receive):
-                body.write(part)
-        except BaseException:
-            body.close()
-            raise
-        body.seek(0)
-        return cast("IO[bytes]", body)
-
     async def _answer(self, request: HttpRequest, send: Any) -> HttpResponseBase:  # noqa: ANN401 -- ASGI's
         response = await self.run_get_response(request)
         await self.send_response(response, send)
@@ -135,7 +155,15 @@ class GatewayLane(ASGIHandler):
         await turns.wait()
         # What is not asynchronous is a report: it waits for nothing, and can wait.
         run = view if iscoroutinefunction(view) else in_last_pool(view)
-        return cast("HttpResponseBase", await run(request, *args, **kwargs))
+        if not is_suspect(cast("PortalRequest", request)):
+            return cast("HttpResponseBase", await run(request, *args, **kwargs))
+        try:
+            with as_stranger():
+                return cast("HttpResponseBase", await run(request, *args, **kwargs))
+        except CrowdedError:
+            answer = problem(HTTPStatus.TOO_MANY_REQUESTS, "try again in a minute")
+            answer["Retry-After"] = "60"
+            return answer
 
 
 class Lanes:
@@ -150,6 +178,13 @@ class Lanes:
         """Choose by the path alone."""
         is_gateway = scope["type"] == "http" and scope["path"].startswith(PREFIX)
         await (self._gateways if is_gateway else self._everybody)(scope, receive, send)
+
+
+def _too_long() -> HttpResponse:
+    # The rest of it is on its way, and is not waited for.
+    refusal = HttpResponse(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    refusal["Connection"] = "close"
+    return refusal
 
 
 async def _parts(receive: Any) -> AsyncIterator[bytes]:  # noqa: ANN401 -- ASGI's

@@ -30,7 +30,13 @@ from peers.api.signatures import (
     parse_signature_input,
     signature_base,
 )
-from peers.errors import GatewayRequestError, QuarantineError, ReplayError
+from peers.api.strangers import strangers
+from peers.errors import (
+    ClockError,
+    GatewayRequestError,
+    QuarantineError,
+    ReplayError,
+)
 from peers.models import Gateway, GatewaySigningKey
 from peers.selectors import enrolled_gateways
 from peers.sequences import Position, Verdict
@@ -44,7 +50,12 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 CLAIM_LENGTH: Final = 200
-KEYS_TRIED: Final = 4
+CLOCK_WARNING: Final = timedelta(seconds=30)
+"""Half of what is tolerated: told while requests are not refused yet."""
+KEYS_TRIED: Final = 16
+"""Former keys that are told from a stranger's: they are replaced every 30 days, so more
+than a year's. Older ones are refused as well, but nobody learns that two hold the key.
+Each costs a tenth of a millisecond of whoever signs with none of them."""
 QUARANTINED: Final = (
     "two hold the key of this gateway: it is in quarantine until an administrator"
     " releases it in the portal"
@@ -70,6 +81,8 @@ class _Signer:
 
     gateway: Gateway
     created: int
+    skew: float
+    """Seconds that its clock is ahead of ours."""
     key: GatewaySigningKey | None = None
 
     @property
@@ -100,9 +113,16 @@ def authenticate_gateway(
         sequence = _sequence(request)
         signer = _signer(request, now, offer)
         gateway = signer.gateway
+    except ClockError as exc:
+        # Its signature holds, which whoever has heard it can send again, so often.
+        record_refused(request, exc, gateway=exc.gateway, now=now)
+        raise
     except GatewayRequestError as exc:
+        strangers.refused(request)
         record_refused(request, exc, now=now)
         raise
+    if signer.key is None:
+        strangers.accepted(gateway)
     try:
         if gateway.quarantined_at is not None:
             raise QuarantineError(QUARANTINED)
@@ -123,7 +143,20 @@ def authenticate_gateway(
         )
     Gateway.objects.filter(pk=gateway.pk).update(seen_at=now)
     gateway.seen_at = now
+    if abs(signer.skew) > CLOCK_WARNING.total_seconds():
+        # Not a replay: the sequence was new.
+        services.report_clock(
+            gateway=gateway,
+            skew=signer.skew,
+            actor=gateway_actor(gateway, request),
+            now=now,
+        )
     return gateway
+
+
+def is_suspect(request: PortalRequest) -> bool:
+    """Return whether a request waits apart, as one of many that nobody known signed."""
+    return strangers.is_suspect(request, _components)
 
 
 def require_free(gateway: Gateway, *, among: Collection[int]) -> None:
@@ -158,14 +191,14 @@ def record_refused(
 
     Only a gateway whose signature held is named; the rest is a claim, which anybody
     can make as often as they like. So can whoever holds the key of a gateway in
-    quarantine, which asks again and again.
+    quarantine, which asks again and again, or has heard what it signed once.
     """
     details = {
         "method": (request.method or "")[:16],
         "path": request.path[:CLAIM_LENGTH],
         "claimed": request.headers.get("Signature-Input", "")[:CLAIM_LENGTH],
     }
-    if gateway is None or isinstance(error, QuarantineError):
+    if gateway is None or isinstance(error, QuarantineError | ClockError):
         record_refusal(
             EventCode.GATEWAY_REQUEST_REFUSED,
             actor=gateway_actor(gateway, request) if gateway else request.actor,
@@ -204,12 +237,13 @@ def _signer(request: PortalRequest, now: datetime, offer: KeyOffer | None) -> _S
         key = _key_of(gateway, signature, signed, now)
     else:
         key = _endorser(gateway, offer, signature, signed, now)
-    if abs(now.timestamp() - announced.created) > CLOCK_TOLERANCE.total_seconds():
-        raise GatewayRequestError("created is more than 60 seconds from our clock")
+    skew = announced.created - now.timestamp()
+    if abs(skew) > CLOCK_TOLERANCE.total_seconds():
+        raise ClockError(gateway, skew)
     digest = request.headers.get("Content-Digest", "")
     if not hmac.compare_digest(digest.encode(), content_digest(request.body).encode()):
         raise GatewayRequestError("the body does not have the digest that was signed")
-    return _Signer(gateway=gateway, created=announced.created, key=key)
+    return _Signer(gateway=gateway, created=announced.created, skew=skew, key=key)
 
 
 def _endorser(

@@ -8,6 +8,7 @@ from typing import Final
 from django.http import JsonResponse
 
 from peers.errors import (
+    ClockError,
     DeviceLimitError,
     DeviceRevokedError,
     EnrolmentTokenError,
@@ -25,6 +26,7 @@ CONTENT_TYPE: Final = "application/problem+json"
 UNSIGNED: Final = "the request is not signed by an enrolled gateway"
 
 _STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
+    ClockError: HTTPStatus.UNAUTHORIZED,
     DeviceLimitError: HTTPStatus.CONFLICT,
     DeviceRevokedError: HTTPStatus.CONFLICT,
     EnrolmentTokenError: HTTPStatus.FORBIDDEN,
@@ -57,7 +59,7 @@ def refusal(error: PeerError) -> JsonResponse:
 
     Who is not a gateway does not learn which check gave them away.
     """
-    unknown = type(error) is GatewayRequestError
+    unknown = type(error) in {ClockError, GatewayRequestError}
     return problem(
         _STATUS.get(type(error), HTTPStatus.BAD_REQUEST),
         UNSIGNED if unknown else str(error),

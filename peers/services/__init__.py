@@ -16,6 +16,7 @@ from peers.services.channels import (
     quarantine_gateway,
     release_gateway,
 )
+from peers.services.clocks import report_clock
 from peers.services.devices import (
     enroll_device,
     record_config_issued,
@@ -52,6 +53,7 @@ __all__ = (
     "release_gateway",
     "remember_keys",
     "rename_device",
+    "report_clock",
     "retire_gateway",
     "revoke_device",
     "revoke_devices",

@@ -78,13 +78,16 @@ def record_notice_report(
 ) -> None:
     """Record that a gateway enforces all notices up to one; close those revocations.
 
-    A report that was sent twice changes nothing the second time.
+    A report that was sent twice changes nothing the second time. Nor does one of an
+    epoch that is over: its numbers are other notices.
 
     Raises:
-        AcknowledgementError: there is no notice of that number.
+        AcknowledgementError: there is no notice of that number, or no such epoch.
     """
-    if report.number > notices.latest_number():
-        msg = f"notice {report.number} was never issued"
+    if report.epoch < gateway.epoch:
+        return
+    if report.epoch > gateway.epoch or report.number > notices.latest_number():
+        msg = f"notice {report.epoch}.{report.number} was never issued"
         refuse_gateway_request(
             gateway=gateway, channel="notices", reason=msg, actor=actor, now=now
         )

@@ -11,7 +11,8 @@ moment far ahead is not believed: it would be kept for ever.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,6 +30,10 @@ KEPT: Final = timedelta(days=7)
 AHEAD: Final = timedelta(hours=1)
 """Later than that nothing was seen, whatever a gateway says."""
 EXAMPLES: Final = 8
+CHUNK: Final = 500
+MOST: Final = 100_000
+"""So many sightings are looked at for one batch, which has 5,000 records: more is a
+gateway that dates its records as it likes."""
 
 
 def record_sightings(
@@ -56,22 +61,34 @@ def record_sightings(
         if item.device in devices
     )
     TunnelSighting.objects.filter(device__in=ids, seen_at__lt=now - KEPT).delete()
-    since = max(min(item.at for item in records) - WINDOW, now - KEPT)
-    rows = TunnelSighting.objects.filter(device__in=devices, seen_at__gte=since)
-    ordered = rows.exclude(address=None).order_by("device_id", "seen_at", "pk")
-    grouped = itertools.groupby(ordered, key=lambda row: row.device_id)
-    for number, seen in grouped:
-        roamed = _roaming(list(seen))
+    times = [item.at for item in records]
+    rows = TunnelSighting.objects.filter(
+        device__in=devices,
+        seen_at__gte=max(min(times) - WINDOW, now - KEPT),
+        # What comes later is judged with what comes later.
+        seen_at__lte=max(times) + WINDOW,
+    ).exclude(address=None)
+    ordered = rows.order_by("device_id", "seen_at", "pk")[:MOST]
+    # Read as they are judged: a gateway may tell of days at once.
+    seen = ordered.iterator(chunk_size=CHUNK)
+    found = [
+        (number, _roaming(group))
+        for number, group in itertools.groupby(seen, key=lambda row: row.device_id)
+    ]
+    for number, roamed in found:
         if roamed:
             _alert(devices[number], gateway, roamed, actor, now)
 
 
-def _roaming(seen: Sequence[TunnelSighting]) -> list[TunnelSighting]:
+def _roaming(seen: Iterable[TunnelSighting]) -> Sequence[TunnelSighting]:
     """Return the sightings of the first minute with too many changes, or none."""
-    moves = [b for a, b in itertools.pairwise(seen) if a.address != b.address]
-    for first, last in zip(moves, moves[ROAMS:], strict=False):
-        if last.seen_at - first.seen_at <= WINDOW:
-            return moves[moves.index(first) : moves.index(last) + 1]
+    moves: deque[TunnelSighting] = deque(maxlen=ROAMS + 1)
+    for before, after in itertools.pairwise(seen):
+        if before.address == after.address:
+            continue
+        moves.append(after)
+        if len(moves) > ROAMS and after.seen_at - moves[0].seen_at <= WINDOW:
+            return [*moves]
     return []
 
 

@@ -10,9 +10,12 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from pytest_django import Settings
 
+from peers.errors import GatewayRequestError
 from peers.models import Gateway
-from policies import notifier
+from policies import connections, notifier
+from policies.api import exchange
 from policies.models import Snapshot
+from portal import lane
 from portal.asgi import application
 from portal.lane import GatewayLane
 from tests.policies.api.agents import SigningAgent
@@ -207,5 +210,62 @@ def test_who_goes_away_before_asking_is_forgotten() -> None:
         talk = asked("snapshot", {})
         await talk.send_input({"type": "http.disconnect"})
         await talk.wait(5)
+
+    scenario()
+
+
+def test_who_is_suspect_is_answered_by_the_strangers_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: list[str] = []
+
+    def refused(*_: object, **__: object) -> None:
+        names.append(threading.current_thread().name)
+        raise GatewayRequestError("no")
+
+    monkeypatch.setattr(lane, "is_suspect", lambda _request: True)
+    monkeypatch.setattr(exchange, "authenticate_gateway", refused)
+
+    @asynchronous
+    async def scenario() -> None:
+        for path, method in (("snapshot?after=0", "GET"), ("acks", "POST")):
+            status, _, _ = await answer(path, {}, method=method)
+            assert status == 401
+
+    scenario()
+    assert len(names) == 2
+    assert all(name.startswith("stranger") for name in names)
+
+
+def test_more_strangers_than_may_wait_are_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane, "is_suspect", lambda _request: True)
+    monkeypatch.setattr(connections, "_crowd", connections.Crowd(0))
+
+    @asynchronous
+    async def scenario() -> None:
+        for path, method in (("snapshot?after=0", "GET"), ("acks", "POST")):
+            status, fields, _ = await answer(path, {}, method=method)
+            assert status == 429
+            assert fields["Retry-After"] == "60"
+
+    scenario()
+
+
+def test_nobody_fills_the_disk_with_a_persons_request(settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+
+    @asynchronous
+    async def scenario() -> None:
+        talk = asked("x", {}, method="POST")
+        talk.scope["path"] = "/api/v1/devices/"
+        for _ in range(3):
+            await talk.send_input(
+                {"type": "http.request", "body": bytes(500), "more_body": True}
+            )
+        start: Any = await talk.receive_output(5)
+        assert start["status"] == 413
+        assert (b"Connection", b"close") in start["headers"]
 
     scenario()

@@ -9,16 +9,24 @@ from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.cache import cache
 from django.db import connection
 from django.test import RequestFactory
 
 from audit.actor import SYSTEM, Actor, ActorKind
 from audit.http import PortalRequest
 from audit.models import AuditEvent
+from audit.refusals import FROM_ONE_PLACE
 from gateway.signing import Request, signed_headers
 from peers import services
 from peers.api.authentication import authenticate_gateway, gateway_actor
-from peers.errors import GatewayRequestError, QuarantineError, ReplayError
+from peers.api.problems import refusal
+from peers.errors import (
+    ClockError,
+    GatewayRequestError,
+    QuarantineError,
+    ReplayError,
+)
 from peers.models import Gateway, GatewayChannel
 from tests.peers.api.signing import SignedRequest
 from tests.peers.makers import NOW, Agent, codes, make_gateway
@@ -170,6 +178,43 @@ def test_a_request_out_of_time_is_refused(signed: SignedRequest, seconds: int) -
 @pytest.mark.parametrize("seconds", [-60, 60])
 def test_sixty_seconds_are_within_time(signed: SignedRequest, seconds: int) -> None:
     authenticate(signed.but(created=signed.created + seconds))
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(-31, -31), (31, 31), (60, 60)])
+def test_a_clock_that_is_half_a_minute_off_is_told_once_an_hour(
+    signed: SignedRequest, edge: Gateway, seconds: int, ahead: int
+) -> None:
+    cache.clear()
+    for sequence in ("1", "2"):
+        authenticate(signed.but(sequence=sequence, created=signed.created + seconds))
+    event = AuditEvent.objects.get(code="GW016")
+    assert (event.outcome, event.gateway_id) == ("A", edge.ref.id)
+    assert event.details == {"ahead_seconds": ahead}
+
+
+@pytest.mark.parametrize("seconds", [-30, 0, 30])
+def test_a_clock_that_is_a_little_off_is_not_told(
+    signed: SignedRequest, seconds: int
+) -> None:
+    cache.clear()
+    authenticate(signed.but(created=signed.created + seconds))
+    assert not AuditEvent.objects.filter(code="GW016").exists()
+
+
+def test_a_gateway_that_is_out_of_time_is_named_but_cannot_fill_the_log(
+    signed: SignedRequest, edge: Gateway
+) -> None:
+    late = signed.but(created=signed.created - 61)
+    for _ in range(FROM_ONE_PLACE + 5):
+        with pytest.raises(ClockError):
+            authenticate(late)
+    refused = AuditEvent.objects.filter(code="GW013", gateway_id=edge.ref.id)
+    assert refused.count() == FROM_ONE_PLACE
+    assert refused[0].reason.startswith("signed 61 seconds behind our clock")
+    assert (
+        refusal(ClockError(edge, 61)).content
+        == refusal(GatewayRequestError("")).content
+    )
 
 
 @pytest.mark.parametrize("keyid", ["gw_999", "gw_0", "dv_1", "", "edge"])

@@ -262,6 +262,18 @@ def test_what_could_not_be_enforced_is_told_and_closes_nothing(
     assert codes().count("GW005E") == 1
 
 
+def test_a_report_of_an_epoch_that_is_over_closes_nothing(
+    agent: SigningAgent, revoke: Callable[[], Revocation]
+) -> None:
+    revoke()
+    Gateway.objects.update(epoch=2)
+    assert agent.post("notices", notice_report(1)).status_code == 204
+    assert not AgentState.objects.filter(notice=1).exists()
+    assert agent.post("notices", notice_report(1, epoch=3)).status_code == 422
+    assert agent.post("notices", notice_report(1, epoch=2)).status_code == 204
+    assert AgentState.objects.get().notice == 1
+
+
 def test_a_notice_never_issued_is_refused_with_one_event(agent: SigningAgent) -> None:
     assert agent.post("notices", notice_report(1)).status_code == 422
     assert codes() == ["GW013W"]

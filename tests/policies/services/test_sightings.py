@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from policies import services
 from policies.models import Grant, TunnelSighting
+from policies.services import sightings
 from policies.services.sightings import ROAMS
 from portal.accounts.models import User
 from tests.peers.makers import Machine
@@ -128,3 +130,22 @@ def test_what_one_gateway_dates_ahead_silences_no_other(
         record["at"] = moment(seconds=2300 + record["seq"] - 100)
     services.ingest_evidence(gateway=gw1, records=more, actor=agent(gw1), now=later)
     assert len(alerts()) == told + 1
+
+
+def test_what_came_before_and_after_a_batch_is_not_read(
+    gw1: Gateway, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(gw1, *flapping(device, ROAMS - 1, every=1))
+    read: list[int] = []
+    roaming = sightings._roaming  # noqa: SLF001 -- what is judged
+
+    def counted(seen: Iterable[TunnelSighting]) -> Sequence[TunnelSighting]:
+        rows = [*seen]
+        read.append(len(rows))
+        return roaming(rows)
+
+    monkeypatch.setattr(sightings, "_roaming", counted)
+    one = sighting(100, device.pk, "203.0.113.9:1", 600)
+    ingest(gw1, one)
+    assert read == [1]
+    assert alerts() == []
