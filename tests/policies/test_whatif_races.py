@@ -17,7 +17,7 @@ from audit.actor import SYSTEM
 from audit.models import AuditEvent
 from peers.models import Device, Gateway
 from peers.services import revoke_device
-from policies import services, whatif
+from policies import services, trials, whatif
 from policies.compiler.explanation import Question
 from policies.models import Application, Grant, RevocationNotice
 from policies.policy_files import applying
@@ -155,7 +155,7 @@ def test_a_change_is_made_though_somebody_else_changes_policies_all_the_time(
         for name in ("one", "two")
     ]
     monkeypatch.setattr(services.publishing, "_publish_stale", lambda *_, **__: None)
-    real = whatif.tried
+    real = trials.tried
 
     def tried(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- the real one's
         found = real(*args, **named)
