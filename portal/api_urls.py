@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal import api, api_connections, api_effects, api_questions
+from portal import api, api_alarms, api_connections, api_effects, api_questions
 
 urlpatterns = [
     path(
@@ -27,6 +27,8 @@ urlpatterns = [
         api_connections.ConnectionView.as_view(),
         name="api-connection",
     ),
+    path("alarms/", api_alarms.AlarmsView.as_view(), name="api-alarms"),
+    path("alarms/<int:alarm_id>/", api_alarms.AlarmView.as_view(), name="api-alarm"),
     path("effect/", api_effects.EffectView.as_view(), name="api-effect"),
     path("explain/", api_questions.ExplainView.as_view(), name="api-explain"),
     path(

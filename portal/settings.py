@@ -26,6 +26,7 @@ from portal.env import (
     env_text,
     origin,
 )
+from portal.schedule import beat
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -248,54 +249,7 @@ CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
-# A job that waited for longer than its period has been overtaken by the next one.
-CELERY_BEAT_SCHEDULE = {
-    "republish-due-snapshots": {
-        "task": "policies.republish_due_snapshots",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "report-lost-agents": {
-        "task": "policies.report_lost_agents",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "report-refusals": {
-        "task": "audit.report_refusals",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "tend-requests": {
-        "task": "policies.tend_requests",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "watch-for-alarms": {
-        "task": "alarms.watch",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "watch-for-late-revocations": {
-        "task": "policies.watch_for_alarms",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "send-alarms": {
-        "task": "alarms.deliver",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "clean-up-alarms": {
-        "task": "alarms.clean_up",
-        "schedule": 600.0,
-        "options": {"expires": 600},
-    },
-    "clean-up": {
-        "task": "policies.clean_up",
-        "schedule": 600.0,
-        "options": {"expires": 600},
-    },
-}
+CELERY_BEAT_SCHEDULE = beat()
 
 # --- mail -------------------------------------------------------------------
 

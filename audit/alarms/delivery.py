@@ -34,7 +34,7 @@ from audit.alarms.models import (
     Delivery,
     DeliveryState,
 )
-from audit.alarms.payloads import Told, slack_body, webhook_body
+from audit.alarms.payloads import PARTIES, Told, slack_body, webhook_body
 from audit.alarms.routing import wait_after
 from audit.events import EventCode, Outcome
 from audit.kept_secrets import SecretError, said
@@ -152,7 +152,7 @@ def described(found: Delivery) -> Told:
         last_seen_at=alarm.last_seen_at,
         parties={
             role: (getattr(alarm, f"{role}_id"), getattr(alarm, f"{role}_label"))
-            for role in ("person", "device", "gateway", "application")
+            for role in PARTIES
         },
         **common,
     )

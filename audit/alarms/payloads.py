@@ -21,6 +21,7 @@ CAUSES: Final = {
     "risen": "Became worse",
     "test": "Test",
 }
+PARTIES: Final = ("person", "device", "gateway", "application")
 BREAK: Final = "\u200b"
 """Zero-width space: what follows "@" or "]" is then no mention and no link."""
 

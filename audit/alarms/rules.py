@@ -350,6 +350,11 @@ TELLING: Final = frozenset({Outcome.ALERT, Outcome.FAILED})
 """How an event ended that may raise an alarm by itself."""
 AWAITED: Final = frozenset({"AU004", "KY009"}) - {code.value for code in EventCode}
 """Codes that are promised but that nothing writes yet."""
+UNFED: Final = frozenset(
+    {RuleId.CHECKPOINT_OVERDUE}
+    | {rule.id for rule in RULES.values() if rule.codes and {*rule.codes} <= AWAITED}
+)
+"""Rules that nothing tells anything yet; pages say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

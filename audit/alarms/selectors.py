@@ -19,7 +19,7 @@ from audit.alarms.models import (
     AlarmVerdict,
     Watch,
 )
-from audit.alarms.rules import RULES, Rule, Severity
+from audit.alarms.rules import RULES, UNFED, Rule, Severity
 from audit.models import AuditEvent, Connection
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class RuleRecord:
 
     rule: Rule
     is_on: bool
+    is_fed: bool
     raised: int
     unjudged: int
     true: int
@@ -210,6 +211,7 @@ def rule_records(off: frozenset[str]) -> list[RuleRecord]:
             RuleRecord(
                 rule=rule,
                 is_on=rule.id.value not in off,
+                is_fed=rule.id not in UNFED,
                 **{name: row[name] for name in none},
             )
         )

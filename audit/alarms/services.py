@@ -29,6 +29,7 @@ from audit.alarms.models import (
     Delivery,
     DeliveryCause,
 )
+from audit.alarms.payloads import PARTIES
 from audit.alarms.rules import QUIET_MINUTES, RuleId, Tuning
 from audit.events import EventCode, Outcome
 from audit.services import record
@@ -43,7 +44,6 @@ EVIDENCE_KEPT: Final = 100
 NOTE_LENGTH: Final = 1000
 SENTENCE_LENGTH: Final = 500
 LABEL_LENGTH: Final = 255
-PARTIES: Final = ("person", "device", "gateway", "application")
 
 
 def tuning() -> Tuning:

@@ -201,6 +201,7 @@ class Scope(models.TextChoices):
 
     POLICY_READ = "policy:read", "Read the policy, validate and preview files"
     POLICY_WRITE = "policy:write", "Change the policy"
+    ALARMS_READ = "alarms:read", "Read the alarms"
 
 
 class ApiCredential(models.Model):

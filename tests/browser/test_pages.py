@@ -14,6 +14,7 @@ from peers.services import approve_device
 from policies.conditions import ConditionsInput, parse_window
 from policies.models import GatewayRecovery, Revocation, RevocationTarget
 from policies.services import create_grant
+from tests.browser.alarms import make_alarms
 from tests.browser.conftest import MakeWindow, Window
 from tests.browser.streams import make_streams
 from tests.browser.world import World, make_world
@@ -178,7 +179,8 @@ def test_no_page_sticks_out_or_breaks_a_rule(
         for name in ("alice", "dave", "carol")
     }
     wrong = {}
-    for name, path in pages(world, clock):
+    alarms = (("dave", path) for path in make_alarms(world, clock))
+    for name, path in [*pages(world, clock), *alarms]:
         window = windows[name]
         window.open(path)
         found = [

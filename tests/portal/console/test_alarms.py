@@ -39,7 +39,7 @@ def test_an_empty_inbox_says_what_is_watched_and_when(
     assert "Nothing has been looked at yet" in browser.get(LIST).content.decode()
     watching.watch_events(now=NOW)
     page = browser.get(LIST).content.decode()
-    assert "watched since" in page
+    assert "handshakes are watched" in page
     assert page.count("2026-11-23 12:00") == 2
 
 
