@@ -109,6 +109,9 @@ class EventCode(StrEnum):
     KEY_SHARED_RESOLVED = "KY010"
     WEBHOOK_DELIVER = "AU009"
     REFUSALS_SUPPRESSED = "AU010"
+    AUDIT_EXPORT_COMPLETE = "AU013"
+    SAVED_SEARCH_CREATE = "AU014"
+    SAVED_SEARCH_DELETE = "AU015"
     POLICY_QUERY = "AU011"
     STREAM_CREATE = "AU030"
     STREAM_UPDATE = "AU031"
@@ -379,6 +382,21 @@ CATALOGUE: Final = {
             EventCode.AUDIT_EXPORT,
             "audit.export",
             "{actor_label} took a copy of the log",
+        ),
+        (
+            EventCode.AUDIT_EXPORT_COMPLETE,
+            "audit.export.complete",
+            "{actor_label} has a whole copy of what they asked of the log",
+        ),
+        (
+            EventCode.SAVED_SEARCH_CREATE,
+            "audit.search.save",
+            "{actor_label} saved a search of the log: {target_label}",
+        ),
+        (
+            EventCode.SAVED_SEARCH_DELETE,
+            "audit.search.delete",
+            "{actor_label} removed a saved search of the log: {target_label}",
         ),
         (
             EventCode.API_TOKEN_CREATE,

@@ -17,10 +17,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from audit.filters import Filter
 
 CHUNK_ROWS: Final = 500
+Row = TypeVar("Row")
 # CWE-1236, with the full-width twins that some spreadsheets take for the same.
 FORMULA: Final = (
     "=",
@@ -69,30 +71,78 @@ class Derived:
 NOTHING_DERIVED: Final = Derived(columns=(), values=lambda _: {})
 
 
+SHOWN_CONNECTION_COLUMNS: Final = (
+    *("id", "started_at", "person_label", "device_label", "application_label"),
+    *("destination", "protocol", "destination_port", "verdict", "end_reason"),
+    *("bytes_up", "bytes_down", "ended_at"),
+)
+"""What the page of the connections shows, in its order."""
+SHOWN_EVENT_COLUMNS: Final = (
+    *("uid", "at", "code", "outcome", "sentence", "reason", "actor_label"),
+    *("actor_address", "request_id"),
+)
+"""What the page of the events shows, in its order."""
+
+
+class Tally:
+    """How many rows left, and the SHA-256 of the bytes they were."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.rows = 0
+        self._digest = sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what left so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Return the same rows, and count them."""
+        for row in rows:
+            self.rows += 1
+            yield row
+
+    def hashing(self, chunks: Iterable[str]) -> Iterator[str]:
+        """Return the same chunks, and add them to the digest."""
+        for chunk in chunks:
+            self._digest.update(chunk.encode())
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Which columns of an export leave, none for all of them, and who counts."""
+
+    columns: tuple[str, ...] = ()
+    tally: Tally = field(default_factory=Tally)
+
+
 def connections_csv(
-    filters: Filter, derived: Derived = NOTHING_DERIVED
+    filters: Filter, derived: Derived = NOTHING_DERIVED, *, cut: Cut | None = None
 ) -> Iterator[str]:
     """Return the connections that a filter finds, as CSV."""
-    return _csv(
-        (*CONNECTION_COLUMNS, *derived.columns), _connection_rows(filters, derived)
-    )
+    cut = cut or Cut()
+    columns = cut.columns or (*CONNECTION_COLUMNS, *derived.columns)
+    return _csv(columns, _connection_rows(filters, derived, cut))
 
 
-def events_csv(filters: Filter) -> Iterator[str]:
+def events_csv(filters: Filter, *, cut: Cut | None = None) -> Iterator[str]:
     """Return the events that a filter finds, as CSV."""
-    return _csv(EVENT_COLUMNS, _event_rows(filters))
+    cut = cut or Cut()
+    return _csv(cut.columns or EVENT_COLUMNS, _event_rows(filters, cut))
 
 
 def connections_jsonl(
-    filters: Filter, derived: Derived = NOTHING_DERIVED
+    filters: Filter, derived: Derived = NOTHING_DERIVED, *, cut: Cut | None = None
 ) -> Iterator[str]:
     """Return the connections that a filter finds, as JSON Lines."""
-    return _jsonl(_connection_rows(filters, derived))
+    return _jsonl(_connection_rows(filters, derived, cut or Cut()))
 
 
-def events_jsonl(filters: Filter) -> Iterator[str]:
+def events_jsonl(filters: Filter, *, cut: Cut | None = None) -> Iterator[str]:
     """Return the events that a filter finds, as JSON Lines."""
-    return _jsonl(_event_rows(filters))
+    return _jsonl(_event_rows(filters, cut or Cut()))
 
 
 async def asynchronous(chunks: Iterator[str]) -> AsyncIterator[str]:
@@ -118,13 +168,19 @@ def connection_values(row: Connection) -> dict[str, object]:
     return _values(row, CONNECTION_COLUMNS)
 
 
-def _connection_rows(filters: Filter, derived: Derived) -> Iterator[dict[str, object]]:
-    for row in iterate_connections(filters):
-        yield {**connection_values(row), **derived.values(row)}
+def _connection_rows(
+    filters: Filter, derived: Derived, cut: Cut
+) -> Iterator[dict[str, object]]:
+    for row in cut.tally.counting(iterate_connections(filters)):
+        if cut.columns:
+            yield _values(row, cut.columns)
+        else:
+            yield {**connection_values(row), **derived.values(row)}
 
 
-def _event_rows(filters: Filter) -> Iterator[dict[str, object]]:
-    return (_values(row, EVENT_COLUMNS) for row in iterate_events(filters))
+def _event_rows(filters: Filter, cut: Cut) -> Iterator[dict[str, object]]:
+    rows = cut.tally.counting(iterate_events(filters))
+    return (_values(row, cut.columns or EVENT_COLUMNS) for row in rows)
 
 
 def _values(row: object, columns: tuple[str, ...]) -> dict[str, object]:

@@ -30,7 +30,7 @@ MAX_ID: Final = 2**63 - 1
 MACHINE_ID: Final = re.compile(r"[a-z]{2}_[1-9][0-9]{0,18}")
 WORD: Final = re.compile(r"[0-9A-Za-z:+/=_.-]{1,64}")
 # Parameters of the page, not of the question.
-PAGE_PARAMETERS: Final = frozenset({"cursor", "format"})
+PAGE_PARAMETERS: Final = frozenset({"cursor", "format", "columns"})
 # `from` is a keyword in Python; `q` is what search fields are called.
 PARAMETERS: Final = {"since": "from", "words": "q"}
 MAX_WORDS: Final = 8
@@ -232,7 +232,12 @@ def _word(text: str) -> str:
     return text
 
 
-def _address(text: str) -> str:
+def address_or_prefix(text: str) -> str:
+    """Return an address or a prefix in its one spelling.
+
+    Raises:
+        ValueError: it is neither; the message says what is wrong.
+    """
     if "%" in text:
         raise ValueError("an address without a zone")
     if "/" in text:
@@ -324,7 +329,7 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "key": _word,
     "application": _machine_id,
     "gateway": _machine_id,
-    "address": _address,
+    "address": address_or_prefix,
     "port": _port,
     "code": _code,
     "outcome": _outcome,

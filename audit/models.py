@@ -11,6 +11,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from audit.actor import Ref
 from audit.append_only import AppendOnlyModel
 from audit.events import EventCode, Outcome, sentence
 
@@ -248,3 +249,40 @@ class Connection(models.Model):
     def __str__(self) -> str:
         """Return source → destination with the verdict."""
         return f"{self.source} → {self.destination} {self.verdict}"
+
+
+class SavedSearch(models.Model):
+    """A question to a log that somebody keeps, for themself or for the whole team.
+
+    `query` is the query string of the page; opening it asks again, and is recorded as
+    any reading is. Like all of this app it knows people by id and copied label.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    log = models.CharField(max_length=16, choices=Log.choices)
+    name = models.CharField(max_length=64)
+    query = models.TextField()
+    owner_id = models.CharField(max_length=32)
+    owner_label = models.CharField(max_length=255)
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """By name; a person calls two searches of a log by two names."""
+
+        ordering = ("name", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("owner_id", "log", "name"),
+                name="audit_savedsearch_one_per_owner_log_name",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return self.name
+
+    @property
+    def ref(self) -> Ref:
+        """Return how the log names it."""
+        return Ref(id=f"ss_{self.pk}", label=self.name)

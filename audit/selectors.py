@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 50
 EXPORT_PAGE_SIZE: Final = 1000
-COUNTED: Final = 10_000
+COUNTED: Final = 1000
 """How far a page counts: of ten million rows nobody wants to know the last digit."""
 
 Row = TypeVar("Row", AuditEvent, Connection)

@@ -134,19 +134,36 @@ def record_query(
     actor: Actor,
     now: datetime,
     export_format: str = "",
+    columns: Sequence[str] = (),
 ) -> AuditEvent:
     """Record that somebody reads the log, or takes a copy of it in a format.
 
+    Without `columns` all of them leave.
     Called before the first row leaves, so that a reader who hangs up was recorded.
     """
     details: dict[str, Json] = {"log": log.value, "filter": filters.parameters()}
     if export_format:
         details["format"] = export_format
+    if columns:
+        details["columns"] = list(columns)
     return record(
         EventCode.AUDIT_EXPORT if export_format else EventCode.AUDIT_QUERY,
         actor=actor,
         now=now,
         details=details,
+    )
+
+
+def record_export_end(
+    *, export: AuditEvent, rows: int, sha256: str, now: datetime, actor: Actor
+) -> AuditEvent:
+    """Record that a copy left in full; where none follows, the reader hung up."""
+    return record(
+        EventCode.AUDIT_EXPORT_COMPLETE,
+        actor=actor,
+        now=now,
+        details={**export.details, "export": str(export.uid), "rows": rows}
+        | {"sha256": sha256},
     )
 
 

@@ -16,10 +16,12 @@ from audit.exports import connection_values
 from audit.filters import Filter, connection_filter
 from audit.models import Log
 from audit.services import record_query
+from peers.holders import holders_at
 from policies.allowing import AllowingReader, derived_columns, grants_of
 from portal.accounts.actors import actor_of
 from portal.api_questions import QuestionView
 from portal.console import log
+from portal.console.holders import HolderForm, holder_output
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -76,6 +78,30 @@ class ConnectionView(ConnectionLogView):
         self.record_reading(Filter(person=found.person_id, device=found.device_id))
         allowing = grants_of(found, AllowingReader())
         return Response({**connection_values(found), **_allowing_output(allowing)})
+
+
+class HoldersView(QuestionView):
+    """Who held an address, or a prefix, at a moment: `?address=&at=`."""
+
+    def get(self, request: Request) -> Response:
+        """Answer with device, person and key; also of what was in quarantine."""
+        self.reader()
+        form = HolderForm(request.query_params, now=self.now)
+        if not form.is_valid():
+            raise ValidationError(
+                {name: [*map(str, told)] for name, told in form.errors.items()}
+            )
+        address, at = form.cleaned_data["address"], form.cleaned_data["at"]
+        self.record("holder", {"address": address, "at": f"{at:%FT%TZ}"})
+        found, is_all = holders_at(address, at)
+        return Response(
+            {
+                "address": address,
+                "at": at,
+                "is_all": is_all,
+                "rows": [holder_output(row) for row in found],
+            }
+        )
 
 
 def _allowing_output(allowing: AllowingGrants) -> dict[str, Any]:

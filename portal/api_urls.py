@@ -29,6 +29,7 @@ urlpatterns = [
     ),
     path("alarms/", api_alarms.AlarmsView.as_view(), name="api-alarms"),
     path("alarms/<int:alarm_id>/", api_alarms.AlarmView.as_view(), name="api-alarm"),
+    path("holders/", api_connections.HoldersView.as_view(), name="api-holders"),
     path("effect/", api_effects.EffectView.as_view(), name="api-effect"),
     path("explain/", api_questions.ExplainView.as_view(), name="api-explain"),
     path(

@@ -9,13 +9,15 @@ from django.views.decorators.http import require_safe
 
 from audit import selectors as audit_selectors
 from audit.errors import FilterError
-from audit.exports import connections_csv, connections_jsonl
+from audit.exports import SHOWN_CONNECTION_COLUMNS, connections_csv, connections_jsonl
 from audit.filters import Filter, connection_filter
 from audit.models import Log
+from audit.searches import LISTED, list_searches_for
 from audit.services import record_query
 from policies.allowing import AllowingReader, derived_columns, grants_of
-from portal.accounts.access import reader_required
+from portal.accounts.access import person, reader_required
 from portal.console import log
+from portal.console.holders import link_time
 from portal.console.log_forms import ConnectionFilterForm
 from portal.console.pages import page
 
@@ -65,6 +67,8 @@ def connections(request: PortalRequest) -> HttpResponse:
         form=ConnectionFilterForm(log.shown_query(request, asked)),
         periods=log.periods(request.path, asked.filters),
         loosening=loosening,
+        log=Log.CONNECTIONS.value,
+        saved=list_searches_for(person(request).ref, Log.CONNECTIONS)[:LISTED],
         **log.links(request, asked, found, counted),
     )
 
@@ -85,6 +89,7 @@ def connection(request: PortalRequest, connection_id: int) -> HttpResponse:
         "connection_detail.html",
         title=title,
         connection=found,
+        held_at=link_time(found.started_at),
         allowing=grants_of(found, AllowingReader()),
     )
 
@@ -101,4 +106,5 @@ def export(request: PortalRequest) -> HttpResponseBase:
             "csv": partial(connections_csv, derived=derived),
             "jsonl": partial(connections_jsonl, derived=derived),
         },
+        shown=SHOWN_CONNECTION_COLUMNS,
     )

@@ -9,11 +9,12 @@ from django.views.decorators.http import require_safe
 
 from audit import selectors as audit_selectors
 from audit.errors import FilterError
-from audit.exports import events_csv, events_jsonl
+from audit.exports import SHOWN_EVENT_COLUMNS, events_csv, events_jsonl
 from audit.filters import Filter, event_filter
 from audit.models import Log
+from audit.searches import LISTED, list_searches_for
 from audit.services import record_query
-from portal.accounts.access import reader_required
+from portal.accounts.access import person, reader_required
 from portal.console import log
 from portal.console.log_forms import EventFilterForm
 from portal.console.pages import page
@@ -65,6 +66,8 @@ def events(request: PortalRequest) -> HttpResponse:
         form=EventFilterForm(log.shown_query(request, asked)),
         periods=log.periods(request.path, asked.filters),
         loosening=loosening,
+        log=Log.CONTROL.value,
+        saved=list_searches_for(person(request).ref, Log.CONTROL)[:LISTED],
         **log.links(request, asked, found, counted),
     )
 
@@ -96,4 +99,5 @@ def export(request: PortalRequest) -> HttpResponseBase:
         event_filter,
         log=Log.CONTROL,
         formats={"csv": events_csv, "jsonl": events_jsonl},
+        shown=SHOWN_EVENT_COLUMNS,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -12,9 +13,9 @@ from django.http import HttpResponseBadRequest, StreamingHttpResponse
 
 from audit.errors import FilterError
 from audit.events import CATALOGUE, EventCode
-from audit.exports import asynchronous
+from audit.exports import Cut, asynchronous
 from audit.filters import PERIODS, Filter, parse_cursor, with_period
-from audit.services import record_query
+from audit.services import record_export_end, record_query
 from portal.accounts.models import User
 from portal.console.people import find_person
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from django.http import HttpResponse, QueryDict
     from django.http.response import HttpResponseBase
 
+    from audit.actor import Actor
     from audit.filters import Cursor
     from audit.http import PortalRequest
-    from audit.models import Log
+    from audit.models import AuditEvent, Log
     from audit.selectors import Counted, Page
     from portal.console.forms import ConsoleForm
 
@@ -160,9 +162,13 @@ def download(
     parse: Parser,
     *,
     log: Log,
-    formats: Mapping[str, Callable[[Filter], Iterator[str]]],
+    formats: Mapping[str, Callable[..., Iterator[str]]],
+    shown: Sequence[str],
 ) -> HttpResponseBase:
-    """Record that a copy is taken, then send it as it is read."""
+    """Record that a copy is taken, send it as it is read, and record that it ended.
+
+    `columns=shown` leaves what the page shows, in its order.
+    """
     name = request.GET.get("format", "")
     if name not in formats:
         return _refused("The format is csv or jsonl.")
@@ -170,21 +176,40 @@ def download(
         asked = question(request, parse, timed=False)
     except FilterError as exc:
         return _refused(str(exc))
-    record_query(
+    chosen = request.GET.get("columns", "all")
+    if chosen not in {"all", "shown"}:
+        return _refused("The columns are all or shown.")
+    cut = Cut(columns=tuple(shown) if chosen == "shown" else ())
+    begun = record_query(
         log=log,
         filters=asked.filters,
         actor=request.actor,
         now=request.received_at,
         export_format=name,
+        columns=cut.columns,
     )
+    chunks = _ended(formats[name](asked.filters, cut=cut), cut, begun, request.actor)
     stamp = f"{request.received_at:%Y%m%dT%H%M%SZ}"
     return StreamingHttpResponse(
-        asynchronous(formats[name](asked.filters)),
+        asynchronous(chunks),
         content_type=CONTENT_TYPES[name],
         headers={
             "Cache-Control": "no-store",
             "Content-Disposition": f'attachment; filename="{log.label}-{stamp}.{name}"',
         },
+    )
+
+
+def _ended(
+    chunks: Iterator[str], cut: Cut, begun: AuditEvent, actor: Actor
+) -> Iterator[str]:
+    yield from cut.tally.hashing(chunks)
+    record_export_end(
+        export=begun,
+        rows=cut.tally.rows,
+        sha256=cut.tally.sha256,
+        actor=actor,
+        now=datetime.now(UTC),  # noqa: TID251 -- an edge: when the last byte left
     )
 
 

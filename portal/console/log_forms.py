@@ -105,3 +105,19 @@ class EventFilterForm(LogFilterForm):
     )
     request = forms.CharField(required=False, label="Request id")
     key = forms.CharField(required=False, label="Key fingerprint")
+
+
+class PeriodForm(ConsoleForm):
+    """A period alone."""
+
+    until = forms.CharField(required=False, label="Until (UTC)", widget=_moment_input())
+    field_order = ("from", "until")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
+        """Add `from`, which is no name in Python, and dress all fields."""
+        super().__init__(*args, **kwargs)
+        self.fields["from"] = forms.CharField(
+            required=False, label="From (UTC)", widget=_moment_input()
+        )
+        self.order_fields(self.field_order)
+        self.dress()

@@ -9,7 +9,9 @@ from typing import Final
 import pytest
 
 from audit.actor import SYSTEM
-from audit.models import AuditEvent, Connection
+from audit.filters import Decision, Filter
+from audit.models import AuditEvent, Connection, Log
+from audit.searches import save_search
 from peers.services import approve_device
 from policies.conditions import ConditionsInput, parse_window
 from policies.models import GatewayRecovery, Revocation, RevocationTarget
@@ -143,8 +145,32 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/manage/reach/people/?person={alice.ref.id}",
         f"/manage/reach/changes/?since={now - timedelta(hours=9):%Y-%m-%dT%H:%M:%S}",
     )
+    source = Connection.objects.filter(person_id=alice.ref.id)[0].source
+    saved = save_search(
+        log=Log.CONNECTIONS,
+        name="Denied to anybody on port 443, the whole of last week",
+        filters=Filter(port=443, verdict=Decision.DENIED),
+        is_shared=True,
+        owner=world.people["dave"].ref,
+        actor=SYSTEM,
+        now=now,
+    )
+    looking = (
+        "/audit/searches/",
+        "/audit/searches/add/connections/?port=443",
+        f"/audit/searches/{saved.pk}/remove/",
+    )
     audit = (
         "/audit/connections/",
+        f"/audit/connections/?q=alice+wiki&last=day&port=443&person={alice.ref.id}",
+        f"/audit/connections/?verdict=denied&person={alice.ref.id}",
+        f"/audit/timeline/person/{alice.ref.id}/?last=day",
+        f"/audit/timeline/application/{wiki.ref.id}/",
+        f"/audit/used/applications/{wiki.pk}/",
+        f"/audit/used/people/{alice.pk}/",
+        "/audit/addresses/",
+        f"/audit/addresses/?address={source}",
+        "/audit/addresses/?address=100.64.0.0/10",
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/",
         "/audit/events/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
@@ -162,7 +188,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     return [
         *(("alice", path) for path in (*own, *asked, *detail)),
         *(("dave", path) for path in flowing),
-        *(("dave", path) for path in (*manage, *answers)),
+        *(("dave", path) for path in (*manage, *answers, *looking)),
         *(("carol", path) for path in (*audit, *questions)),
         ("alice", f"/access/explain/?{target}"),
     ]

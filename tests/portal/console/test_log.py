@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 from django.test import AsyncClient, Client
 from pytest_django import DjangoAssertNumQueries
 
+from audit import exports
 from audit import selectors as audit_selectors
 from audit.actor import SYSTEM, Actor, Ref
 from audit.events import EventCode
+from audit.exports import SHOWN_CONNECTION_COLUMNS, SHOWN_EVENT_COLUMNS
 from audit.flows import AttributedFlow
 from audit.models import AuditEvent, Connection, FlowKind
 from audit.services import record, record_flows
@@ -155,9 +158,9 @@ def test_the_list_of_connections_costs_the_same_for_many(
     flows = [flow(number, alice) for number in range(1, 41)]
     record_flows(gateway=EDGE, flows=flows, now=NOON)
     browser = sign_in(carol)
-    # Session, person, the event of the reading, the rows, two lists to choose from; all
-    # rows are on the page, so that nothing is left to count.
-    with django_assert_num_queries(6):
+    # Session, person, the event of the reading, the rows, two lists to choose from, and
+    # what is saved; all rows are on the page, so that nothing is left to count.
+    with django_assert_num_queries(7):
         browser.get("/audit/connections/")
 
 
@@ -170,7 +173,7 @@ def test_many_connections_are_counted_by_one_more_query(
     flows = [flow(number, alice) for number in range(1, 61)]
     record_flows(gateway=EDGE, flows=flows, now=NOON)
     browser = sign_in(carol)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         page = browser.get("/audit/connections/").content.decode()
     assert "60 found" in page
 
@@ -215,7 +218,10 @@ def test_a_quick_period_becomes_the_moment_it_begins_at(
     page = sign_in(carol).get(f"/audit/{log}/?last=week&address=::1").content.decode()
     assert 'name="from" value="20' in page
     assert "last=day" in page
-    assert f"/audit/{log}/export/?format=csv&amp;address=%3A%3A1&amp;from=20" in page
+    assert (
+        f"/audit/{log}/export/?format=csv&amp;columns=shown&amp;address=%3A%3A1&amp;from=20"
+        in page
+    )
 
 
 @pytest.mark.parametrize("log", ["connections", "events"])
@@ -353,6 +359,56 @@ def test_an_export_is_what_the_filter_shows_and_is_recorded(
     assert response["Content-Disposition"].startswith(f'attachment; filename="{log}-')
     event = AuditEvent.objects.get(code=EventCode.AUDIT_EXPORT)
     assert (event.actor_label, event.details["format"]) == ("Carol", "jsonl")
+    ended = AuditEvent.objects.get(code=EventCode.AUDIT_EXPORT_COMPLETE)
+    assert ended.details == {
+        **event.details,
+        "export": str(event.uid),
+        "rows": 1,
+        "sha256": sha256(body.encode()).hexdigest(),
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("log", "columns"),
+    [("connections", SHOWN_CONNECTION_COLUMNS), ("events", SHOWN_EVENT_COLUMNS)],
+)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_of_the_screen_has_its_columns_in_its_order(
+    log: str,
+    columns: tuple[str, ...],
+    form: str,
+    alice: User,
+    carol: User,
+    sign_in: SignIn,
+) -> None:
+    record_flows(gateway=EDGE, flows=[flow(1, alice), flow(2, alice)], now=NOON)
+    url = f"/audit/{log}/export/?format={form}&columns=shown"
+    _, body = export(sign_in(carol), url)
+    first = body.splitlines()[0]
+    found = next(csv.reader([first])) if form == "csv" else list(json.loads(first))
+    assert tuple(found) == columns
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_export_that_was_broken_off_is_not_called_whole(
+    alice: User, carol: User, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 1)
+    record_flows(gateway=EDGE, flows=[flow(1, alice), flow(2, alice)], now=NOON)
+    browser = sign_in(carol)
+
+    async def hang_up() -> None:
+        client = AsyncClient()
+        client.cookies = browser.cookies
+        response: Any = await client.get("/audit/connections/export/?format=jsonl")
+        await anext(aiter(response.streaming_content))
+        response.close()
+
+    asyncio.run(hang_up())
+    assert AuditEvent.objects.filter(code=EventCode.AUDIT_EXPORT).exists()
+    whole = AuditEvent.objects.filter(code=EventCode.AUDIT_EXPORT_COMPLETE)
+    assert not whole.exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -381,7 +437,9 @@ def test_exports_name_every_grant_and_say_what_is_unknown(
     assert [row["also_allowed_by"] for row in rows] == ["", second]
 
 
-@pytest.mark.parametrize("query", ["", "format=xml", "format=csv&address=banana"])
+@pytest.mark.parametrize(
+    "query", ["", "format=xml", "format=csv&address=banana", "format=csv&columns=x"]
+)
 @pytest.mark.parametrize("log", ["connections", "events"])
 def test_a_wrong_export_is_refused_and_not_recorded(
     log: str, query: str, carol: User, sign_in: SignIn

@@ -15,7 +15,9 @@ from audit.actor import SYSTEM
 from audit.alarms.models import AlarmChannel
 from audit.alarms.services import raise_findings
 from audit.events import EventCode
-from audit.models import AuditEvent
+from audit.filters import Filter
+from audit.models import AuditEvent, Log
+from audit.searches import save_search
 from peers.models import Device, Gateway
 from policies.models import Application, Grant, Lock, Revocation
 from policies.services import create_label, create_label_grant
@@ -83,6 +85,11 @@ READ: Final = (
     "alarm_rules",
     "alarm_channels",
     "alarm_channel",
+    "holders",
+    "searches",
+    "timeline",
+    "used_application",
+    "used_person",
 )
 ASKS: Final = ("explain_suppose", "evidence")
 """Pages that readers send something to, and that change nothing."""
@@ -126,6 +133,8 @@ ACTS: Final = (
     "delete_alarm_channel",
     "test_alarm_channel",
     "renew_alarm_channel_secret",
+    "add_search",
+    "remove_search",
 )
 POSTED: Final = ("issue_token", "enable_stream", "test_stream")
 """Acts that are a button, without a page of their own."""
@@ -160,6 +169,18 @@ def address(
         "revocation_id": revocation.pk,
         "request_id": ask(open_for_requests(wiki), alice, now=laptop.created_at).pk,
         "kind": "user",
+        "log": "control",
+        "search_id": save_search(
+            log=Log.CONTROL,
+            name="x",
+            filters=Filter(),
+            is_shared=True,
+            owner=alice.ref,
+            actor=SYSTEM,
+            now=laptop.created_at,
+        ).pk,
+        "about": "person",
+        "ref": alice.ref.id,
         "target_id": alice.pk,
         "lock_id": Lock.objects.create(
             device=laptop, message="x", created_at=laptop.created_at
