@@ -1,0 +1,1 @@
+"""A witness that stands alone, for a host the portal's administrators do not run."""
