@@ -6,6 +6,7 @@ from hypothesis import settings
 
 pytest_plugins = (
     "tests.plugins.database_only",
+    "tests.plugins.every_event",
     "tests.plugins.faults",
     "tests.plugins.needs",
     "tests.plugins.no_skips",

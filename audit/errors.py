@@ -32,3 +32,7 @@ class FilterError(AuditError):
 
 class LeafError(AuditError):
     """An event has no canonical bytes."""
+
+
+class UndeclaredError(AuditError):
+    """An event holds what its code does not declare in the catalogue."""

@@ -8,14 +8,18 @@ is rewritten, and `rebuild_connections` makes it anew from the events.
 
 from __future__ import annotations
 
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 
 from audit.actor import Ref
-from audit.events import EventCode, Outcome
+from audit.catalogue.checking import problems, without_secrets
+from audit.errors import UndeclaredError
+from audit.events import CATALOGUE, EventCode, Outcome
 from audit.flows import LABEL_LENGTH, facts, stored_flow
 from audit.models import (
     AuditEvent,
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 Item = TypeVar("Item")
+
+logger = logging.getLogger(__name__)
 
 NOBODY = Ref(id="")
 
@@ -101,7 +107,16 @@ def event(
     are copied. `details` holds JSON values without secrets and without floats.
     Control characters in any text are stored as visible escapes, so that no name
     can keep an event from being written or forge a line where it is read.
+
+    What the catalogue does not declare is an error where the product is made; where it
+    runs, the event is written all the same, because a revocation must not fail for a
+    name, and the log of the process says so. Nothing named like a secret is kept.
+
+    Raises:
+        UndeclaredError: `details` or `outcome` are not what the catalogue declares, and
+            `PEERAGE_STRICT_EVENTS` is set.
     """
+    declared = _declared(code, outcome, details or {})
     return AuditEvent(
         at=now,
         code=code.value,
@@ -123,7 +138,7 @@ def event(
         target_id=visible(target.id)[:64],
         target_label=_label(target.label),
         reason=visible(reason),
-        details=visible_json(dict(details or {})),
+        details=visible_json(declared),
     )
 
 
@@ -212,6 +227,19 @@ def rebuild_connections() -> int:
     for events_part in _parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):
         _project(stored_flow(event) for event in events_part)
     return Connection.objects.count()
+
+
+def _declared(
+    code: EventCode, outcome: Outcome, details: Mapping[str, Json]
+) -> dict[str, Json]:
+    """Return the details as they are written, without what looks like a secret."""
+    found = problems(CATALOGUE[code], outcome, details)
+    if not found:
+        return dict(details)
+    if settings.PEERAGE_STRICT_EVENTS:
+        raise UndeclaredError("; ".join(found))
+    logger.error("an event is not as the catalogue declares it: %s", "; ".join(found))
+    return dict(without_secrets(details))
 
 
 def _label(text: str) -> str:

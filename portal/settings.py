@@ -33,6 +33,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- the deployment ---------------------------------------------------------
 
 DEBUG = env_bool("PEERAGE_DEBUG")
+# An event that the catalogue does not declare is an error where the product is made.
+PEERAGE_STRICT_EVENTS = DEBUG
 SECRET_KEY = env_secret(
     "PEERAGE_SECRET_KEY", secrets.token_urlsafe(48) if DEBUG else None
 )

@@ -39,6 +39,7 @@ STORAGES["staticfiles"]["BACKEND"] = (
     "django.contrib.staticfiles.storage.StaticFilesStorage"
 )
 WHITENOISE_USE_FINDERS = True
+PEERAGE_STRICT_EVENTS = True
 
 if _database.startswith("sqlite"):
     # A file, not memory: live servers and threads open it too. Nobody mourns a

@@ -129,7 +129,7 @@ def renew_secret(*, channel: AlarmChannel, actor: Actor, now: datetime) -> str:
         actor=actor,
         now=now,
         target=found.ref,
-        details={"secret": "renewed"},
+        details={"secret_changed": True},
     )
     return secret
 

@@ -11,33 +11,31 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from audit.catalogue.kinds import Severity
 from audit.leaves import moment
 from audit.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = (
+    "CONNECTIONS",
+    "CONTROL",
+    "FAILED",
+    "PRODUCT",
+    "Record",
+    "Severity",
+    "json_text",
+    "milliseconds",
+    "native",
+)
+
 CONTROL: Final = "control"
 CONNECTIONS: Final = "connections"
 FAILED: Final = "E"
 PRODUCT: Final = "Peerage"
-
-
-class Severity(StrEnum):
-    """How urgent an entry is, from the least to the most."""
-
-    INFO = "info"
-    NOTICE = "notice"
-    WARNING = "warning"
-    ALERT = "alert"
-
-    @property
-    def rank(self) -> int:
-        """Return its place among the severities, for comparing."""
-        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

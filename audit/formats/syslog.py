@@ -18,8 +18,9 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
+from audit.catalogue.kinds import Severity
 from audit.formats.bodies import Shape, shaped
-from audit.formats.records import FAILED, Severity, json_text
+from audit.formats.records import FAILED, json_text
 from audit.text import visible
 
 if TYPE_CHECKING:

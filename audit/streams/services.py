@@ -107,7 +107,7 @@ def update_stream(
         details={
             **_told(checked),
             "before": before,
-            "secret": "changed" if given else "kept",
+            "secret_changed": bool(given),
         },
     )
     return found
@@ -132,7 +132,7 @@ def renew_secret(*, stream: Stream, actor: Actor, now: datetime) -> tuple[Stream
         actor=actor,
         now=now,
         target=found.ref,
-        details={"secret": "changed"},
+        details={"secret_changed": True},
     )
     return found, made
 

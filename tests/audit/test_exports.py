@@ -89,14 +89,14 @@ def test_export_of_nothing_has_a_header_and_no_rows() -> None:
 def test_events_are_exported_with_their_sentence(actor: Actor) -> None:
     person = Ref(id="us_1", label="=HYPERLINK(1)")
     services.record(
-        EventCode.USER_LOGIN, actor=actor, now=NOON, person=person, details={"n": 1}
+        EventCode.USER_LOGIN, actor=actor, now=NOON, person=person, details={"acr": "1"}
     )
     (row,) = csv_rows(exports.events_csv(Filter()))
     assert row["person_label"] == "'=HYPERLINK(1)"
     assert row["sentence"] == "'=HYPERLINK(1) signed in"
     (line,) = "".join(exports.events_jsonl(Filter())).splitlines()
     found = json.loads(line)
-    assert (found["person_label"], found["details"]) == ("=HYPERLINK(1)", {"n": 1})
+    assert (found["person_label"], found["details"]) == ("=HYPERLINK(1)", {"acr": "1"})
 
 
 @pytest.mark.django_db

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
     "module",
     [
         "audit.verify.__main__",
+        "audit.events",
         "audit.filters",
         "audit.sealer",
         "audit.formats.bodies",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 from django.db import transaction
+from pytest_django import Settings
 
 from audit import services
 from audit.actor import Actor, ActorKind, Ref
+from audit.errors import UndeclaredError
 from audit.events import EventCode, Outcome
 from audit.filters import Filter
 from audit.models import AuditEvent, Connection, FlowKind, Log
@@ -37,7 +39,36 @@ def test_event_rolls_back_with_its_change(actor: Actor) -> None:
     assert not AuditEvent.objects.exists()
 
 
-def test_control_characters_cannot_keep_an_event_from_being_written() -> None:
+def test_what_the_catalogue_does_not_declare_is_an_error_in_development(
+    actor: Actor,
+) -> None:
+    with pytest.raises(UndeclaredError, match="'token' must never be recorded"):
+        services.record(
+            EventCode.USER_LOGIN, actor=actor, now=NOON, details={"token": "hunter2"}
+        )
+    assert not AuditEvent.objects.exists()
+
+
+def test_in_operation_the_event_is_written_without_the_secret(
+    actor: Actor, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.PEERAGE_STRICT_EVENTS = False
+    services.record(
+        EventCode.USER_LOGIN,
+        actor=actor,
+        now=NOON,
+        details={"token": "hunter2", "hue": "red"},
+    )
+    found = AuditEvent.objects.get()
+    assert found.details == {"token": "[withheld]", "hue": "red"}
+    assert "'token' must never be recorded" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_control_characters_cannot_keep_an_event_from_being_written(
+    settings: Settings,
+) -> None:
+    settings.PEERAGE_STRICT_EVENTS = False
     hostile = "x\x00\r\n\x1b[2J\u202ey\ud800"
     services.record(
         EventCode.USER_LOGIN,

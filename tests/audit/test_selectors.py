@@ -149,7 +149,7 @@ def test_connection_filter_finds_what_it_says(
         ({"application": "ap_3"}, True),
         ({"gateway": "gw_1"}, True),
         ({"address": "192.0.2.1"}, True),
-        ({"code": EventCode.DEVICE_REVOKE}, True),
+        ({"code": EventCode.DEVICE_ENROLL_REQUEST}, True),
         ({"code": EventCode.USER_LOGIN}, False),
         ({"outcome": Outcome.REFUSED}, True),
         ({"outcome": Outcome.DONE}, False),
@@ -164,7 +164,7 @@ def test_event_filter_finds_what_it_says(
     found: bool,
 ) -> None:
     services.record(
-        EventCode.DEVICE_REVOKE,
+        EventCode.DEVICE_ENROLL_REQUEST,
         actor=Actor(
             kind=ActorKind.USER, id="us_4", address="192.0.2.1", request_id="r-1"
         ),

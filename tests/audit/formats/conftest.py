@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from audit.formats.records import CONNECTIONS, CONTROL, Record, Severity
+from audit.catalogue.kinds import Severity
+from audit.formats.records import CONNECTIONS, CONTROL, Record
 
 NOON: Final = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 

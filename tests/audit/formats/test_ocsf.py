@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
+from audit.catalogue.kinds import Severity
 from audit.events import CATALOGUE, EventCode
 from audit.formats.ocsf import VERSION, ocsf
-from audit.formats.records import Severity
 from tests.audit.formats.conftest import HOSTILE, MakeRecord
 
 # From the schema's own files (github.com/ocsf/ocsf-schema: events, objects, profiles):

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from audit.formats.records import Severity, json_text, milliseconds, native
+from audit.catalogue.kinds import Severity
+from audit.formats.records import json_text, milliseconds, native
 from tests.audit.formats.conftest import HOSTILE, MakeRecord
 
 

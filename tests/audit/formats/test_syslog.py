@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.formats.records import Severity
+from audit.catalogue.kinds import Severity
 from audit.formats.syslog import (
     MAX_VALUE,
     PARAMETERS,

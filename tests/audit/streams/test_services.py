@@ -166,7 +166,7 @@ def test_a_change_keeps_the_secret_unless_another_is_given(actor: Actor) -> None
         )
         assert secret_of(changed) == expected
     told = [event.details for event in AuditEvent.objects.filter(code="AU031")]
-    assert {details["secret"] for details in told} == {"kept", "changed"}
+    assert {details["secret_changed"] for details in told} == {False, True}
     assert "another" not in everything_recorded()
     assert changed.codes == "DV012"
 

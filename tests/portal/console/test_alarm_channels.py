@@ -115,7 +115,7 @@ def test_a_new_secret_is_shown_once(
     )
     answer = browser.post(f"{LIST}{made.pk}/secret/")
     assert SECRET.search(answer.content.decode())
-    assert AuditEvent.objects.get(code="AL006").details == {"secret": "renewed"}
+    assert AuditEvent.objects.get(code="AL006").details == {"secret_changed": True}
 
 
 def test_only_a_webhook_has_a_secret(dave: User, sign_in: SignIn) -> None:

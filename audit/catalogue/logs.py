@@ -1,0 +1,123 @@
+"""The log itself: who reads it, what it could not hold (AU)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from audit.catalogue.codes import EventCode
+from audit.catalogue.kinds import (
+    FLAG,
+    MOMENT,
+    TABLE,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    EventType,
+    Severity,
+    kind,
+    personal,
+)
+
+EXPORT: Final = {
+    "log": TEXT,
+    "filter": personal(TABLE),
+    "format": TEXT,
+    "columns": TEXTS,
+}
+SEARCH: Final = {
+    "log": TEXT,
+    "query": personal(TEXT),
+    "shared": FLAG,
+    "owner": personal(TEXT),
+}
+
+LOGS: Final[tuple[EventType, ...]] = (
+    kind(
+        EventCode.AUDIT_QUERY,
+        "audit.query",
+        "{actor_label} read the log",
+        means="Somebody searched events or connections; `filter` is what they asked.",
+        done=Severity.INFO,
+        fields={"log": TEXT, "filter": personal(TABLE)},
+    ),
+    kind(
+        EventCode.AUDIT_EXPORT,
+        "audit.export",
+        "{actor_label} took a copy of the log",
+        means="What the filter finds left the portal as a file.",
+        remedy="Nobody asked for a copy: ask the reader.",
+        done=Severity.NOTICE,
+        fields=EXPORT,
+    ),
+    kind(
+        EventCode.SETTINGS_UPDATE,
+        "settings.update",
+        "{actor_label} changed how the portal is set up: {target_label}",
+        means="A value that the deployment gives took effect in the database.",
+        done=Severity.NOTICE,
+        fields={"setting": TEXT, "value": TEXT},
+    ),
+    kind(
+        EventCode.DATABASE_SHELL_OPEN,
+        "database.shell.open",
+        "{actor_label} opened a shell on the database",
+        means="Whoever sits there can change tables past every rule and every event.",
+        remedy="Ask why; verify the log, and compare the tables with it.",
+        done=Severity.WARNING,
+        fields={"command": TEXT},
+    ),
+    kind(
+        EventCode.AUDIT_EXPORT_COMPLETE,
+        "audit.export.complete",
+        "{actor_label} has a whole copy of what they asked of the log",
+        means="The copy that AU002 began left in full; without it the reader hung up.",
+        remedy="`sha256` tells whether a file is the copy that was taken here.",
+        done=Severity.INFO,
+        fields={**EXPORT, "export": TEXT, "rows": WHOLE, "sha256": TEXT},
+    ),
+    kind(
+        EventCode.SAVED_SEARCH_CREATE,
+        "audit.search.save",
+        "{actor_label} saved a search of the log: {target_label}",
+        means="A question has a name; one that is shared is shown to all readers.",
+        done=Severity.INFO,
+        fields=SEARCH,
+    ),
+    kind(
+        EventCode.SAVED_SEARCH_DELETE,
+        "audit.search.delete",
+        "{actor_label} removed a saved search of the log: {target_label}",
+        means="The event holds what the search asked.",
+        done=Severity.INFO,
+        fields=SEARCH,
+    ),
+    kind(
+        EventCode.EVIDENCE_MAKE,
+        "evidence.make",
+        "{actor_label} made the evidence pack of a period",
+        means="Reports over a period left the portal as one file.",
+        remedy="`manifest_sha256` tells whether a pack is the one that was made here.",
+        done=Severity.NOTICE,
+        fields={
+            "since": MOMENT,
+            "until": MOMENT,
+            "files": WHOLE,
+            "manifest_sha256": TEXT,
+        },
+    ),
+    kind(
+        EventCode.REFUSALS_SUPPRESSED,
+        "audit.refusals.suppress",
+        "So many were refused that the rest was only counted",
+        means="Within one minute more was refused than the log takes.",
+        remedy="`most_from` names the places: somebody tries, or a program is broken.",
+        alert=Severity.ALERT,
+        fields={
+            "code": TEXT,
+            "minute": MOMENT,
+            "suppressed": WHOLE,
+            "places": WHOLE,
+            "most_from": personal(TABLE),
+        },
+    ),
+)
