@@ -17,8 +17,10 @@ def republish_due_snapshots() -> None:
 
 @shared_task(name="policies.report_lost_agents")
 def report_lost_agents() -> None:
-    """Report agents that have gone silent."""
-    services.report_lost_agents(now=_now())
+    """Report agents that have gone silent, and those that speak again."""
+    now = _now()
+    services.report_lost_agents(now=now)
+    services.report_agents_back(now=now)
 
 
 @shared_task(name="policies.tend_requests")

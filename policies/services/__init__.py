@@ -58,6 +58,7 @@ from policies.services.reviews import (
 )
 from policies.services.sweeps import (
     clean_up,
+    report_agents_back,
     report_lost_agents,
     republish_due_snapshots,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "refuse_request",
     "remind_approvers",
     "remind_of_ends",
+    "report_agents_back",
     "report_lost_agents",
     "republish_due_snapshots",
     "request_access",

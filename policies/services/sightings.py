@@ -6,19 +6,23 @@ of the outer address within a minute are an alert, once in `QUIET` for each devi
 port that changes is a router's doing and does not count. Whether a key is shared is for
 the detector to say, which reads what is stored here; it is kept for `KEPT`. A
 moment far ahead is not believed: it would be kept for ever.
+
+The first handshake of a device at a gateway is an event (DV013); the log itself
+remembers that there was one.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from audit.actor import Actor
 from audit.events import EventCode, Outcome
-from audit.services import record
+from audit.models import AuditEvent
+from audit.services import event, record, record_all
 from peers.models import Device, Gateway
 from policies.evidence import HandshakeRecord
 from policies.models import TunnelSighting
@@ -60,6 +64,7 @@ def record_sightings(
         for item in records
         if item.device in devices
     )
+    _tell_first(gateway, devices, records, actor, now)
     TunnelSighting.objects.filter(device__in=ids, seen_at__lt=now - KEPT).delete()
     times = [item.at for item in records]
     rows = TunnelSighting.objects.filter(
@@ -78,6 +83,42 @@ def record_sightings(
     for number, roamed in found:
         if roamed:
             _alert(devices[number], gateway, roamed, actor, now)
+
+
+def _tell_first(
+    gateway: Gateway,
+    devices: Mapping[int, Device],
+    records: Sequence[HandshakeRecord],
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Record each device that shook hands here for the first time."""
+    first: dict[int, HandshakeRecord] = {}
+    for item in records:
+        if item.device in devices and item.handshake_at is not None:
+            first.setdefault(item.device, item)
+    told = AuditEvent.objects.filter(
+        code=EventCode.DEVICE_FIRST_HANDSHAKE.value,
+        gateway_id=gateway.ref.id,
+        device_id__in=[devices[number].ref.id for number in first],
+    )
+    known = set(told.values_list("device_id", flat=True)) if first else set()
+    record_all(
+        event(
+            EventCode.DEVICE_FIRST_HANDSHAKE,
+            actor=actor,
+            now=now,
+            person=devices[number].owner.ref,
+            device=devices[number].ref,
+            gateway=gateway.ref,
+            details={
+                "at": item.handshake_at.isoformat(),
+                "endpoint": "" if item.address is None else str(item.address),
+            },
+        )
+        for number, item in first.items()
+        if devices[number].ref.id not in known and item.handshake_at is not None
+    )
 
 
 def _roaming(seen: Iterable[TunnelSighting]) -> Sequence[TunnelSighting]:

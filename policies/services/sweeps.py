@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from audit.actor import SYSTEM
@@ -68,6 +68,39 @@ def report_lost_agents(*, now: datetime) -> list[Gateway]:
                     details={"heard_at": gateway.heard_at.isoformat()},
                 )
     return lost
+
+
+def report_agents_back(*, now: datetime) -> list[Gateway]:
+    """Report each agent that was lost and has spoken since, once."""
+    back: list[Gateway] = []
+    spoken = AgentState.objects.filter(
+        lost_since__isnull=False,
+        gateway__state=GatewayState.ENROLLED,
+        gateway__seen_at__gt=F("lost_since"),
+    )
+    for state in spoken.select_related("gateway"):
+        with transaction.atomic():
+            told = AgentState.objects.filter(
+                pk=state.pk, lost_since=state.lost_since
+            ).update(lost_since=None)
+            if told:
+                back.append(state.gateway)
+                record(
+                    EventCode.AGENT_BACK,
+                    actor=SYSTEM,
+                    now=now,
+                    gateway=state.gateway.ref,
+                    details={
+                        "lost_since": _text(state.lost_since),
+                        "heard_at": _text(state.gateway.seen_at),
+                    },
+                )
+    return back
+
+
+def _text(moment: datetime | None) -> str:
+    assert moment is not None  # noqa: S101 -- the query says so
+    return moment.isoformat()
 
 
 def clean_up(*, now: datetime) -> int:

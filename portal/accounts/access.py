@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeAlias
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 P = ParamSpec("P")
+READ_ONLY: Final = "An auditor reads everything and changes nothing."
 View: TypeAlias = Callable[Concatenate[PortalRequest, P], HttpResponseBase]
 
 
@@ -90,7 +91,7 @@ def _guarded(view: View[P], may_enter: Callable[[User], bool]) -> View[P]:
             path = request.get_full_path()
             return _elsewhere(request, redirect_to_login(path)["Location"])
         if not may_enter(request.user):
-            _record_refusal(request)
+            _record_refusal(request, person(request))
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
@@ -104,13 +105,19 @@ def _elsewhere(request: PortalRequest, url: str) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
-def _record_refusal(request: PortalRequest) -> None:
+def record_read_only(request: PortalRequest, who: User) -> None:
+    """Record that an auditor asked for what changes something."""
+    _record_refusal(request, who, READ_ONLY)
+
+
+def _record_refusal(request: PortalRequest, who: User, reason: str = "") -> None:
     record(
         EventCode.ACCESS_REFUSED,
         actor=request.actor,
         now=request.received_at,
         outcome=Outcome.REFUSED,
-        person=person(request).ref,
+        person=who.ref,
         target=Ref(id="page", label=request.path[:255]),
+        reason=reason,
         details={"method": str(request.method)},
     )

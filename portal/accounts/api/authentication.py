@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from allauth.idp.oidc.contrib.rest_framework.authentication import TokenAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 
+from portal.accounts.access import READ_ONLY, record_read_only
 from portal.accounts.actors import actor_of
-from portal.accounts.models import User
+from portal.accounts.models import Role, User
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -36,6 +38,9 @@ class BearerTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # a
         # The middleware's request lies below the framework's.
         http = cast("PortalRequest", request._request)  # noqa: SLF001 -- see above
         http.actor = actor_of(user, http)
+        if user.role == Role.AUDITOR and request.method not in SAFE_METHODS:
+            record_read_only(http, user)
+            raise PermissionDenied(READ_ONLY)
         return user, token
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 -- the framework's signature

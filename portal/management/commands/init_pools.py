@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
+from audit.actor import Ref
+from audit.events import EventCode
+from audit.services import record
 from peers.models import AddressPool
 from policies.compiler.errors import InvalidValueError
 from policies.compiler.types import network
+from portal.management.actors import command_actor
 
 
 class Command(BaseCommand):
@@ -34,5 +41,13 @@ class Command(BaseCommand):
             if other.version == prefix.version and other.overlaps(prefix):
                 msg = f"{name}: {prefix} overlaps the pool {other}"
                 raise CommandError(msg)
-        AddressPool.objects.create(prefix=str(prefix))
+        with transaction.atomic():
+            pool = AddressPool.objects.create(prefix=str(prefix))
+            record(
+                EventCode.SETTINGS_UPDATE,
+                actor=command_actor("init_pools"),
+                now=datetime.now(UTC),  # noqa: TID251 -- a command is an edge
+                target=Ref(id=f"pool_{pool.pk}", label=f"the pool {prefix}"),
+                details={"setting": name, "value": str(prefix)},
+            )
         self.stdout.write(f"pool {prefix} made")

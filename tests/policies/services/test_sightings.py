@@ -149,3 +149,23 @@ def test_what_came_before_and_after_a_batch_is_not_read(
     ingest(gw1, one)
     assert read == [1]
     assert alerts() == []
+
+
+def firsts() -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(code="DV013").order_by("pk"))
+
+
+def test_the_first_handshake_at_a_gateway_is_an_event_and_the_second_is_none(
+    gw1: Gateway, device: Device, alice: User
+) -> None:
+    ingest(gw1, sighting(1, device.pk, "198.51.100.7:51820", 1))
+    ingest(gw1, sighting(2, device.pk, "198.51.100.7:51820", 2))
+    (event,) = firsts()
+    assert (event.device_id, event.person_id) == (device.ref.id, alice.ref.id)
+    assert event.gateway_id == gw1.ref.id
+    assert event.details["endpoint"] == "198.51.100.7"
+
+
+def test_a_peer_without_a_handshake_is_no_first(gw1: Gateway, device: Device) -> None:
+    ingest(gw1, {**sighting(1, device.pk, None, 1), "handshake_at": None})
+    assert firsts() == []

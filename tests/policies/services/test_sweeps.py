@@ -93,6 +93,15 @@ def test_agent_that_spoke_and_went_silent_again_is_reported_again(gw1: Gateway) 
     assert codes() == ["GW003A", "GW003A"]
 
 
+def test_agent_that_speaks_again_is_told_of_once(gw1: Gateway) -> None:
+    services.report_lost_agents(now=NOW + HOUR)
+    assert services.report_agents_back(now=NOW + HOUR) == []
+    Gateway.objects.update(seen_at=NOW + 2 * HOUR)
+    assert services.report_agents_back(now=NOW + 2 * HOUR) == [gw1]
+    assert services.report_agents_back(now=NOW + 3 * HOUR) == []
+    assert codes() == ["GW003A", "GW002I"]
+
+
 def test_agent_that_never_enrolled_is_not_missed(gw1: Gateway) -> None:
     Gateway.objects.update(state="pending")
     assert services.report_lost_agents(now=NOW + HOUR) == []
