@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from audit.events import CATALOGUE, EventCode, Outcome
+from audit.events import CATALOGUE, EventCode, Outcome, severity
 from audit.formats.records import CONNECTIONS, CONTROL, Record, Severity
 from audit.leaves import moment
 from audit.models import AuditEvent, FlowEvent, FlowKind
@@ -15,12 +15,6 @@ EVENT_COLUMNS: Final = tuple(
     for field in AuditEvent._meta.concrete_fields
     if field.attname not in SAID_ALREADY
 )
-SEVERITIES: Final = {
-    Outcome.DONE: Severity.INFO,
-    Outcome.REFUSED: Severity.WARNING,
-    Outcome.FAILED: Severity.WARNING,
-    Outcome.ALERT: Severity.ALERT,
-}
 FLOWS: Final = {
     FlowKind.OPEN: ("FL001", Outcome.DONE, "flow.start", "opened a connection to"),
     FlowKind.CLOSE: ("FL002", Outcome.DONE, "flow.end", "ended a connection to"),
@@ -40,7 +34,7 @@ def event_record(event: AuditEvent, *, index: int) -> Record:
         code=event.code,
         outcome=event.outcome,
         name=CATALOGUE[EventCode(event.code)].name,
-        severity=SEVERITIES[Outcome(event.outcome)],
+        severity=severity(EventCode(event.code), Outcome(event.outcome)),
         sentence=event.sentence,
         values={name: getattr(event, name) for name in EVENT_COLUMNS},
     )

@@ -164,7 +164,7 @@ def test_a_filter_leaves_out_and_goes_past(
     to: FakeReceiver, clock: Clock, make_stream: MakeStream
 ) -> None:
     stream = make_stream(
-        logs=(Log.CONTROL,), least_severity=LeastSeverity.WARNING, codes=("ID001",)
+        logs=(Log.CONTROL,), least_severity=LeastSeverity.NOTICE, codes=("ID001",)
     )
     write_events(2)
     write_refusals(1)
