@@ -38,6 +38,7 @@ __all__ = (
     "EventType",
     "Outcome",
     "Severity",
+    "open_details",
     "personal_details",
     "personal_fields",
     "sentence",
@@ -98,6 +99,12 @@ def personal_fields(code: EventCode) -> frozenset[str]:
     return frozenset(
         name for name, field in fields if field.privacy is Privacy.PERSONAL
     )
+
+
+def open_details(code: str) -> frozenset[str]:
+    """Return the fields of a code's details that are readable in the leaf."""
+    fields = CATALOGUE[EventCode(code)].fields.items()
+    return frozenset(name for name, field in fields if field.privacy is Privacy.OPEN)
 
 
 def personal_details(code: EventCode, details: Mapping[str, Any]) -> frozenset[str]:

@@ -41,7 +41,7 @@ DEVICES: Final[tuple[EventType, ...]] = (
         means="A device proved that it holds its key and was given addresses.",
         remedy="The person does not know the device: revoke them.",
         done=Severity.NOTICE,
-        fields={"platform": TEXT, "addresses": personal(TEXTS)},
+        fields={"platform": TEXT, "addresses": personal(TEXTS), "sign_in": TEXT},
     ),
     kind(
         EventCode.DEVICE_ENROLL_DUPLICATE_KEY,

@@ -16,6 +16,7 @@ from audit.events import (
     CATALOGUE,
     RESERVED,
     SUBJECTS,
+    open_details,
     personal_details,
     personal_fields,
     sentence,
@@ -105,6 +106,10 @@ def test_an_outcome_that_cannot_be_is_an_alert() -> None:
 
 def test_personal_fields_are_those_declared() -> None:
     assert personal_fields(EventCode.USER_LOGIN) == {"sub", "sid"}
+
+
+def test_open_fields_are_the_others() -> None:
+    assert open_details("ID001") == {"iss", "auth_time", "amr", "acr"}
 
 
 def test_a_field_that_nobody_declared_counts_as_personal() -> None:
