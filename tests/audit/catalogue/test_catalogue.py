@@ -73,7 +73,7 @@ def test_every_code_can_end_and_says_what_it_means(code: EventCode) -> None:
     kind = CATALOGUE[code]
     assert kind.outcomes
     for text in (kind.means, kind.remedy):
-        assert text.endswith(".")
+        assert text.endswith((".", "?"))
         assert "\n" not in text
 
 
