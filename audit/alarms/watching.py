@@ -53,7 +53,14 @@ def watch_events(*, now: datetime) -> int:
 
 def watch_flows(*, now: datetime) -> int:
     """Judge what is new in the connections log; return how many records that were."""
-    return watch("flows", FlowEvent, judge_flows, now=now, begin=learn_from_connections)
+    return watch(
+        "flows",
+        FlowEvent,
+        judge_flows,
+        now=now,
+        begin=learn_from_connections,
+        unread=("body",),
+    )
 
 
 def watch(
@@ -63,14 +70,16 @@ def watch(
     *,
     now: datetime,
     begin: Callable[[], None] | None = None,
+    unread: Sequence[str] = (),
 ) -> int:
     """Judge the rows of a table that are new, in at most `BATCHES` parts.
 
     Returns how many rows were judged; `begin` runs before the first of all runs.
+    `unread` are columns that `judge` does not look at.
     """
     judged = 0
     for _ in range(BATCHES):
-        count = _part(name, model, judge, now=now, begin=begin)
+        count = _part(name, model, judge, now=now, begin=begin, unread=unread)
         judged += count
         if count < BATCH:
             break
@@ -165,6 +174,7 @@ def _part(
     *,
     now: datetime,
     begin: Callable[[], None] | None,
+    unread: Sequence[str],
 ) -> int:
     found = _locked(name, model, now=now, begin=begin)
     if found is None:
@@ -174,9 +184,8 @@ def _part(
     new = Q(pk__gt=position.last)
     for gap in position.gaps:
         new |= Q(pk__range=(gap.first, gap.last))
-    rows = {
-        row.pk: row for row in model._default_manager.filter(new).order_by("pk")[:BATCH]
-    }
+    found_rows = model._default_manager.filter(new).defer(*unread).order_by("pk")
+    rows = {row.pk: row for row in found_rows[:BATCH]}
     admitted = position.admitted([*rows])
     _, begun = _transactions()
     raise_findings(judge([rows[number] for number in admitted], now), now=now)
