@@ -2,6 +2,7 @@
 
 The second driver of `gateway.wireguard`. pyroute2 is used here and nowhere else;
 on a kernel without the module `create` says so and the agent starts wireguard-go.
+The messages are those of `linux/uapi/linux/wireguard.h`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pyroute2.netlink.exceptions import (
 )
 
 from gateway.errors import WireGuardError
-from gateway.types import InterfaceState, PeerMap
+from gateway.types import InterfaceState, PeerMap, Sighting
 from gateway.wireguard import clamped
 from policies.compiler.types import IPNetwork, network
 
@@ -36,6 +37,7 @@ class KernelWireGuard:
     def read(self) -> InterfaceState:
         """Return what the interface holds."""
         port, private_key, peers = 0, "", dict[str, frozenset[IPNetwork]]()
+        seen = dict[str, Sighting]()
         try:
             with WireGuard() as wireguard:
                 for part in wireguard.info(self._interface):
@@ -44,14 +46,17 @@ class KernelWireGuard:
                     private_key = private.decode("ascii") if private else private_key
                     for peer in part.get_attr("WGDEVICE_A_PEERS") or ():
                         key = peer.get_attr("WGPEER_A_PUBLIC_KEY").decode("ascii")
-                        # A long list of prefixes continues in the next message.
+                        # A long list of prefixes continues in the next message,
+                        # which has the key and more prefixes, and nothing else.
                         peers[key] = peers.get(key, frozenset()) | _prefixes(peer)
+                        seen.setdefault(key, _sighting(peer))
         except (OSError, Pyroute2Error) as exc:
             raise WireGuardError(f"{self._interface}: {exc}") from exc
         return InterfaceState(
             listen_port=port,
             peers=peers,
             is_keyed=self._private_key in {"", private_key},
+            seen=seen,
         )
 
     def set_private_key(self, private_key: str) -> None:
@@ -112,6 +117,25 @@ def create(interface: str) -> KernelWireGuard | None:
             return None
         raise WireGuardError(f"cannot create {interface}: {exc}") from exc
     return KernelWireGuard(interface)
+
+
+def _sighting(peer: Any) -> Sighting:  # noqa: ANN401 -- an untyped message
+    moment = peer.get_attr("WGPEER_A_LAST_HANDSHAKE_TIME") or {}
+    return Sighting(
+        handshake_ns=int(moment.get("tv_sec", 0)) * 10**9
+        + int(moment.get("tv_nsec", 0)),
+        endpoint=_endpoint(peer.get_attr("WGPEER_A_ENDPOINT")),
+        received=int(peer.get_attr("WGPEER_A_RX_BYTES") or 0),
+        sent=int(peer.get_attr("WGPEER_A_TX_BYTES") or 0),
+    )
+
+
+def _endpoint(found: Any) -> str:  # noqa: ANN401 -- an untyped message
+    """Return a socket address as the other driver says it, or nothing."""
+    if not found:
+        return ""
+    host = f"[{found['addr']}]" if ":" in found["addr"] else found["addr"]
+    return f"{host}:{found['port']}"
 
 
 def _prefixes(peer: Any) -> frozenset[IPNetwork]:  # noqa: ANN401 -- an untyped message
