@@ -122,8 +122,9 @@ class Collector:
         self._write({"kind": "start", "at": self._at(), "boot_id": boot_id})
         self._gap("spool", self._spool.lost)
         self._flows.restore(self._journal.read())
-        self._compare(*self._held())
-        self._rewrite_journal()
+        # Not before what has arrived was taken: the engine has cut flows already.
+        self._comparisons = [self._clock.ticks()]
+        self.step(0)
         self._sync()
 
     def step(self, timeout: float = SYNC_SECONDS) -> None:
@@ -176,6 +177,7 @@ class Collector:
             self._write(self._flows.closed(entry, now=self._clock.now()))
         self._early.clear()
         self._sync()
+        self._journal.close()
 
     def _logged(self, event: Logged) -> None:
         now, view = self._clock.now(), self._view

@@ -75,6 +75,18 @@ class Bench:
         return [record["kind"] for record in self.records()]
 
 
+def restarted(bench: Bench) -> list[dict[str, object]]:
+    """Return what the successor of an agent that was killed just now tells."""
+    seen, killed = len(bench.records()), bench.spool
+    bench.start()
+    bench.collector.begin("boot-2")
+    bench.step()
+    told = bench.records()[seen:]
+    killed.close()
+    bench.spool.close()
+    return told
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     """Return a bench; its spool is closed by the collector's end."""
@@ -406,4 +418,36 @@ def test_a_receipt_of_another_portal_forgets_nothing(bench: Bench) -> None:
     with pytest.raises(UntrustedError):
         uploader.step()
     assert bench.spool.depth == 1
+    bench.spool.close()
+
+
+def test_a_flow_that_was_recorded_just_before_a_kill_is_not_told_again(
+    bench: Bench,
+) -> None:
+    bench.step(logged(ALICE), after=0)
+    bench.entries = [entry(1, ALICE)]
+    assert [r["kind"] for r in restarted(bench)] == ["open", "start"]
+
+
+def test_an_end_that_was_recorded_just_before_a_kill_is_not_told_again(
+    bench: Bench,
+) -> None:
+    bench.step(logged(ALICE))
+    bench.step(entry(1, ALICE), after=0)
+    assert [r["kind"] for r in restarted(bench)] == ["close", "start"]
+
+
+def test_a_flow_that_is_cut_while_an_agent_starts_is_no_gap(bench: Bench) -> None:
+    bench.step(logged(ALICE))
+    cut = entry(1, ALICE)
+    bench.spool.close()
+    bench.start()
+    # The engine takes up its snapshot first, and hears of the cut by its event.
+    bench.collector.revoking([cut.tuple])
+    bench.events.waiting.append(cut)
+    bench.collector.begin("boot-2")
+    bench.step()
+    opened, _, closed = bench.records()
+    assert (closed["kind"], closed["reason"]) == ("close", "revoked")
+    assert (closed["flow"], closed["bytes_up"]) == (opened["flow"], cut.bytes_up)
     bench.spool.close()
