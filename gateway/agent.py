@@ -234,6 +234,7 @@ class Agent:
                     holds=self._engine.holds,
                     takes_delta=self._engine.takes_delta,
                 )
+                self._telemetry.told_versions(answer.agent)
                 if answer.asks_revoked:
                     self._show()
                 acknowledgement = self._taster.receive(answer)

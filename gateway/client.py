@@ -15,6 +15,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import threading
@@ -44,6 +45,8 @@ LONG_POLL_SECONDS: Final = 45.0
 MAX_ANSWER_BYTES: Final = 256 << 20
 MAX_DETAIL: Final = 200
 NONCE_BYTES: Final = 16
+# A version: numbers with points between.
+VERSION: Final = r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class Answer:
     In place of a snapshot comes a `delta` from the one held, if that was offered. A
     portal that was restored from a backup asks for what it had signed
     (`asks_revoked`), and then gives a step to a higher epoch (`epoch`, an envelope).
+    `agent` is what the portal says of agents: its version and the oldest it can serve.
     """
 
     snapshot: bytes | None
@@ -60,6 +64,7 @@ class Answer:
     delta: bytes | None = None
     epoch: bytes | None = None
     asks_revoked: bool = False
+    agent: tuple[str, str] | None = None
 
 
 class Portal(Protocol):
@@ -148,6 +153,7 @@ class HttpPortal:
             delta=envelope_in(document, "delta"),
             epoch=envelope_in(document, "epoch"),
             asks_revoked=document.get("ask") == "revoked",
+            agent=agent_versions(document.get("agent")),
         )
 
     def await_notices(self, *, after: int, epoch: int) -> tuple[bytes, ...]:
@@ -384,6 +390,18 @@ def envelope_in(document: Mapping[str, Any], name: str) -> bytes | None:
     if not isinstance(envelope, dict | None):
         raise PortalAnswerError(f"{name} is not an envelope")
     return None if envelope is None else json.dumps(envelope).encode()
+
+
+def agent_versions(told: object) -> tuple[str, str] | None:
+    """Return the version of the portal's agent and the oldest it can serve, if told.
+
+    It is not signed, and only shown: what is no version is as if nothing was told.
+    """
+    if not isinstance(told, dict):
+        return None
+    current, least = (str(told.get(name)) for name in ("version", "least"))
+    known = re.fullmatch(VERSION, current) and re.fullmatch(VERSION, least)
+    return (current, least) if known else None
 
 
 def http_date(text: str) -> datetime | None:

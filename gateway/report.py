@@ -105,6 +105,8 @@ def report(facts: Facts) -> dict[str, Any]:
         "names": _names(facts),
         "flows_cut": facts.flows_cut,
         "clock_offset_seconds": latest.clock_offset_seconds,
+        "portal_agent": latest.portal_agent
+        and {"version": latest.portal_agent[0], "least": latest.portal_agent[1]},
         "conntrack": facts.conntrack
         and {"entries": facts.conntrack.entries, "max": facts.conntrack.most},
         "counts": _labelled(facts.counts),

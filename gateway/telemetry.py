@@ -37,6 +37,8 @@ class Latest:
     applied_at: datetime | None = None
     apply_error: str = ""
     clock_offset_seconds: float | None = None
+    portal_agent: tuple[str, str] | None = None
+    """The version of the agent that belongs to the portal, and the oldest it serves."""
 
 
 class Telemetry:
@@ -80,6 +82,10 @@ class Telemetry:
         """Note an answer that was accepted."""
         self.latest.polled_at, self.latest.poll_error = self._clock.now(), ""
         self.count("polls")
+
+    def told_versions(self, agent: tuple[str, str] | None) -> None:
+        """Note which agents the portal speaks with, if it says so."""
+        self.latest.portal_agent = agent or self.latest.portal_agent
 
     def poll_failed(self, error: Exception) -> None:
         """Note a poll without an acceptable answer."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from gateway.clock import NEAR
+from gateway.config import VERSION
 from gateway.doctor.facts import Observed
 from gateway.doctor.finding import Finding, failure, ok, warning
 from gateway.netfilter import SWITCHES
@@ -50,6 +51,7 @@ def findings(seen: Observed) -> tuple[Finding, ...]:
         _port,
         _resolver,
         _agent,
+        _version,
     )
     return tuple(finding for check in checks for finding in check(seen))
 
@@ -378,3 +380,40 @@ def _agent(seen: Observed) -> Iterator[Finding]:
     for name in ("poll", "apply", "acknowledgement", "upload"):
         if error := last[f"{name}_error"]:
             yield warning(name, error, "journalctl -u peerage-gateway says since when")
+
+
+def _version(seen: Observed) -> Iterator[Finding]:
+    """Compare the agent that runs with what is installed and what the portal says."""
+    if seen.agent != "running" or seen.report is None:
+        return
+    running, told = seen.report["version"], seen.report["portal_agent"]
+    if running != VERSION:
+        yield warning(
+            "version",
+            f"agent {running} runs, and {VERSION} is installed",
+            "systemctl restart peerage-gateway",
+        )
+    if told is None:
+        yield warning(
+            "version",
+            f"agent {running} runs; the portal does not say which it needs",
+            "upgrade the portal, or wait for its first answer",
+        )
+        return
+    fix = f"install peerage-gateway {told['version']}, then restart the agent"
+    if _numbers(running) < _numbers(told["least"]):
+        yield failure(
+            "version",
+            f"agent {running} is older than {told['least']}, the oldest that reads"
+            " what the portal signs",
+            fix,
+        )
+    elif _numbers(running) < _numbers(told["version"]):
+        says = f"agent {running} is older than the portal's, {told['version']}"
+        yield warning("version", says, fix)
+    elif running == VERSION:
+        yield ok("version", f"agent {running}; the portal's is {told['version']}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -21,7 +21,7 @@ from peers.api.authentication import gateway_actor, require_free
 from peers.api.problems import refusal
 from peers.errors import PeerError
 from peers.selectors import free_gateways
-from policies import notifier, selectors, services
+from policies import agents, notifier, selectors, services
 from policies.api.exchange import (
     json_answer,
     patience,
@@ -173,9 +173,8 @@ def _written(told: Reply, changed: bytes | None) -> HttpResponse:
     else:
         # The stored envelope is JSON already, and may be megabytes.
         news = b"null" if told.envelope is None else told.envelope.encode()
-    return json_answer(
-        b'{"lease":' + told.lease + b',"snapshot":' + news + told.more + b"}"
-    )
+    more = b',"agent":' + agents.TOLD + told.more
+    return json_answer(b'{"lease":' + told.lease + b',"snapshot":' + news + more + b"}")
 
 
 def _recovering(recovery: GatewayRecovery) -> bytes:

@@ -13,6 +13,7 @@ from gateway import enrollment
 from gateway.agent import SystemClock
 from gateway.client import (
     HttpPortal,
+    agent_versions,
     base_url,
     http_date,
     tls_context,
@@ -186,6 +187,23 @@ def test_a_refusal_says_why_in_printable_words(bench: Bench) -> None:
     with pytest.raises(PortalRefusedError, match="409: go away") as caught:
         bench.client.poll(after=0, epoch=1)
     assert caught.value.status == 409
+
+
+@pytest.mark.parametrize(
+    ("told", "agent"),
+    [
+        ({"version": "0.2.0", "least": "0.1.0"}, ("0.2.0", "0.1.0")),
+        ({"version": "0.2.0"}, None),
+        ({"version": "0.2.0\n", "least": "0.1.0"}, None),
+        ({"version": [2], "least": "0.1.0"}, None),
+        ("0.2.0", None),
+        (None, None),
+    ],
+)
+def test_what_a_portal_says_of_agents_is_a_version_or_nothing(
+    told: object, agent: object
+) -> None:
+    assert agent_versions(told) == agent
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"lease": 1}'])

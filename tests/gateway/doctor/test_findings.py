@@ -37,6 +37,22 @@ def test_a_gateway_that_is_well_has_no_finding() -> None:
 
 
 SPOILED: dict[str, tuple[Observed, list[tuple[str, Level]]]] = {
+    "agent too old": (
+        healthy(report=told(portal_agent={"version": "9.0", "least": "0.10.0"})),
+        [("version", FAILURE)],
+    ),
+    "agent behind": (
+        healthy(report=told(portal_agent={"version": "0.10.0", "least": "0.1"})),
+        [("version", WARNING)],
+    ),
+    "agent not restarted": (
+        healthy(report=told(version="0.0.9")),
+        [("version", WARNING), ("version", WARNING)],
+    ),
+    "portal says no version": (
+        healthy(report=told(portal_agent=None)),
+        [("version", WARNING)],
+    ),
     "no capability": (healthy(capabilities=0), [("capabilities", FAILURE)]),
     "not enrolled": (
         healthy(state=State(directory=DIRECTORY, problem="no identity"), portal=None),

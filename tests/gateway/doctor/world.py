@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.config import VERSION
 from gateway.doctor.facts import (
     Interface,
     Kernel,
@@ -32,6 +33,8 @@ def told(**changes: object) -> Mapping[str, Any]:
         "last": {f"{name}_error": "" for name in LAST},
         "names": {"db.example.com": ["10.50.0.10"]},
         "clock_offset_seconds": 0.2,
+        "version": VERSION,
+        "portal_agent": {"version": VERSION, "least": "0.0.9"},
         **changes,
     }
 

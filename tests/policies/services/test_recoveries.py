@@ -97,7 +97,7 @@ def test_a_gateway_that_is_ahead_is_noticed_once_with_an_alert(
 ) -> None:
     for _ in range(3):
         answer = agent.get(ahead.poll).json()
-        assert answer.keys() == {"lease", "snapshot"}
+        assert answer.keys() == {"agent", "lease", "snapshot"}
         assert answer["snapshot"] is None
     assert codes().count("GW030A") == 1
     row = GatewayRecovery.objects.get()
@@ -154,7 +154,7 @@ def test_nothing_is_asked_and_no_step_is_given_before_an_operator_says_so(
 ) -> None:
     agent.get(ahead.poll)
     assert agent.post("revoked", ahead.shown).status_code == 422
-    assert agent.get(ahead.poll).json().keys() == {"lease", "snapshot"}
+    assert agent.get(ahead.poll).json().keys() == {"agent", "lease", "snapshot"}
     agent.gateway.refresh_from_db()
     assert agent.gateway.epoch == 1
 
@@ -275,7 +275,7 @@ def test_who_is_left_out_is_waited_for_by_nobody_and_gets_nothing(
     recover(without=[other])
     agent.post("revoked", ahead.shown)
     assert "epoch" in agent.get(ahead.poll).json()
-    assert second.get(held.poll).json().keys() == {"lease", "snapshot"}
+    assert second.get(held.poll).json().keys() == {"agent", "lease", "snapshot"}
     assert second.post("revoked", held.shown).status_code == 422
 
 
