@@ -1,7 +1,8 @@
 """The chains that no policy changes: gates, mark, lookups, and how to say no.
 
 The order inside `from_device`, `begin` and `to_device` is DESIGN §7's, and each rule
-relies on those before it. Moving one is a change of the security model. A new flow
+relies on those before it; the device gate of what is established is part of the rule
+that accepts it (ADR-0003). Moving one is a change of the security model. A new flow
 takes few steps, because it is the one that pays for all the lookups; which steps cost
 what is measured in docs/benchmarks.md.
 
@@ -102,14 +103,18 @@ def _from_device(oif: str) -> tuple[str, ...]:
     Conntrack calls a flow new until somebody answers, and some are never answered
     (syslog, StatsD, one-way video). Only its first packet is a beginning: a flow
     whose first packet passed is *confirmed*, and goes on like an answered one.
+
+    The packets of a bulk transfer come this way: one rule is their device gate and
+    `established`, so that each asks few questions; what it lets not pass learns why.
     """
     return (
         f"{oif} goto deny_lateral",
         "iifname != @live goto deny_not_live",
         "ct state new ct status ! confirmed goto begin",
+        "ct state established,related,new ip saddr @device4 accept",
+        "ct state established,related,new ip6 saddr @device6 accept",
         "ip saddr != @device4 goto deny_no_device",
         "ip6 saddr != @device6 goto deny_no_device",
-        "ct state established,related,new accept",
         "goto deny_invalid",
     )
 
@@ -147,8 +152,9 @@ def _to_device() -> tuple[str, ...]:
     """Return the way of a packet that goes into the tunnel: answers only."""
     return (
         "oifname != @live goto deny_not_live",
+        "ct state established,related ip daddr @device4 accept",
+        "ct state established,related ip6 daddr @device6 accept",
         "ip daddr != @device4 goto deny_no_device",
         "ip6 daddr != @device6 goto deny_no_device",
-        "ct state established,related accept",
         "goto deny_unsolicited",
     )

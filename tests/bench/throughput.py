@@ -20,7 +20,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import product
 
-from tests.bench.measures.established import BARE, DIRECTIONS, EMPTY, OURS, SIZES
+from tests.bench.measures.established import (
+    BARE,
+    DIRECTIONS,
+    EMPTY,
+    OURS,
+    SIZES,
+    STEPS,
+)
 from tests.faults.isolated import SPACES as OWN_SPACES
 from tests.lab import requirements
 
@@ -32,10 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return 1 if the ruleset leaves less than it should."""
     parser = argparse.ArgumentParser(prog="script/bench throughput")
     parser.add_argument("--rounds", type=int, default=15)
-    rounds: int = parser.parse_args(arguments).rounds
+    parser.add_argument("--steps", action="store_true", help="what each gate costs")
+    options = parser.parse_args(arguments)
+    rounds: int = options.rounds
     if lacks := requirements.missing():
         print("\n".join(("missing:", *lacks)), file=sys.stderr)
         return 1
+    if options.steps:
+        return _steps(rounds)
     print(f"{'packets a second and core, thousands':38}", end="")
     print("".join(f"{name:>24}" for name in (EMPTY, BARE, OURS)), end="")
     print(f"{'left of empty':>16}{'middle half':>14}{'left of bare':>14}")
@@ -51,6 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status |= _tunnelled(rounds)
     print(f"target: {TARGET} of an empty chain")
     return status
+
+
+def _steps(rounds: int) -> int:
+    """Print what a small packet costs with each gate, and what is left of empty."""
+    names = (EMPTY, BARE, *STEPS, OURS)
+    with ExitStack() as stack:
+        gateways = {name: stack.enter_context(gateway(name)) for name in names}
+        for direction in DIRECTIONS:
+            taken = [_turn(gateways, f"small {direction}") for _ in range(rounds)]
+            print(f"{direction + ', ns a packet':38}{'cost':>8}{'left of empty':>16}")
+            for name in names:
+                cost = statistics.median(turn[name] for turn in taken) * 1e3
+                left = statistics.median(turn[EMPTY] / turn[name] for turn in taken)
+                print(f"{name:38}{cost:8,.0f}{left:16.3f}", flush=True)
+    return 0
 
 
 def _tunnelled(rounds: int) -> int:

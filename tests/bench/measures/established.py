@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from gateway.netfilter import Nftables, set_switches
 from policies.compiler.evaluate import Packet
-from policies.compiler.nftables import ruleset
+from policies.compiler.nftables import Ruleset, ruleset
 from policies.compiler.types import Snapshot
 from tests.bench.measures import shapes
 from tests.bench.measures.company import company
@@ -35,6 +36,13 @@ SHAPES: Final[Mapping[str, Callable[[Snapshot], tuple[str, ...]]]] = {
     BARE: lambda _: (shapes.BARE,),
     OURS: lambda policy: shapes.script(ruleset(policy, interface="wg0")),
 }
+STEPS: Final[Mapping[str, Callable[[Ruleset], Ruleset]]] = {
+    "asking for the lease": partial(shapes.gated, lease=True, device=False),
+    "asking for the device": partial(shapes.gated, lease=False, device=True),
+    "asking for both": partial(shapes.gated, lease=True, device=True),
+    "gates one by one": shapes.gates_apart,
+}
+"""Ways between bare conntrack and ours, to see what each question costs."""
 SIZES: Final = {"small": 64, "large": 1420}
 """Bytes of the IP packet; the large one is what WireGuard's default MTU lets pass."""
 
@@ -73,7 +81,7 @@ def _prepared(shape: str) -> Mapping[tuple[str, str], Volley]:
         )
     )
     nft = Nftables()
-    for part in SHAPES[shape](policy):
+    for part in _script(shape, policy):
         nft.run(part)
     if shape != EMPTY:
         subprocess.run(["sh", "-ec", QUIET], check=True)
@@ -87,6 +95,12 @@ def _prepared(shape: str) -> Mapping[tuple[str, str], Volley]:
         for size, octets in SIZES.items()
         for direction in DIRECTIONS
     }
+
+
+def _script(shape: str, policy: Snapshot) -> tuple[str, ...]:
+    if shape in SHAPES:
+        return SHAPES[shape](policy)
+    return shapes.script(STEPS[shape](ruleset(policy, interface="wg0")))
 
 
 def _fired(volley: Volley, way_out: str) -> float:

@@ -98,6 +98,40 @@ def lookups_alone(table: Ruleset) -> Ruleset:
     return _with_chains(unlogged(table), {"forward": forward, "begin4": begin})
 
 
+def gated(table: Ruleset, *, lease: bool, device: bool) -> Ruleset:
+    """Return a chain that tracks connections and asks for these gates, no more."""
+    rules = [
+        " ".join(
+            (
+                *([f"{way}ifname @live"] if lease else []),
+                "ct state established,related",
+                *([f"ip {end} @device4"] if device else []),
+                "accept",
+            )
+        )
+        for way, end in (("i", "saddr"), ("o", "daddr"))
+    ]
+    if not (lease or device):
+        del rules[1]
+    return _with_chains(table, {"forward": (*rules, "ct state new accept")})
+
+
+def gates_apart(table: Ruleset) -> Ruleset:
+    """Return the gates of established packets as rules of their own, one by one."""
+    apart = {
+        name: (
+            *[r for r in _chain(table, name) if not r.endswith(" accept")][:-1],
+            f"ct state {states} accept",
+            _chain(table, name)[-1],
+        )
+        for name, states in (
+            ("from_device", "established,related,new"),
+            ("to_device", "established,related"),
+        )
+    }
+    return _with_chains(table, apart)
+
+
 def repeated(table: Ruleset, rule: str, times: int) -> Ruleset:
     """Return the gates of a new flow, then one rule over and over, then acceptance."""
     begin = (*((rule,) * times if rule else ()), "accept")

@@ -75,16 +75,18 @@ def test_forward_drops_by_policy_and_by_its_last_rule() -> None:
 def test_both_gates_stand_before_established_accept(chain: str) -> None:
     listed = rules(compiled(), chain)
     (lease,) = (n for n, rule in enumerate(listed) if "ifname != @live" in rule)
-    gates = [n for n, rule in enumerate(listed) if "goto deny_no_device" in rule]
-    (established,) = (n for n, r in enumerate(listed) if "ct state established" in r)
-    assert "!= @device4" in listed[gates[0]]
-    assert "!= @device6" in listed[gates[1]]
-    assert lease < gates[0] < gates[1] < established
-    assert not [rule for rule in listed[:established] if "accept" in rule]
+    accepting = [n for n, rule in enumerate(listed) if rule.endswith("accept")]
+    end = {"from_device": "saddr", "to_device": "daddr"}[chain]
+    assert lease < accepting[0]
+    assert [listed[n].partition(" ip")[2] for n in accepting] == [
+        f" {end} @device4 accept",
+        f"6 {end} @device6 accept",
+    ]
+    assert all(listed[n].startswith("ct state established,related") for n in accepting)
 
 
 def test_nothing_new_goes_to_a_device() -> None:
-    assert rules(compiled(), "to_device")[4:] == ("goto deny_unsolicited",)
+    assert rules(compiled(), "to_device")[5:] == ("goto deny_unsolicited",)
 
 
 def test_a_new_flow_passes_the_lease_and_its_device_gate_first() -> None:
