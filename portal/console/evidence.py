@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 
 LONGEST = timedelta(days=400)
 EARLIEST_YEAR = 2000
+ISO = "%Y-%m-%d"
 
 
 class PeriodForm(ConsoleForm):
     """Two days, both included, in UTC; the last may be today."""
 
-    since = forms.DateField(label="First day (UTC)", widget=forms.DateInput())
-    until = forms.DateField(label="Last day (UTC)", widget=forms.DateInput())
+    since = forms.DateField(
+        label="First day (UTC)",
+        input_formats=[ISO],
+        widget=forms.DateInput(format=ISO, attrs={"placeholder": "YYYY-MM-DD"}),
+    )
+    until = forms.DateField(
+        label="Last day (UTC)",
+        input_formats=[ISO],
+        widget=forms.DateInput(format=ISO, attrs={"placeholder": "YYYY-MM-DD"}),
+    )
 
     def __init__(self, *args: Any, now: datetime, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Remember the moment and propose the last 90 days."""
@@ -39,8 +48,6 @@ class PeriodForm(ConsoleForm):
         today = now.astimezone(UTC).date()
         proposed = {"since": today - timedelta(days=90), "until": today}
         super().__init__(*args, initial=proposed, **kwargs)
-        for field in self.fields.values():
-            field.widget.attrs["placeholder"] = "YYYY-MM-DD"
 
     def clean(self) -> dict[str, Any]:
         """Return the period; its end is left out of it and not ahead."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from audit.actor import Actor
 from audit.formats.records import Record
@@ -235,6 +236,19 @@ def test_a_stopped_stream_keeps_its_place_and_goes_on_from_there(
     services.enable_stream(stream=stream, actor=actor, now=clock.now)
     assert deliver_due(clock=clock) == 4
     assert to.places(Log.CONTROL) == [0, 1, 2, 3, 4]
+
+
+def test_an_idle_portal_writes_nothing(
+    to: FakeReceiver,
+    clock: Clock,
+    make_stream: MakeStream,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    make_stream()
+    deliver_due(clock=clock)
+    with django_assert_num_queries(4) as queries:
+        assert deliver_due(clock=clock) == 0
+    assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)
 
 
 def test_a_turn_ends_so_that_others_have_theirs(

@@ -22,6 +22,7 @@ def test_an_auditor_takes_a_pack_whose_hash_is_an_event(
 ) -> None:
     browser = sign_in(carol)
     today = datetime.now(UTC).date()  # noqa: TID251 -- a test's edge
+    assert f'value="{today}"' in browser.get(PAGE).content.decode()
     answer = browser.post(PAGE, {"since": today - timedelta(days=30), "until": today})
     assert answer["Content-Type"] == "application/zip"
     assert answer["Cache-Control"] == "no-store"
@@ -45,6 +46,7 @@ def test_an_auditor_takes_a_pack_whose_hash_is_an_event(
         ("0001-01-01", "2026-11-01", "begins before it ends"),
         ("2020-01-01", "2026-11-01", "at most 400 days"),
         ("1\x00", "2026-11-01", "valid date"),
+        ("01/11/2026", "2026-11-01", "valid date"),
     ],
 )
 def test_a_wrong_period_is_said_and_nothing_made(
