@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from django.http import Http404
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from audit.errors import FilterError
-from audit.filters import connection_filter, with_period
+from audit.filters import connection_filter, parse_cursor, with_period
 from audit.models import Connection, Log
+from audit.selectors import list_connections
 from audit.services import record_query
 from audit.timelines import buckets, merged, moment_of, period
-from portal.accounts.access import reader_required
+from portal.accounts.access import person as visitor
+from portal.accounts.access import reader_required, signed_in
 from portal.console import log
 from portal.console.charts import Chart, Column, stacked
 from portal.console.log_forms import PeriodForm
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
 
     from django.http import HttpResponse
 
-    from audit.filters import Filter
+    from audit.filters import Cursor, Filter
     from audit.http import PortalRequest
     from audit.models import AuditEvent
     from audit.timelines import Bucket, Period
 
 KINDS: Final = ("person", "device", "key", "application", "gateway")
+MINE: Final = "My activity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,66 @@ def timeline(request: PortalRequest, about: str, ref: str) -> HttpResponse:
     )
 
 
+@require_safe
+@signed_in
+def activity(request: PortalRequest) -> HttpResponse:
+    me = visitor(request).ref.id
+    query = {name: request.GET.getlist(name) for name in ("from", "until", "last")}
+    periods = log.periods(request.path, None)
+    try:
+        filters = connection_filter(
+            with_period({**query, "person": [me]}, request.received_at)
+        )
+        over = period(filters, request.received_at)
+        cursor = parse_cursor(request.GET.get("cursor", ""), timed=True)
+    except FilterError as exc:
+        form = PeriodForm(request.GET)
+        log.explain(form, exc)
+        return page(
+            request,
+            "activity.html",
+            title=MINE,
+            form=form,
+            status=400,
+            periods=periods,
+        )
+    filters = replace(filters, since=over.since, until=over.until)
+    record_query(
+        log=Log.CONNECTIONS,
+        filters=filters,
+        actor=request.actor,
+        now=request.received_at,
+    )
+    found = list_connections(filters, cursor=cursor)
+    return page(
+        request,
+        "activity.html",
+        title=MINE,
+        form=_period_form(over),
+        periods=periods,
+        over=over,
+        charts=charts(buckets(filters, over), over),
+        connections=found.items,
+        older_url=_older(request.path, over, found.older),
+    )
+
+
+def _older(path: str, over: Period, cursor: Cursor | None) -> str:
+    if cursor is None:
+        return ""
+    asked = {"from": over.since.isoformat(), "until": over.until.isoformat()}
+    return f"{path}?{urlencode({**asked, 'cursor': str(cursor)})}"
+
+
+def _period_form(over: Period) -> PeriodForm:
+    return PeriodForm(
+        {
+            "from": f"{over.since:%Y-%m-%dT%H:%M:%S}",
+            "until": f"{over.until:%Y-%m-%dT%H:%M:%S}",
+        }
+    )
+
+
 def _told(request: PortalRequest, kind: str, ref: str, filters: Filter) -> HttpResponse:
     for name in Log:
         record_query(
@@ -89,12 +153,7 @@ def _told(request: PortalRequest, kind: str, ref: str, filters: Filter) -> HttpR
         request,
         "timeline.html",
         title=title,
-        form=PeriodForm(
-            {
-                "from": f"{over.since:%Y-%m-%dT%H:%M:%S}",
-                "until": f"{over.until:%Y-%m-%dT%H:%M:%S}",
-            }
-        ),
+        form=_period_form(over),
         periods=log.periods(request.path, None),
         over=over,
         charts=charts(counted, over),

@@ -205,6 +205,7 @@ AUDIT = [
         connections.connection,
         name="connection",
     ),
+    path("activity/", timelines.activity, name="activity"),
     path("audit/searches/", searches.searches, name="searches"),
     path("audit/searches/add/<slug:log>/", searches.add_search, name="add_search"),
     path(

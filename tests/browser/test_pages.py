@@ -93,7 +93,13 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/manage/requests/",
         f"/manage/applications/{wiki.pk}/requests/",
     )
-    own = ("/devices/", "/devices/add/", "/access/", "/accounts/sessions/")
+    own = (
+        "/devices/",
+        "/devices/add/",
+        "/access/",
+        "/activity/",
+        "/accounts/sessions/",
+    )
     detail = (f"/devices/{laptop.pk}/", f"/devices/{laptop.pk}/revoke/")
     manage = (
         "/manage/users/",

@@ -40,6 +40,7 @@ OWN: Final = (
     "device",
     "access",
     "explain_mine",
+    "activity",
     "requests",
     "requestable",
     "inbox",

@@ -119,3 +119,57 @@ def test_a_busy_timeline_costs_the_same(
     # concern the person and events they did.
     with django_assert_num_queries(8):
         browser.get(f"/audit/timeline/person/{alice.ref.id}/")
+
+
+def test_people_see_their_own_activity_and_nobody_elses(
+    alice: User, bob: User, clock: datetime, sign_in: SignIn
+) -> None:
+    at = clock - timedelta(hours=2)
+    flows = [
+        flow(1, alice, at=at, device=Ref(id="dv_1", label="Alices laptop")),
+        flow(2, bob, at=at, device=Ref(id="dv_2", label="Bobs laptop")),
+    ]
+    record_flows(gateway=EDGE, flows=flows, now=clock)
+    page = sign_in(alice).get("/activity/").content.decode()
+    assert ("Alices laptop" in page, "Bobs laptop" in page) == (True, False)
+    assert "/audit/" not in page
+    event = AuditEvent.objects.get(code=EventCode.AUDIT_QUERY)
+    assert (event.actor_id, event.details["filter"]["person"]) == (alice.ref.id,) * 2
+
+
+def test_nobody_asks_for_anothers_activity(
+    alice: User, bob: User, clock: datetime, sign_in: SignIn
+) -> None:
+    flows = [flow(1, bob, at=clock - timedelta(hours=1))]
+    record_flows(gateway=EDGE, flows=flows, now=clock)
+    url = f"/activity/?person={bob.ref.id}"
+    page = sign_in(alice).get(url).content.decode()
+    assert "None of your devices reached anything" in page
+
+
+@pytest.mark.parametrize("query", ["from=banana", "last=year", "cursor=zzz"])
+def test_a_wrong_period_of_ones_own_is_explained(
+    query: str, alice: User, sign_in: SignIn
+) -> None:
+    assert sign_in(alice).get(f"/activity/?{query}").status_code == 400
+
+
+def test_older_activity_follows(
+    alice: User,
+    clock: datetime,
+    sign_in: SignIn,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    flows = [
+        flow(number, alice, at=clock - timedelta(minutes=number))
+        for number in range(1, 61)
+    ]
+    record_flows(gateway=EDGE, flows=flows, now=clock)
+    browser = sign_in(alice)
+    # Session, person, the event of the reading, the rows, the buckets.
+    with django_assert_num_queries(5):
+        first = browser.get("/activity/").content.decode()
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    second = browser.get(older).content.decode()
+    count = 'data-label="Verdict"'
+    assert (first.count(count), second.count(count)) == (50, 10)
