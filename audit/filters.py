@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from audit.errors import FilterError
-from audit.events import EventCode, Outcome
+from audit.events import EventCode, Outcome, Severity
 from audit.words import words_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Filter:
     `words` are small letters with one blank between; each begins a word of the row.
     `person` finds what concerns a person and, in the control log, what they did.
     `address`, an address or a prefix, and `port` match either end of a connection, or
-    where an actor came from. `since` is inside the period, `until` is outside of it.
+    where an actor came from. `severity` finds it and what is worse. `since` is inside
+    the period, `until` is outside of it.
     """
 
     words: str = ""
@@ -70,6 +71,7 @@ class Filter:
     port: int | None = None
     code: EventCode | None = None
     outcome: Outcome | None = None
+    severity: Severity | None = None
     verdict: Decision | None = None
     request: str = ""
     since: datetime | None = None
@@ -109,7 +111,8 @@ CONNECTION_FIELDS: Final = frozenset(
 EVENT_FIELDS: Final = frozenset(
     {
         *("person", "device", "key", "application", "gateway"),
-        *("words", "address", "code", "outcome", "request", "since", "until"),
+        *("words", "address", "code", "outcome", "severity", "request"),
+        *("since", "until"),
     }
 )
 
@@ -289,6 +292,13 @@ def _outcome(text: str) -> Outcome:
         raise ValueError(f"one of {', '.join(Outcome)}") from exc
 
 
+def _severity(text: str) -> Severity:
+    try:
+        return Severity(text.lower())
+    except ValueError as exc:
+        raise ValueError(f"one of {', '.join(Severity)}") from exc
+
+
 def _decision(text: str) -> Decision:
     try:
         return Decision(text.lower())
@@ -333,6 +343,7 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "port": _port,
     "code": _code,
     "outcome": _outcome,
+    "severity": _severity,
     "verdict": _decision,
     "request": _word,
     "since": _moment,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q, QuerySet
 
-from audit.events import CATALOGUE, OPENINGS, EventCode, Outcome
+from audit.events import CATALOGUE, OPENINGS, EventCode, Outcome, Severity
 from audit.lookups import Says, Within
 from audit.models import AuditEvent, Connection
 from audit.words import CONNECTION_TEXT, EVENT_TEXT, begins_words
@@ -111,6 +111,12 @@ def _plain_events(filters: Filter) -> QuerySet[AuditEvent]:
 def _event_alternatives(filters: Filter) -> Iterator[Sequence[Q]]:
     if filters.person:
         yield [Q(person_id=filters.person), Q(actor_id=filters.person)]
+    if filters.severity:
+        yield [
+            Q(outcome=outcome, code__in=codes)
+            for outcome in Outcome
+            if (codes := _codes_at_least(filters.severity, outcome))
+        ]
 
 
 def _asked(filters: Filter, columns: dict[str, str]) -> dict[str, Any]:
@@ -122,6 +128,15 @@ def _at(column: str, address: str, *, is_text: bool = False) -> Q:
     if "/" in address:
         return Q(Within(column, address, is_text=is_text))
     return Q(**{column: address})
+
+
+def _codes_at_least(severity: Severity, outcome: Outcome) -> list[EventCode]:
+    """Return the codes that are as severe when they end so, or more."""
+    return [
+        code
+        for code, kind in CATALOGUE.items()
+        if outcome in kind.outcomes and kind.severities[outcome].rank >= severity.rank
+    ]
 
 
 def _codes_that_say(word: str) -> list[EventCode]:

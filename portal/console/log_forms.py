@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from audit.events import CATALOGUE, Outcome
+from audit.events import CATALOGUE, Outcome, Severity
 from audit.filters import Decision
 from peers.models import Gateway
 from policies.models import Application
@@ -101,6 +101,13 @@ class EventFilterForm(LogFilterForm):
             (Outcome.REFUSED.value, "refused"),
             (Outcome.FAILED.value, "failed"),
             (Outcome.ALERT.value, "alert"),
+        ],
+    )
+    severity = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "any"),
+            *((found.value, f"{found.value} and worse") for found in Severity),
         ],
     )
     request = forms.CharField(required=False, label="Request id")

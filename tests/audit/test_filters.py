@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from audit.errors import FilterError
-from audit.events import EventCode, Outcome
+from audit.events import EventCode, Outcome, Severity
 from audit.filters import (
     Cursor,
     Decision,
@@ -57,9 +57,12 @@ def test_connection_filter_says_what_was_asked(
 
 
 def test_event_filter_knows_codes_outcomes_and_requests() -> None:
-    found = event_filter(parse_qs("code=dv012&outcome=w&request=5f-1"))
+    found = event_filter(parse_qs("code=dv012&outcome=w&request=5f-1&severity=alert"))
     assert found == Filter(
-        code=EventCode.DEVICE_REVOKE, outcome=Outcome.REFUSED, request="5f-1"
+        code=EventCode.DEVICE_REVOKE,
+        outcome=Outcome.REFUSED,
+        request="5f-1",
+        severity=Severity.ALERT,
     )
     assert event_filter(parse_qs(found.query_string())) == found
 
@@ -102,7 +105,9 @@ def test_what_cannot_be_asked_is_refused_by_name(query: str, parameter: str) -> 
     assert parameter in str(refused.value)
 
 
-@pytest.mark.parametrize("query", ["code=XX999", "outcome=Z", "verdict=denied"])
+@pytest.mark.parametrize(
+    "query", ["code=XX999", "outcome=Z", "verdict=denied", "severity=bad"]
+)
 def test_event_filter_refuses_what_it_does_not_know(query: str) -> None:
     with pytest.raises(FilterError):
         event_filter(parse_qs(query))

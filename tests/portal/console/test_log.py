@@ -455,6 +455,8 @@ def test_a_wrong_export_is_refused_and_not_recorded(
         ("code=ID002", False),
         ("outcome=I", True),
         ("outcome=A", False),
+        ("severity=alert", False),
+        ("severity=info", True),
         ("request=r-1", True),
         ("person=Alice", True),
         ("person=Bob", False),
