@@ -30,7 +30,7 @@ from policies.models import Application, Grant
 
 if TYPE_CHECKING:
     from audit.flows import IPAddress
-    from policies.evidence import FlowRecord
+    from policies.evidence_records import FlowRecord
 
 SKEW: Final = timedelta(seconds=60)
 SPOOFED: Final = "spoofed"

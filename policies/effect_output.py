@@ -46,6 +46,10 @@ def outlook_output(found: Outlook) -> dict[str, Json]:
         "devices_losing": [f"dv_{device}" for device in sorted(found.devices)],
         "devices_gaining": [f"dv_{device}" for device in sorted(found.gaining)],
         "connections": cut_output(found.cut),
+        "terms": [
+            {"application": name, "before": before, "after": after}
+            for name, before, after in found.terms
+        ],
         "gateways_unknown": dict(found.broken),
         "brake": {
             "percent": settings.PEERAGE_POLICY_BRAKE_PERCENT,

@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, TypeAlias
+from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from audit.models import FlowKind
 from audit.text import visible
@@ -28,6 +27,18 @@ from policies.compiler.canonical import (
 )
 from policies.compiler.errors import SnapshotFormatError
 from policies.errors import EvidenceError
+from policies.evidence_records import (
+    DriftRecord,
+    FlowRecord,
+    FlowTableRecord,
+    GapRecord,
+    HandshakeRecord,
+    IPAddress,
+    Record,
+    RefusedRecord,
+    StartRecord,
+    TotalsRecord,
+)
 
 MAX_RECORDS: Final = 5000
 _SPOOL: Final = re.compile(r"([0-9a-f]{32})?")
@@ -41,8 +52,6 @@ MAX_EXCERPT: Final = 512
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 """Beyond is no time that a kernel tells, and too near the ends of what can be told."""
-
-IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 _TUPLE: Final = frozenset(
     {"protocol", "source", "source_port", "destination", "destination_port"}
@@ -64,123 +73,6 @@ _KEYS: Final = {
 }
 _OPTIONAL: Final = {"drift": frozenset({"by", "repaired_ms"})}
 """What agents of earlier versions do not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowRecord:
-    """An `open`, `close` or `deny`. Times and counts belong to `close`."""
-
-    sequence: int
-    kind: FlowKind
-    at: datetime
-    flow: str
-    device: int | None
-    protocol: int
-    source: IPAddress
-    source_port: int | None
-    destination: IPAddress
-    destination_port: int | None
-    grant: int | None
-    application: int | None
-    generation: int | None
-    counts: Mapping[str, int]
-    started_at: datetime | None
-    ended_at: datetime | None
-    reason: str
-    body: Mapping[str, object]
-
-    @property
-    def begun_at(self) -> datetime:
-        """When the flow began, as far as this record knows."""
-        return self.started_at or self.at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GapRecord:
-    """Events that the gateway knows it lost."""
-
-    sequence: int
-    at: datetime
-    source: str
-    lost: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRecord:
-    """The agent started."""
-
-    sequence: int
-    at: datetime
-    boot_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftRecord:
-    """The kernel held something else than the snapshot says.
-
-    `by` is the process that changed it, where the kernel told. `repaired_ms` is None
-    while it is not repaired: the gate is then closed.
-    """
-
-    sequence: int
-    at: datetime
-    what: str
-    by: str | None
-    repaired_ms: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowTableRecord:
-    """The kernel's table of flows became crowded, or is so no longer."""
-
-    sequence: int
-    at: datetime
-    is_crowded: bool
-    entries: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TotalsRecord:
-    """What the gateway has counted, all from `since` on."""
-
-    sequence: int
-    at: datetime
-    since: str
-    sums: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeRecord:
-    """A device shook hands, or comes from another outer address."""
-
-    sequence: int
-    at: datetime
-    device: int
-    address: IPAddress | None
-    port: int | None
-    handshake_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRecord:
-    """A record that cannot be read, why, and what of it can be shown."""
-
-    sequence: int
-    why: str
-    excerpt: str
-
-
-Record: TypeAlias = (
-    FlowRecord
-    | GapRecord
-    | StartRecord
-    | DriftRecord
-    | FlowTableRecord
-    | TotalsRecord
-    | HandshakeRecord
-    | RefusedRecord
-)
 
 
 def parse_spool(value: object) -> str:
@@ -295,8 +187,10 @@ def _read(value: Mapping[str, object]) -> Record:  # noqa: PLR0911 -- one for ea
 def _handshake(
     item: Mapping[str, object], sequence: int, at: datetime
 ) -> HandshakeRecord:
-    for name in ("bytes_up", "bytes_down"):
+    up, down = (
         integer(item[name], minimum=0, maximum=MAX_COUNT)
+        for name in ("bytes_up", "bytes_down")
+    )
     address, port = None, None
     if item["endpoint"] is not None:
         host, _, number = _word(item["endpoint"]).rpartition(":")
@@ -310,6 +204,8 @@ def _handshake(
         address=address,
         port=port,
         handshake_at=None if shaken is None else _moment(shaken),
+        bytes_up=up,
+        bytes_down=down,
     )
 
 

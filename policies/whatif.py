@@ -26,6 +26,7 @@ from django.db import transaction
 
 from audit.events import EventCode, Outcome
 from audit.services import Json, record
+from policies.application_terms import terms_text
 from policies.brake import are_conditional, at_any_time, braking
 from policies.compiler.compile import compile_snapshot
 from policies.compiler.errors import CompilerError
@@ -58,7 +59,9 @@ class Outlook:
     `devices` are those that lose something at a gateway, and `gaining` those that gain,
     by id: their owners may have it on another, or by another gateway. `applications`
     are the names by id, also of what the change would make. `broken` are the gateways
-    whose policy does not compile, with the reason. `ever` is the effect if every grant
+    whose policy does not compile, with the reason. `terms` are the applications whose
+    own terms change, with how they are said before and after: nobody gains or loses by
+    that while everything works. `ever` is the effect if every grant
     were in force, whatever it demands; for the brake alone.
     """
 
@@ -69,6 +72,7 @@ class Outlook:
     cut: tuple[Connection, ...]
     applications: Mapping[int, str]
     broken: tuple[tuple[str, str], ...]
+    terms: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -90,6 +94,8 @@ class Outlook:
         devices = [sorted(self.devices), sorted(self.gaining)]
         brake = [self.is_braked, sorted(self.ever.losers)]
         said = [sorted(rows), devices, [*self.broken], brake]
+        if self.terms:
+            said.append([*self.terms])
         text = json.dumps(said, separators=SEPARATORS)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -232,6 +238,17 @@ def _outlook(before: Read, after: Read, *, now: datetime) -> Outlook:
         cut=cut,
         applications={**before.applications, **after.applications},
         broken=tuple(sorted(broken.items())),
+        terms=_terms(before, after),
+    )
+
+
+def _terms(before: Read, after: Read) -> tuple[tuple[str, str, str], ...]:
+    """Return whose terms change, by name, with the words for both."""
+    was, will = before.rows.terms, after.rows.terms
+    return tuple(
+        (after.applications[number], terms_text(was[number]), terms_text(will[number]))
+        for number in sorted(was.keys() & will.keys())
+        if was[number] != will[number]
     )
 
 

@@ -10,7 +10,8 @@ from peers.models import Device, Gateway
 class TunnelSighting(models.Model):
     """A device shook hands with a gateway, or came from another outer address.
 
-    `is_told` marks the one that an alert was about.
+    `bytes_up` and `bytes_down` are what it had moved since the gateway made its tunnel;
+    unknown of what was stored before. `is_told` marks the one that an alert was about.
     """
 
     gateway = models.ForeignKey(
@@ -23,6 +24,8 @@ class TunnelSighting(models.Model):
     handshake_at = models.DateTimeField(null=True, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)
     port = models.PositiveIntegerField(null=True, blank=True)
+    bytes_up = models.PositiveBigIntegerField(null=True, blank=True)
+    bytes_down = models.PositiveBigIntegerField(null=True, blank=True)
     is_told = models.BooleanField(default=False)
 
     class Meta:

@@ -19,8 +19,8 @@ from audit.events import EventCode, Outcome
 from audit.services import record, record_flows
 from policies.attribution import load_attribution
 from policies.errors import EvidenceError
-from policies.evidence import (
-    MAX_COUNT,
+from policies.evidence import MAX_COUNT, parse_records, parse_spool
+from policies.evidence_records import (
     DriftRecord,
     FlowRecord,
     FlowTableRecord,
@@ -30,8 +30,6 @@ from policies.evidence import (
     RefusedRecord,
     StartRecord,
     TotalsRecord,
-    parse_records,
-    parse_spool,
 )
 from policies.models import AgentState, EvidenceSpool
 from policies.services.refusals import refuse_gateway_request

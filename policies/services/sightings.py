@@ -24,7 +24,7 @@ from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from audit.services import event, record, record_all
 from peers.models import Device, Gateway
-from policies.evidence import HandshakeRecord
+from policies.evidence_records import HandshakeRecord
 from policies.models import TunnelSighting
 
 ROAMS: Final = 6
@@ -60,6 +60,8 @@ def record_sightings(
             handshake_at=item.handshake_at,
             address=None if item.address is None else str(item.address),
             port=item.port,
+            bytes_up=item.bytes_up,
+            bytes_down=item.bytes_down,
         )
         for item in records
         if item.device in devices

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from audit.models import FlowKind
-from policies.evidence import (
-    MAX_COUNT,
+from policies.evidence import MAX_COUNT
+from policies.evidence_records import (
     FlowRecord,
     GapRecord,
     Record,

@@ -15,6 +15,7 @@ from peers import services as peers_services
 from peers.errors import PeerError
 from policies import lock_selectors
 from policies import selectors as policies_selectors
+from policies.sighting_selectors import latest_sightings
 from portal.accounts.access import (
     administrator_required,
     person,
@@ -69,6 +70,7 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
         keys=found.keys.all(),
         access=policies_selectors.my_access(found.owner, request.received_at),
         is_mine=is_mine,
+        tunnels=latest_sightings(found),
         locks=lock_selectors.locks_on(found, now=request.received_at),
         may_change=found.is_active and (is_mine or viewer.is_administrator),
     )

@@ -83,6 +83,7 @@ class Shown:
     brakes_later: bool
     percent: int
     broken: Sequence[tuple[str, str]]
+    terms: Sequence[tuple[str, str, str]]
     is_stale: bool
     is_unconfirmed: bool
     fields: Sequence[tuple[str, str]]
@@ -211,6 +212,7 @@ def _shown(
         brakes_later=large is not found.effect,
         percent=settings.PEERAGE_POLICY_BRAKE_PERCENT,
         broken=found.broken,
+        terms=found.terms,
         is_stale=is_stale,
         is_unconfirmed=is_unconfirmed,
         fields=fields,

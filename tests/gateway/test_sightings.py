@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.sightings import MOST, Sightings
 from gateway.types import Sighting
-from policies.evidence import HandshakeRecord, parse_records
+from policies.evidence import parse_records
+from policies.evidence_records import HandshakeRecord
 from tests.gateway.world import NOW
 
 HERE = Sighting(handshake_ns=10**18 + 5000, endpoint="192.0.2.1:51820", received=3)

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from policies.errors import EvidenceError
-from policies.evidence import FlowRecord, RefusedRecord, parse_records
+from policies.evidence import parse_records
+from policies.evidence_records import (
+    FlowRecord,
+    RefusedRecord,
+)
 from tests.policies.makers import closed, denied, moment, opened
 
 

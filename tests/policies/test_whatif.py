@@ -15,6 +15,7 @@ from audit.models import AuditEvent, Connection
 from peers.models import Device, Gateway
 from peers.services import retire_gateway
 from policies import services
+from policies.compiler.strictness import ORDINARY, Strictness
 from policies.destinations import DestinationInput
 from policies.effects import EffectKind
 from policies.errors import InvalidGrantError
@@ -376,3 +377,36 @@ def test_the_cost_in_queries_does_not_grow(
         make_grant(wiki, user=bob)
     with django_assert_num_queries(QUERIES):
         trial()
+
+
+def test_a_change_of_terms_alone_is_told_and_takes_nothing_from_anybody(
+    alices_grant: Grant, laptop: Device
+) -> None:
+    wiki = alices_grant.application
+
+    def update(terms: Strictness) -> Outlook:
+        return outlook(
+            partial(
+                services.update_application,
+                application=wiki,
+                name=wiki.name,
+                description="",
+                destinations=[web("10.1.0.0/24")],
+                gateways=wiki.gateways.all(),
+                terms=terms,
+                actor=SYSTEM,
+                now=LATER,
+            ),
+            now=LATER,
+        )
+
+    same, strict = update(ORDINARY), update(Strictness(max_staleness=60))
+    assert same.terms == ()
+    [(name, before, after)] = strict.terms
+    assert name == wiki.name
+    assert "5 minutes" in before
+    assert "1 minute" in after
+    assert strict.effect.rows == ()
+    assert not strict.devices
+    assert strict.digest != same.digest
+    assert laptop.owner_id

@@ -248,6 +248,19 @@ def test_terms_are_shown_kept_and_changed(
     assert '<option value="best_effort" selected>' in page
 
 
+def test_a_change_of_terms_alone_is_told_as_that(
+    wiki: Application, alices_grant: Grant, dave: User, sign_in: SignIn
+) -> None:
+    assert alices_grant.application == wiki
+    url = reverse("console:edit_application", args=(wiki.pk,))
+    terms = {"max_staleness": "120", "evidence": "strict"}
+    page = sign_in(dave).post(url, described(name="wiki", **terms)).content.decode()
+    assert "Nobody gains or loses an application." in page
+    assert "closes after 15 minutes without word from the portal" in page
+    assert "closes after 2 minutes without word from the portal" in page
+    assert "changes nothing for anybody" not in page
+
+
 @pytest.mark.parametrize(
     ("seconds", "says"),
     [("59", "greater than or equal to 60"), ("900", "900 seconds after")],

@@ -13,7 +13,8 @@ from audit.actor import SYSTEM
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from peers import services
-from peers.models import Device, DeviceState, KeyState
+from peers.models import Device, DeviceState, Gateway, KeyState
+from policies.models import TunnelSighting
 from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.peers.makers import NOW, Machine
@@ -194,3 +195,46 @@ def test_the_enrolment_page_holds_nothing_secret_and_asks_for_name_and_kind(
     assert 'name="name"' in page
     assert 'name="platform"' in page
     assert "PrivateKey" not in page
+
+
+def test_without_a_tunnel_the_detail_says_so(
+    alice: User, laptop: Device, sign_in: SignIn
+) -> None:
+    page = text(sign_in(alice), f"/devices/{laptop.pk}/")
+    assert "No gateway has seen this device within seven days" in page
+
+
+@pytest.mark.parametrize("viewer", ["alice", "carol", "dave"])
+def test_the_detail_shows_the_last_that_each_gateway_told(
+    viewer: str,
+    laptop: Device,
+    gw1: Gateway,
+    sign_in: SignIn,
+    request: pytest.FixtureRequest,
+) -> None:
+    seen = {"device": laptop, "gateway": gw1, "handshake_at": NOW, "port": 51820}
+    for minutes, address in ((0, "198.51.100.7"), (5, "203.0.113.9")):
+        TunnelSighting.objects.create(
+            seen_at=NOW + timedelta(minutes=minutes),
+            address=address,
+            bytes_up=2048,
+            bytes_down=5 * 1024**2,
+            **seen,
+        )
+    page = text(sign_in(request.getfixturevalue(viewer)), f"/devices/{laptop.pk}/")
+    assert "203.0.113.9" in page
+    assert "port 51820, told" in page
+    assert "198.51.100.7" not in page
+    assert "2.0" in page
+    assert "5.0" in page
+    assert gw1.name in page
+
+
+def test_what_was_told_before_transfer_was_kept_is_shown_without_it(
+    alice: User, laptop: Device, gw1: Gateway, sign_in: SignIn
+) -> None:
+    TunnelSighting.objects.create(device=laptop, gateway=gw1, seen_at=NOW)
+    page = text(sign_in(alice), f"/devices/{laptop.pk}/")
+    assert "none yet" in page
+    assert "not known" in page
+    assert "not told" in page
