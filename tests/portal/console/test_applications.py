@@ -253,8 +253,14 @@ def test_a_change_of_terms_alone_is_told_as_that(
 ) -> None:
     assert alices_grant.application == wiki
     url = reverse("console:edit_application", args=(wiki.pk,))
-    terms = {"max_staleness": "120", "evidence": "strict"}
-    page = sign_in(dave).post(url, described(name="wiki", **terms)).content.decode()
+    sent = described(
+        name="wiki",
+        destinations="10.1.0.0/24 tcp/443",
+        gateways=[row.pk for row in wiki.gateways.all()],
+        max_staleness="120",
+        evidence="strict",
+    )
+    page = sign_in(dave).post(url, sent).content.decode()
     assert "Nobody gains or loses an application." in page
     assert "closes after 15 minutes without word from the portal" in page
     assert "closes after 2 minutes without word from the portal" in page
