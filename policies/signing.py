@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -106,9 +107,13 @@ def create_key_file(path: Path) -> bool:
 
 
 def _private_key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(
-        _seed(Path(settings.PEERAGE_SIGNING_KEY_FILE))
-    )
+    return _key_of(_seed(Path(settings.PEERAGE_SIGNING_KEY_FILE)))
+
+
+@lru_cache(maxsize=1)
+def _key_of(seed: bytes) -> Ed25519PrivateKey:
+    # Derived once: that takes as long as signing does.
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def _seed(path: Path) -> bytes:

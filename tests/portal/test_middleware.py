@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from audit.http import PortalRequest
 from portal.accounts.models import User
-from portal.middleware import client_address
+from portal.middleware import IDS_AT_ONCE, RequestIds, client_address
 from tests.conftest import SignIn
 
 if TYPE_CHECKING:
@@ -137,3 +137,10 @@ def test_static_files_are_served_by_both_servers(
     body = b"".join(response) if response.streaming else response.content
     assert b"--primary" in body
     response.close()
+
+
+def test_every_request_has_an_id_of_its_own() -> None:
+    ids = RequestIds()
+    made = [ids.next() for _ in range(2 * IDS_AT_ONCE + 1)]
+    assert len({*made}) == len(made)
+    assert {len(one) for one in made} == {32}

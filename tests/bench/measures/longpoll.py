@@ -123,6 +123,7 @@ def main(folder: Path, processes: Processes) -> int:
         f" {os.getloadavg()[0]:.1f}\nmilliseconds from the commit to the last byte at"
         f" the gateway; target: 99 % within {TARGET_MS}\n"
         f"{'':44}{'told':>6}{'KiB':>6}{'median':>8}{'90 %':>8}{'99 %':>8}{'worst':>8}"
+        f"{'order, s':>10}"
     )
     redis = RedisServer(folder)
     redis.start()
@@ -179,22 +180,27 @@ def _rounds(
             ("one change for one gateway", changes.at_one, "gateway"),
         ):
             found = [_round(make(), crowd, told) for _ in range(rounds)]
-            times = [ms for times, _ in found for ms in times]
-            sizes = [size for _, sizes in found for size in sizes]
+            times = [ms for times, _, _ in found for ms in times]
+            sizes = [size for _, sizes, _ in found for size in sizes]
+            answered = statistics.median(seconds for _, _, seconds in found)
             print(
                 f"{name + ': ' + what:44}{len(times) // rounds:6}"
-                f"{statistics.mean(sizes) / 1024:6.0f}{_figures(times)}",
+                f"{statistics.mean(sizes) / 1024:6.0f}{_figures(times)}"
+                f"{answered:10.1f}",
                 flush=True,
             )
 
 
 def _round(
     change: Change, crowd: RunningCrowd, what: str
-) -> tuple[list[float], list[int]]:
+) -> tuple[list[float], list[int], float]:
+    """Return milliseconds and bytes by gateway, and the seconds that the order took."""
     _published()
     crowd.settle()
     last = AuditEvent.objects.latest("pk").pk
+    began = time.monotonic()
     change()
+    seconds = time.monotonic() - began
     _published()
     committed = _committed_since(last, crowd, what)
     first = min(committed.values())
@@ -207,6 +213,7 @@ def _round(
     return (
         [(found[pk]["arrived_ns"] - ns) / 1e6 for pk, ns in committed.items()],
         [found[pk]["bytes"] for pk in committed],
+        seconds,
     )
 
 
