@@ -5,13 +5,27 @@ from __future__ import annotations
 from django.contrib import admin
 
 from audit.admin_base import ReadOnlyAdmin
-from audit.models import AuditEvent, Connection, FlowEvent, RefusalCount
+from audit.models import (
+    SEAL_COLUMNS,
+    AuditEvent,
+    Connection,
+    Cosignature,
+    FlowEvent,
+    IdentitySalt,
+    Outbox,
+    RefusalCount,
+    SealedCheckpoint,
+    SealedLeaf,
+    SealedTile,
+    SealerState,
+)
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin[AuditEvent]):
     """The control log."""
 
+    hidden = tuple(sorted(SEAL_COLUMNS))
     list_display = ("id", "at", "__str__", "sentence", "actor_label", "request_id")
     list_filter = ("code", "outcome")
     search_fields = ("request_id__exact", "person_id__exact", "device_id__exact")
@@ -21,6 +35,7 @@ class AuditEventAdmin(ReadOnlyAdmin[AuditEvent]):
 class FlowEventAdmin(ReadOnlyAdmin[FlowEvent]):
     """What gateways observed."""
 
+    hidden = tuple(sorted(SEAL_COLUMNS))
     list_display = ("id", "gateway_id", "sequence", "kind", "at", "received_at")
     list_filter = ("kind",)
 
@@ -47,3 +62,60 @@ class ConnectionAdmin(ReadOnlyAdmin[Connection]):
     )
     list_filter = ("verdict",)
     search_fields = ("person_id__exact", "device_id__exact", "destination__exact")
+
+
+@admin.register(Outbox)
+class OutboxAdmin(ReadOnlyAdmin[Outbox]):
+    """What waits for the sealer."""
+
+    list_display = ("id", "log", "event_id")
+    list_filter = ("log",)
+
+
+@admin.register(SealedLeaf)
+class SealedLeafAdmin(ReadOnlyAdmin[SealedLeaf]):
+    """Which event has which place."""
+
+    list_display = ("log", "index", "event_id")
+    list_filter = ("log",)
+
+
+@admin.register(SealedTile)
+class SealedTileAdmin(ReadOnlyAdmin[SealedTile]):
+    """Tiles that are full."""
+
+    hidden = ("data",)
+    list_display = ("log", "level", "index")
+    list_filter = ("log", "level")
+
+
+@admin.register(SealedCheckpoint)
+class SealedCheckpointAdmin(ReadOnlyAdmin[SealedCheckpoint]):
+    """What was signed."""
+
+    hidden = ("root", "hashes")
+    list_display = ("log", "size", "at")
+    list_filter = ("log",)
+
+
+@admin.register(SealerState)
+class SealerStateAdmin(ReadOnlyAdmin[SealerState]):
+    """What was signed last."""
+
+    list_display = ("log", "size", "signed_at")
+
+
+@admin.register(Cosignature)
+class CosignatureAdmin(ReadOnlyAdmin[Cosignature]):
+    """What witnesses signed."""
+
+    list_display = ("log", "size", "witness", "at")
+    list_filter = ("log", "witness")
+
+
+@admin.register(IdentitySalt)
+class IdentitySaltAdmin(ReadOnlyAdmin[IdentitySalt]):
+    """Who has a salt, and who was forgotten; never the salt."""
+
+    hidden = ("salt",)
+    list_display = ("person_id", "forgotten_at")

@@ -36,3 +36,7 @@ class LeafError(AuditError):
 
 class UndeclaredError(AuditError):
     """An event holds what its code does not declare in the catalogue."""
+
+
+class SealError(AuditError):
+    """A log must not be signed, or cannot be. Its text says what to do."""

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from asgiref.sync import sync_to_async
 
 from audit.leaves import moment
-from audit.models import AuditEvent, Connection
+from audit.models import SEAL_COLUMNS, AuditEvent, Connection
 from audit.selectors import iterate_connections, iterate_events
 from audit.text import visible
 
@@ -55,7 +55,11 @@ CONNECTION_COLUMNS: Final = tuple(
     field.attname for field in Connection._meta.concrete_fields
 )
 EVENT_COLUMNS: Final = (
-    *(field.attname for field in AuditEvent._meta.concrete_fields),
+    *(
+        field.attname
+        for field in AuditEvent._meta.concrete_fields
+        if field.attname not in SEAL_COLUMNS
+    ),
     "sentence",
 )
 

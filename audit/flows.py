@@ -96,6 +96,12 @@ def facts(flow: AttributedFlow, *, gateway: Ref) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
+def bind(device: Ref, enrolments: Mapping[str, str]) -> dict[str, str]:
+    """Return what ties a flow to the enrolment of its device: that event's uid."""
+    uid = enrolments.get(device.id)
+    return {"enrolment": uid} if uid else {}
+
+
 def stored_flow(event: FlowEvent) -> tuple[Ref, AttributedFlow]:
     """Return the gateway and the flow that a stored event was made from."""
     found = event.attribution

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
+from audit.events import EventCode
 from audit.filters import Cursor
 from audit.finding import connection_ways, connections, event_ways, events
 from audit.models import AuditEvent, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
     from uuid import UUID
 
     from audit.filters import Filter
@@ -100,6 +102,14 @@ def get_event(uid: UUID) -> AuditEvent:
 def get_connection(number: int) -> Connection:
     """Return one connection, or answer 404."""
     return get_object_or_404(Connection, pk=number)
+
+
+def enrolment_uids(devices: AbstractSet[str]) -> dict[str, str]:
+    """Return the uid of the event by which each device was enrolled, by its id."""
+    found = AuditEvent.objects.filter(
+        code=EventCode.DEVICE_ENROLL_COMPLETE, device_id__in=sorted(devices - {""})
+    ).values_list("device_id", "uid")
+    return {device: str(uid) for device, uid in found.order_by("-id")}
 
 
 def count_connections(filters: Filter, page: Page[Connection]) -> Counted:

@@ -9,8 +9,9 @@ is rewritten, and `rebuild_connections` makes it anew from the events.
 from __future__ import annotations
 
 import logging
+import secrets
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
 
 from django.conf import settings
 from django.db import connection as database
@@ -18,9 +19,10 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.catalogue.checking import problems, without_secrets
-from audit.errors import UndeclaredError
-from audit.events import CATALOGUE, EventCode, Outcome
-from audit.flows import LABEL_LENGTH, facts, stored_flow
+from audit.errors import LeafError, UndeclaredError
+from audit.events import CATALOGUE, EventCode, Outcome, open_details
+from audit.flows import LABEL_LENGTH, bind, facts, stored_flow
+from audit.leaves import Shape, event_row, event_shape, exact, flow_row, flow_shape
 from audit.models import (
     AuditEvent,
     Connection,
@@ -28,7 +30,9 @@ from audit.models import (
     Log,
 )
 from audit.projection import folded
+from audit.selectors import enrolment_uids
 from audit.text import visible, visible_json
+from audit.vault import salts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,43 +52,37 @@ NOBODY = Ref(id="")
 
 REBUILD_BATCH: Final = 5000
 BATCH: Final = 1000
+NONCE_BYTES: Final = 16
+
+
+class About(TypedDict, total=False):
+    """What an event may say beside its code; `event` explains."""
+
+    outcome: Outcome
+    person: Ref
+    device: Ref
+    gateway: Ref
+    application: Ref
+    target: Ref
+    reason: str
+    details: Mapping[str, Json] | None
 
 
 def record(
-    code: EventCode,
-    *,
-    actor: Actor,
-    now: datetime,
-    outcome: Outcome = Outcome.DONE,
-    person: Ref = NOBODY,
-    device: Ref = NOBODY,
-    gateway: Ref = NOBODY,
-    application: Ref = NOBODY,
-    target: Ref = NOBODY,
-    reason: str = "",
-    details: Mapping[str, Json] | None = None,
+    code: EventCode, *, actor: Actor, now: datetime, **about: Unpack[About]
 ) -> AuditEvent:
     """Write one event of the control log and return it; `event` says what it holds."""
-    made = event(
-        code,
-        actor=actor,
-        now=now,
-        outcome=outcome,
-        person=person,
-        device=device,
-        gateway=gateway,
-        application=application,
-        target=target,
-        reason=reason,
-        details=details,
-    )
+    made = event(code, actor=actor, now=now, **about)
+    _add_leaves([made])
     made.save()
     return made
 
 
 def record_all(events: Iterable[AuditEvent]) -> None:
     """Write events of the control log, in this order."""
-    AuditEvent.objects.bulk_create(events, batch_size=BATCH)
+    made = list(events)
+    _add_leaves(made)
+    AuditEvent.objects.bulk_create(made, batch_size=BATCH)
 
 
 def event(
@@ -104,7 +102,7 @@ def event(
     """Return one event, not written yet.
 
     `person` is whose access this concerns; it may differ from the actor. Labels
-    are copied. `details` holds JSON values without secrets and without floats.
+    are copied. `details` holds JSON values without secrets; fractions become text.
     Control characters in any text are stored as visible escapes, so that no name
     can keep an event from being written or forge a line where it is read.
 
@@ -138,7 +136,8 @@ def event(
         target_id=visible(target.id)[:64],
         target_label=_label(target.label),
         reason=visible(reason),
-        details=visible_json(declared),
+        details=exact(visible_json(declared)),
+        nonce=secrets.token_bytes(NONCE_BYTES),
     )
 
 
@@ -196,7 +195,8 @@ def record_flows(
     offered = {flow.sequence: flow for flow in flows}
     known = _known_sequences(gateway, offered)
     new = [flow for number, flow in sorted(offered.items()) if number not in known]
-    FlowEvent.objects.bulk_create(
+    enrolments = enrolment_uids({flow.device.id for flow in new})
+    made = [
         FlowEvent(
             gateway_id=gateway.id,
             sequence=flow.sequence,
@@ -204,11 +204,16 @@ def record_flows(
             at=flow.at,
             received_at=now,
             flow=flow.flow,
-            body=visible_json(dict(flow.body)),
-            attribution=facts(flow, gateway=gateway),
+            body=exact(visible_json(dict(flow.body))),
+            attribution=exact(
+                facts(flow, gateway=gateway) | bind(flow.device, enrolments)
+            ),
+            nonce=secrets.token_bytes(NONCE_BYTES),
         )
         for flow in new
-    )
+    ]
+    _add_leaves(made)
+    FlowEvent.objects.bulk_create(made)
     _project((gateway, flow) for flow in new)
     return len(new)
 
@@ -240,6 +245,29 @@ def _declared(
         raise UndeclaredError("; ".join(found))
     logger.error("an event is not as the catalogue declares it: %s", "; ".join(found))
     return dict(without_secrets(details))
+
+
+def _add_leaves(events: Sequence[AuditEvent | FlowEvent]) -> None:
+    """Give each event its leaf; the sealer will only hash it (ADR-0028).
+
+    All salts that are needed are read at once. A leaf that would be too long keeps
+    its details as a commitment, so that no event is lost because it says much.
+    """
+    shapes = [_shape(event) for event in events]
+    keys = salts(frozenset[str]().union(*(shape.persons for shape in shapes)))
+    for event, shape in zip(events, shapes, strict=True):
+        try:
+            event.leaf = shape.leaf(keys)
+        except LeafError:
+            if isinstance(event, FlowEvent):
+                raise
+            event.leaf = event_shape(event_row(event)).leaf(keys)
+
+
+def _shape(event: AuditEvent | FlowEvent) -> Shape:
+    if isinstance(event, FlowEvent):
+        return flow_shape(flow_row(event))
+    return event_shape(event_row(event), open_details=open_details(event.code))
 
 
 def _label(text: str) -> str:

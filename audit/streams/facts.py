@@ -7,13 +7,13 @@ from typing import Final
 from audit.events import CATALOGUE, EventCode, Outcome, severity
 from audit.formats.records import CONNECTIONS, CONTROL, Record, Severity
 from audit.leaves import moment
-from audit.models import AuditEvent, FlowEvent, FlowKind
+from audit.models import SEAL_COLUMNS, AuditEvent, FlowEvent, FlowKind
 
-SAID_ALREADY: Final = frozenset({"id", "uid", "at", "code", "outcome"})
+NOT_SAID: Final = SEAL_COLUMNS | {"id", "uid", "at", "code", "outcome"}
 EVENT_COLUMNS: Final = tuple(
     field.attname
     for field in AuditEvent._meta.concrete_fields
-    if field.attname not in SAID_ALREADY
+    if field.attname not in NOT_SAID
 )
 FLOWS: Final = {
     FlowKind.OPEN: ("FL001", Outcome.DONE, "flow.start", "opened a connection to"),

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.services import record
+from audit.services import record, record_all
 from peers.errors import (
     DeviceLimitError,
     DeviceRevokedError,
@@ -152,7 +152,7 @@ def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Dev
             "addresses": [lease.address for lease in leases],
         },
     )
-    key_event(EventCode.KEY_REGISTERED, key, actor=actor, now=now).save()
+    record_all([key_event(EventCode.KEY_REGISTERED, key, actor=actor, now=now)])
     peers_changed.send(
         Device, user_ids=frozenset({device.owner_id}), gateway_ids=frozenset()
     )

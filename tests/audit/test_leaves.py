@@ -1,7 +1,8 @@
-"""An event has one form in bytes, which anybody can make again."""
+"""An event has one form in bytes; what is personal is in it as a commitment."""
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -12,11 +13,22 @@ import pytest
 import rfc8785
 
 from audit.errors import LeafError
-from audit.leaves import event_leaf, flow_leaf
+from audit.leaves import (
+    agrees,
+    canonical,
+    commitment,
+    event_row,
+    event_shape,
+    flow_row,
+    flow_shape,
+)
 from audit.models import AuditEvent, FlowEvent
 
 JCS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "jcs" / "testdata"
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+NONCE = bytes(range(16))
+SALT = b"s" * 32
+OPEN = ("generation",)
 
 
 def event(**fields: Any) -> AuditEvent:  # noqa: ANN401 -- the model's columns
@@ -27,76 +39,143 @@ def event(**fields: Any) -> AuditEvent:  # noqa: ANN401 -- the model's columns
         "outcome": "I",
         "actor_kind": "user",
         "person_id": "us_1",
-        "person_label": "Zoë",
+        "person_label": "Zo\u00eb",
+        "nonce": NONCE,
     }
     return AuditEvent(**(values | fields))
 
 
-def test_leaf_of_an_event_is_canonical_and_without_empty_values() -> None:
-    assert (
-        event_leaf(event(details={"b": [], "a": 1}))
-        == (
-            '{"actor":{"kind":"user"},"code":"DV012","details":{"a":1,"b":[]},'
-            '"id":"00000000-0000-0000-0000-000000000007",'
-            '"person":{"id":"us_1","label":"Zoë"},"res":"I",'
-            '"t":"2026-11-23T12:00:00.000000Z","v":1}'
-        ).encode()
-    )
+def flow(**fields: Any) -> FlowEvent:  # noqa: ANN401 -- the model's columns
+    values = {
+        "gateway_id": "gw_1",
+        "sequence": 2**60,
+        "kind": "open",
+        "at": AT,
+        "received_at": AT,
+        "flow": "f1",
+        "body": {"bytes_up": 2**53},
+        "attribution": {"person_id": "us_1", "device_id": "dv_1"},
+        "nonce": NONCE,
+    }
+    return FlowEvent(**(values | fields))
+
+
+def leaf(made: AuditEvent, salt: bytes = SALT) -> bytes:
+    return event_shape(event_row(made), open_details=OPEN).leaf({"us_1": salt})
+
+
+def flow_leaf(made: FlowEvent) -> bytes:
+    return flow_shape(flow_row(made)).leaf({"us_1": SALT})
+
+
+def test_leaf_is_canonical_and_holds_no_name() -> None:
+    who = commitment(SALT, "person", {"person_id": "us_1", "person_label": "Zo\u00eb"})
+    hidden = commitment(SALT, "private", {"b": []})
+    made = event(details={"b": [], "generation": 1})
+    assert json.loads(leaf(made)) == {
+        "actor": {"kind": "user"},
+        "code": "DV012",
+        "details": {"generation": 1},
+        "id": "00000000-0000-0000-0000-000000000007",
+        "n": base64.b64encode(NONCE).decode(),
+        "person": {"c": who},
+        "private": {"c": hidden},
+        "res": "I",
+        "t": "2026-11-23T12:00:00.000000Z",
+        "v": 1,
+    }
+    assert rfc8785.dumps(json.loads(leaf(made))) == leaf(made)
 
 
 def test_leaf_of_a_flow_keeps_record_and_attribution_apart() -> None:
-    found = FlowEvent(
-        gateway_id="gw_1",
-        sequence=2**60,
-        kind="open",
-        at=AT,
-        received_at=AT,
-        flow="f1",
-        body={"bytes_up": 2**53},
-        attribution={"person_id": "us_1"},
-    )
-    leaf = json.loads(flow_leaf(found))
-    assert (leaf["seq"], leaf["record"]) == (str(2**60), {"bytes_up": str(2**53)})
-    assert leaf["who"] == {"person_id": "us_1"}
+    found = json.loads(flow_leaf(flow()))
+    assert (found["seq"], found["record"]) == (str(2**60), {"bytes_up": str(2**53)})
+    assert found["who"] == {
+        "device_id": "dv_1",
+        "c": commitment(SALT, "who", {"person_id": "us_1"}),
+    }
 
 
 def test_the_same_moment_gives_the_same_leaf() -> None:
     east = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert event_leaf(event(at=east)) == event_leaf(event())
+    assert leaf(event(at=east)) == leaf(event())
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"uid": UUID(int=8)},
-        {"at": AT + timedelta(microseconds=1)},
-        {"code": "DV009"},
-        {"outcome": "W"},
-        {"actor_label": "x"},
-        {"actor_address": "x"},
-        {"person_id": "us_2"},
-        {"device_id": "x"},
-        {"gateway_label": "x"},
-        {"application_id": "x"},
-        {"target_label": "x"},
-        {"request_id": "x"},
-        {"reason": "x"},
-        {"details": {"a": 1}},
-    ],
-    ids=str,
-)
+CHANGES: list[dict[str, Any]] = [
+    {"uid": UUID(int=8)},
+    {"at": AT + timedelta(microseconds=1)},
+    {"code": "DV009"},
+    {"outcome": "W"},
+    {"actor_label": "x"},
+    {"actor_address": "x"},
+    {"actor_role": "x"},
+    {"person_id": "us_2"},
+    {"device_id": "x"},
+    {"device_label": "x"},
+    {"gateway_label": "x"},
+    {"application_id": "x"},
+    {"target_label": "x"},
+    {"request_id": "x"},
+    {"reason": "x"},
+    {"details": {"a": 1}},
+    {"details": {"generation": 1}},
+    {"nonce": bytes(16)},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_every_column_is_in_the_leaf(change: dict[str, Any]) -> None:
-    assert event_leaf(event(**change)) != event_leaf(event())
+    assert leaf(event(**change)) != leaf(event())
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_changed_row_does_not_agree_with_its_leaf(change: dict[str, Any]) -> None:
+    salts = {"us_1": SALT}
+    assert agrees(leaf(event()), event_row(event()), salts)
+    assert not agrees(leaf(event()), event_row(event(**change)), salts)
+
+
+def test_a_changed_flow_does_not_agree_with_its_leaf() -> None:
+    salts = {"us_1": SALT}
+    assert agrees(flow_leaf(flow()), flow_row(flow()), salts)
+    other = flow_row(flow(attribution={"person_id": "us_2", "device_id": "dv_1"}))
+    assert not agrees(flow_leaf(flow()), other, salts)
+
+
+def test_of_the_forgotten_only_what_is_open_is_compared() -> None:
+    blank = event_row(event(person_label="", person_id="us_1"))
+    assert agrees(leaf(event()), blank, {"us_1": None})
+    assert not agrees(leaf(event()), event_row(event(code="DV009")), {"us_1": None})
+
+
+def test_g17_a_name_cannot_be_guessed_without_the_salt() -> None:
+    identity = {"person_id": "us_1", "person_label": "Zo\u00eb"}
+    open_text = leaf(event()).decode()
+    for key in (b"", NONCE, b"us_1", bytes(32)):
+        assert commitment(key, "person", identity) not in open_text
+    assert commitment(SALT, "person", identity) in open_text
+
+
+def test_a_stranger_is_committed_to_by_the_nonce() -> None:
+    made = event(person_id="", person_label="", actor_address="198.51.100.9")
+    expected = commitment(NONCE, "actor", {"actor_address": "198.51.100.9"})
+    assert expected in leaf(made).decode()
 
 
 @pytest.mark.parametrize(
     "details",
-    [{"a": 1.5}, {"a": [float("nan")]}, {"a": "\ud800"}, {"a": "x" * 65_536}],
-    ids=["float", "nan", "surrogate", "too_long"],
+    [{"a": "\ud800"}, {"generation": "x" * 65_536}],
+    ids=["surrogate", "too_long"],
 )
-def test_what_has_no_exact_form_is_refused(details: dict[str, Any]) -> None:
+def test_what_has_no_leaf_is_refused(details: dict[str, Any]) -> None:
     with pytest.raises(LeafError):
-        event_leaf(event(details=details))
+        leaf(event(details=details))
+
+
+def test_fractions_and_large_numbers_become_text() -> None:
+    assert canonical({"a": 1.5, "b": 2**53, "c": True}) == (
+        b'{"a":"1.5","b":"9007199254740992","c":true}'
+    )
 
 
 @pytest.mark.skipif(

@@ -27,7 +27,7 @@ MODELS = [
     for model in apps.get_app_config(label).get_models()
     if not model._meta.auto_created
 ]
-SECRETS = {"password", "token_sha256", "ephemeral_key", "nonce"}
+SECRETS = {"password", "token_sha256", "ephemeral_key", "nonce", "salt"}
 
 
 def label(model: type[Model]) -> str:
