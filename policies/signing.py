@@ -7,16 +7,10 @@ readable by others stops signing at once. Nothing here logs or returns the seed.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import os
-import secrets
-import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -25,11 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from django.conf import settings
 
+from audit.key_files import KeyFileError, read_seed
 from policies.compiler.envelope import envelope, open_envelope, pae
 from policies.errors import SigningKeyError, SnapshotError
-
-SEED_BYTES: Final = 32
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,51 +84,15 @@ def verified_payload(text: bytes, *, payload_type: str, public_key: bytes) -> by
     raise SnapshotError(msg)
 
 
-def create_key_file(path: Path) -> bool:
-    """Write a new key, readable by its owner alone; return False if one is there."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(SEED_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return True
-
-
 def _private_key() -> Ed25519PrivateKey:
-    return _key_of(_seed(Path(settings.PEERAGE_SIGNING_KEY_FILE)))
+    try:
+        seed = read_seed(Path(settings.PEERAGE_SIGNING_KEY_FILE))
+    except KeyFileError as exc:
+        raise SigningKeyError(str(exc)) from exc
+    return _key_of(seed)
 
 
 @lru_cache(maxsize=1)
 def _key_of(seed: bytes) -> Ed25519PrivateKey:
     # Derived once: that takes as long as signing does.
     return Ed25519PrivateKey.from_private_bytes(seed)
-
-
-def _seed(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # Of the open file, so that nobody exchanges it between look and read.
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(1024)
-    except FileNotFoundError as exc:
-        msg = f"there is no signing key at {path}; run manage.py init_keys"
-        raise SigningKeyError(msg) from exc
-    except OSError as exc:
-        msg = f"the signing key at {path} cannot be read: {exc.strerror}"
-        raise SigningKeyError(msg) from exc
-    if mode & OTHERS:
-        msg = f"others may read the signing key at {path}; run chmod 600 {path}"
-        raise SigningKeyError(msg)
-    try:
-        seed = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error as exc:
-        msg = f"the signing key at {path} is not base64"
-        raise SigningKeyError(msg) from exc
-    if len(seed) != SEED_BYTES:
-        msg = f"the signing key at {path} has {len(seed)} bytes, not {SEED_BYTES}"
-        raise SigningKeyError(msg)
-    return seed

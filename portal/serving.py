@@ -1,4 +1,4 @@
-"""The whole portal in one process: web server, worker, beat and streams.
+"""The whole portal in one process: web server, worker, beat, streams and sealer.
 
 Embedded mode (DESIGN §10) needs nothing else. With Redis any number of these may run
 beside each other, or with `jobs=False` beside workers of their own. Listening sockets
@@ -21,6 +21,7 @@ from celery.beat import Scheduler, Service
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 
+from audit.sealing import runner as sealing
 from audit.streams import runner
 from policies import notifier
 from portal.celery import app
@@ -49,7 +50,7 @@ class PortalServer(uvicorn.Server):
 
 
 class Jobs:
-    """A worker, a beat and the delivery of streams in threads of this process."""
+    """A worker, a beat, streams and the sealer in threads of this process."""
 
     def __init__(self) -> None:
         """Prepare all; nothing runs yet."""
@@ -68,6 +69,9 @@ class Jobs:
             threading.Thread(target=self._beat.start, name="beat", daemon=True),
             threading.Thread(
                 target=runner.run, args=(self._no_more,), name="streams", daemon=True
+            ),
+            threading.Thread(
+                target=sealing.run, args=(self._no_more,), name="sealer", daemon=True
             ),
         ]
 

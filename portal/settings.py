@@ -50,6 +50,14 @@ PEERAGE_TRUSTED_PROXIES = env_int("PEERAGE_TRUSTED_PROXIES", 0)
 PEERAGE_SIGNING_KEY_FILE = Path(
     env_text("PEERAGE_SIGNING_KEY_FILE", str(PEERAGE_STATE_DIR / "snapshot.key"))
 )
+# The sealer's own: one key for each log, and what it signed last. Where the sealer is
+# a process of its own, only its user reads them (docs/audit.md).
+PEERAGE_LOG_KEY_DIR = Path(
+    env_text("PEERAGE_LOG_KEY_DIR", str(PEERAGE_STATE_DIR / "log-keys"))
+)
+PEERAGE_SEALER_STATE_DIR = Path(
+    env_text("PEERAGE_SEALER_STATE_DIR", str(PEERAGE_STATE_DIR / "sealer"))
+)
 PEERAGE_DEVICE_LIMIT = env_int("PEERAGE_DEVICE_LIMIT", 10, minimum=1)
 PEERAGE_SNAPSHOT_LIFETIME_SECONDS = env_int(
     "PEERAGE_SNAPSHOT_LIFETIME_SECONDS", 900, minimum=1

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from policies import signing
+from audit.key_files import create_key_file
 from portal.accounts.models import User
 from tests.browser.chromium import chromium
 from tests.conftest import SignIn
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def signing_key(settings: Settings, tmp_path: Path) -> None:
     """Make a signing key as `manage.py init_keys` does."""
     settings.PEERAGE_SIGNING_KEY_FILE = tmp_path / "snapshot.key"
-    signing.create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
+    create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from audit.key_files import create_key_file
+
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 # Playwright's event loop runs in this thread; Django is told that it may.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
@@ -22,7 +24,6 @@ from django.test.utils import setup_test_environment  # noqa: E402 -- the same
 from playwright.sync_api import ViewportSize  # noqa: E402 -- the same
 from pytest_django.live_server_helper import LiveServer  # noqa: E402 -- the same
 
-from policies import signing  # noqa: E402 -- the same
 from tests.browser.chromium import chromium  # noqa: E402 -- the same
 from tests.browser.world import make_world  # noqa: E402 -- the same
 
@@ -33,7 +34,7 @@ def main(file: Path) -> int:
     """Fill a throw-away portal and photograph what an auditor sees."""
     setup_test_environment()
     DiscoverRunner(verbosity=0, interactive=False).setup_databases()
-    signing.create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
+    create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
     world = make_world(datetime.now(UTC))  # noqa: TID251 -- a command's edge
     visitor = Client()
     visitor.force_login(world.people["carol"])

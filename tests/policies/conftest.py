@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from audit.key_files import create_key_file
 from peers.models import Gateway
-from policies import signing
 from policies.models import Application, Grant
 from portal.accounts.models import Group, User
 from tests.peers.makers import make_pools
@@ -22,7 +22,7 @@ from tests.policies.makers import make_application, make_grant
 def signing_key(settings: Settings, tmp_path: Path) -> Path:
     """A signing key as `manage.py init_keys` makes it."""
     path = tmp_path / "state" / "snapshot.key"
-    signing.create_key_file(path)
+    create_key_file(path)
     settings.PEERAGE_SIGNING_KEY_FILE = path
     return path
 

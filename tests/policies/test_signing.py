@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit.key_files import create_key_file
 from policies import signing
 from policies.compiler.envelope import LEASE_TYPE, SNAPSHOT_TYPE, open_envelope
 from policies.errors import SigningKeyError, SnapshotError
@@ -62,7 +63,7 @@ def test_new_key_file_is_for_its_owner_alone(signing_key: Path) -> None:
 
 def test_existing_key_file_is_kept(signing_key: Path) -> None:
     before = signing_key.read_bytes()
-    assert signing.create_key_file(signing_key) is False
+    assert create_key_file(signing_key) is False
     assert signing_key.read_bytes() == before
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from policies.signing import create_key_file
+from audit.key_files import create_key_file
 
 ROOT: Final = Path(__file__).parents[2]
 HARMLESS: Final = frozenset({"static/vendor/CHECKSUMS"})

@@ -17,6 +17,7 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from audit.actor import SYSTEM
+from audit.key_files import create_key_file
 from gateway.deltas import whole_envelope
 from peers.models import Gateway
 from policies import services, signing
@@ -146,7 +147,7 @@ def _database() -> Iterator[None]:
     try:
         with TemporaryDirectory() as folder:
             settings.PEERAGE_SIGNING_KEY_FILE = f"{folder}/signing.key"
-            signing.create_key_file(Path(settings.PEERAGE_SIGNING_KEY_FILE))
+            create_key_file(Path(settings.PEERAGE_SIGNING_KEY_FILE))
             yield
     finally:
         teardown_databases(made, verbosity=0)

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from policies.signing import create_key_file
+from audit.key_files import create_key_file
 from portal.accounts.models import User
 from portal.accounts.setup import CLIENT_ID
 

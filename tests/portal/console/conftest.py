@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from audit.key_files import create_key_file
 from peers.models import Device, Gateway
-from policies import signing
 from policies.models import Application, Grant
 from portal.accounts.models import User
 from tests.peers.makers import Machine, make_pools
@@ -20,7 +20,7 @@ from tests.policies.makers import make_application, make_grant
 def signing_key(settings: Settings, tmp_path: Path) -> None:
     """Make a signing key as `manage.py init_keys` does."""
     settings.PEERAGE_SIGNING_KEY_FILE = tmp_path / "snapshot.key"
-    signing.create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
+    create_key_file(settings.PEERAGE_SIGNING_KEY_FILE)
 
 
 @pytest.fixture

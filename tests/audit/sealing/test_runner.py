@@ -1,0 +1,118 @@
+"""The loop goes on whatever one log does."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+
+from audit.errors import SealError
+from audit.models import Log, SealerState
+from audit.sealing import keeping, runner
+from audit.sealing.sealer import Sealer
+from tests.audit.sealing.conftest import Write
+
+
+class Turns(Event):
+    """Stops a loop after some turns, and remembers how long it rested."""
+
+    def __init__(self, turns: int) -> None:
+        """Take the number of turns."""
+        super().__init__()
+        self.left = turns
+        self.rests: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.rests.append(timeout or 0)
+        self.left -= 1
+        if not self.left:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def kept_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the test's own connection, which the loop would close."""
+    monkeypatch.setattr(runner, "close_old_connections", lambda: None)
+    monkeypatch.setattr(runner.connections, "close_all", lambda: None)
+
+
+@pytest.mark.usefixtures("sealer_files", "kept_connections")
+def test_both_logs_are_sealed_each_turn(write: Write) -> None:
+    write(2)
+    stop = Turns(1)
+    runner.run(stop)
+    assert SealerState.objects.get(log=Log.CONTROL).size == 2
+    assert SealerState.objects.get(log=Log.CONNECTIONS).size == 0
+    assert stop.rests == [1.0]
+
+
+@pytest.mark.usefixtures("kept_connections", "caplog")
+@pytest.mark.parametrize(
+    ("error", "rest"), [(SealError("edited"), 10.0), (OperationalError("gone"), 1.0)]
+)
+def test_a_log_that_fails_does_not_hold_up_the_other(
+    error: Exception,
+    rest: float,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    turned: list[Log] = []
+
+    def seal(self: Sealer, now: datetime) -> int:
+        turned.append(self.log)
+        if self.log is Log.CONTROL:
+            raise error
+        return 0
+
+    monkeypatch.setattr(Sealer, "seal", seal)
+    stop = Turns(2)
+    with caplog.at_level(logging.ERROR):
+        runner.run(stop)
+    assert turned == [*Log, *Log]
+    assert stop.rests == [rest, rest]
+    assert "the control log" in caplog.text
+
+
+@pytest.mark.usefixtures("kept_connections")
+def test_a_full_batch_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sealer, "seal", lambda _self, _now: runner.BATCH)
+    stop = Turns(1)
+    runner.run(stop)
+    assert stop.rests == [0]
+
+
+@pytest.mark.usefixtures("sealer_files")
+def test_the_command_seals_once(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(2)
+    call_command("sealer", "--once")
+    assert "control: 2 events were sealed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("sealer_files")
+def test_the_command_shows_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("sealer", "--keys")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [str(keeping.verifier_key(log)) for log in Log]
+
+
+@pytest.mark.usefixtures("sealer_files")
+def test_the_command_adopts_a_log_whose_memory_is_lost(write: Write) -> None:
+    write(1)
+    Sealer(Log.CONTROL).seal(datetime.fromisoformat("2026-11-23T12:00:00Z"))
+    keeping.state_file(Log.CONTROL).unlink()
+    call_command("sealer", "--adopt")
+    assert keeping.state_file(Log.CONTROL).exists()
+
+
+def test_without_a_key_the_command_ends_at_once(sealer_files: Path) -> None:
+    keeping.key_file(Log.CONTROL).unlink()
+    with pytest.raises(CommandError, match=r"run manage\.py init_keys"):
+        call_command("sealer")
