@@ -153,6 +153,8 @@ def _seal(ready: Event) -> None:
     ready.set()
     while True:
         sealer.seal(datetime.now(UTC))  # noqa: TID251 -- a process is an edge
+        # SQLite's writers look every now and then whether the lock is free.
+        time.sleep(0.003)
 
 
 def _compare(findings: Findings) -> None:

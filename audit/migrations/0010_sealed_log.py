@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0008_saved_searches"),
+        ("audit", "0009_event_fingerprint_index"),
     ]
 
     operations = [

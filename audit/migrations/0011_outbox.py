@@ -112,7 +112,7 @@ def remove_outbox(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0009_sealed_log")]
+    dependencies = [("audit", "0010_sealed_log")]
     operations = [
         migrations.RunPython(lift_guards, set_guards),
         migrations.RunPython(add_leaves, remove_leaves),

@@ -34,5 +34,5 @@ def remove_triggers(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0010_outbox")]
+    dependencies = [("audit", "0011_outbox")]
     operations = [migrations.RunPython(add_triggers, remove_triggers)]
