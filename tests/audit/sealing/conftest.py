@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from audit import services
 from audit.actor import Actor
@@ -20,7 +20,7 @@ Write = Callable[[int], None]
 
 
 @pytest.fixture
-def sealer_files(settings: SettingsWrapper, tmp_path: Path) -> Path:
+def sealer_files(settings: Settings, tmp_path: Path) -> Path:
     """Where this test's sealer keeps keys and state."""
     settings.PEERAGE_LOG_KEY_DIR = tmp_path / "keys"
     settings.PEERAGE_SEALER_STATE_DIR = tmp_path / "state"
