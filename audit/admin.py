@@ -14,6 +14,7 @@ from audit.models import (
     IdentitySalt,
     Outbox,
     RefusalCount,
+    SavedSearch,
     SealedCheckpoint,
     SealedLeaf,
     SealedTile,
@@ -119,3 +120,10 @@ class IdentitySaltAdmin(ReadOnlyAdmin[IdentitySalt]):
 
     hidden = ("salt",)
     list_display = ("person_id", "forgotten_at")
+
+
+@admin.register(SavedSearch)
+class SavedSearchAdmin(ReadOnlyAdmin[SavedSearch]):
+    """Searches that people keep."""
+
+    list_display = ("id", "name", "log")
