@@ -89,7 +89,8 @@ def _take_postgresql(log: Log, limit: int) -> list[tuple[int, Any]]:
     """  # noqa: S608 -- see above; Django documents _meta
     with database.cursor() as cursor:
         cursor.execute(sql, [log.value, limit])
-        return cursor.fetchall()
+        taken: list[tuple[int, Any]] = cursor.fetchall()
+        return taken
 
 
 def _take(log: Log, limit: int) -> list[tuple[int, Any]]:
@@ -214,7 +215,7 @@ def _only(log: Log, found: list[bytes], count: int) -> list[bytes]:
 
 def _leaves(log: Log, event_ids: Sequence[int]) -> dict[int, bytes]:
     model = EVENTS[log]
-    found: dict[int, bytes] = {}
+    found: dict[int, bytes | memoryview[int] | None] = {}
     part = database.features.max_query_params or len(event_ids) or 1
     for begin in range(0, len(event_ids), part):
         rows = model.objects.filter(id__in=event_ids[begin : begin + part])

@@ -9,11 +9,12 @@ from threading import Event
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from audit.errors import SealError
 from audit.models import Log, SealerState
 from audit.sealing import keeping, runner
+from audit.sealing.deciding import BATCH
 from audit.sealing.sealer import Sealer
 from tests.audit.sealing.conftest import Write
 
@@ -39,7 +40,7 @@ class Turns(Event):
 def kept_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the test's own connection, which the loop would close."""
     monkeypatch.setattr(runner, "close_old_connections", lambda: None)
-    monkeypatch.setattr(runner.connections, "close_all", lambda: None)
+    monkeypatch.setattr(connections, "close_all", lambda: None)
 
 
 @pytest.mark.usefixtures("sealer_files", "kept_connections")
@@ -81,7 +82,7 @@ def test_a_log_that_fails_does_not_hold_up_the_other(
 
 @pytest.mark.usefixtures("kept_connections")
 def test_a_full_batch_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sealer, "seal", lambda _self, _now: runner.BATCH)
+    monkeypatch.setattr(Sealer, "seal", lambda _self, _now: BATCH)
     stop = Turns(1)
     runner.run(stop)
     assert stop.rests == [0]
