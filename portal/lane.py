@@ -94,6 +94,8 @@ class GatewayLane(BoundedHandler):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 -- ASGI's
         """Answer a request, unless its sender goes away."""
+        # Hundreds that report at once take the event loop from those with news.
+        await turns.wait()
         try:
             body = await self.read_body(receive)
         except RequestAborted:
