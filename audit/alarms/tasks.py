@@ -11,10 +11,11 @@ from audit.alarms import delivery, watching
 
 @shared_task(name="alarms.watch")
 def watch() -> None:
-    """Judge what is new in both logs."""
+    """Judge what is new in both logs, and whether they are sealed."""
     now = _now()
     watching.watch_events(now=now)
     watching.watch_flows(now=now)
+    watching.watch_checkpoints(now=now)
 
 
 @shared_task(name="alarms.deliver")

@@ -33,7 +33,16 @@ from audit.alarms.models import Watch
 from audit.alarms.rules import DENIED_SECONDS, REFUSED_SECONDS
 from audit.alarms.services import raise_findings, tuning
 from audit.events import Outcome
-from audit.models import AuditEvent, Connection, FlowEvent, FlowKind, Verdict
+from audit.models import (
+    AuditEvent,
+    Connection,
+    FlowEvent,
+    FlowKind,
+    Log,
+    Outbox,
+    SealerState,
+    Verdict,
+)
 from audit.refusals import place_of
 
 if TYPE_CHECKING:
@@ -61,6 +70,28 @@ def watch_flows(*, now: datetime) -> int:
         begin=learn_from_connections,
         unread=("body",),
     )
+
+
+def watch_checkpoints(*, now: datetime) -> None:
+    """Tell of a log that was not signed for too long, or never while events wait."""
+    signed = dict(SealerState.objects.values_list("log", "signed_at"))
+    models: tuple[tuple[Log, type[AuditEvent | FlowEvent]], ...] = (
+        (Log.CONTROL, AuditEvent),
+        (Log.CONNECTIONS, FlowEvent),
+    )
+    found, findings = tuning(), []
+    for log, model in models:
+        since = signed.get(log)
+        if since is None:
+            waiting = Outbox.objects.filter(log=log).order_by("id")
+            first = model.objects.filter(id__in=waiting.values("event_id")[:1]).first()
+            since = now if first is None else first.at
+        finding = judging.overdue_checkpoint(
+            log=log.value, sealed_at=since, tuning=found, now=now
+        )
+        if finding is not None:
+            findings.append(finding)
+    raise_findings(findings, now=now)
 
 
 def watch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from pytest_django import Settings
@@ -11,7 +11,7 @@ from audit.actor import Ref
 from audit.alarms import watching
 from audit.alarms.models import Acquaintance, Alarm, DeviceActivity, Watch
 from audit.events import EventCode, Outcome
-from audit.models import AuditEvent, FlowEvent
+from audit.models import AuditEvent, FlowEvent, Log, SealerState
 from tests.audit.alarms.makers import (
     ALICE,
     NOW,
@@ -200,3 +200,27 @@ def test_denials_are_not_learnt_as_use(begun: None) -> None:
     watching.watch_flows(now=NOW)
     assert not Acquaintance.objects.exists()
     assert (ALICE.id, WIKI.id) == ("us_1", "ap_1")
+
+
+def sealed_at(moment: datetime) -> None:
+    for log in Log:
+        SealerState.objects.update_or_create(
+            log=log, defaults={"size": 0, "signed_at": moment, "note": ""}
+        )
+
+
+def test_a_log_that_is_not_signed_for_a_minute_is_told_once() -> None:
+    sealed_at(NOW)
+    watching.watch_checkpoints(now=after(59))
+    assert not Alarm.objects.exists()
+    for seconds in (60, 65):
+        watching.watch_checkpoints(now=after(seconds))
+    found = Alarm.objects.filter(rule="checkpoint-overdue")
+    assert found.values_list("count").distinct().get() == (1,)
+    assert found.count() == len(Log)
+
+
+def test_a_log_that_was_never_signed_is_told_while_events_wait() -> None:
+    event(EventCode.GATEWAY_DRIFT, at=NOW)
+    watching.watch_checkpoints(now=after(61))
+    assert Alarm.objects.filter(rule="checkpoint-overdue").count() == 1
