@@ -19,7 +19,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
+
+FORGETFUL: Final = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 
 def main(command: list[str]) -> int:
@@ -33,8 +36,11 @@ def main(command: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the URL of an empty server; nothing of it is left afterwards."""
+def postgresql(*, is_durable: bool = False) -> Iterator[str]:
+    """Yield the URL of an empty server; nothing of it is left afterwards.
+
+    One that is durable writes to the disk what it says is committed.
+    """
     with tempfile.TemporaryDirectory(prefix="peerage-pg-") as name:
         home = Path(name)
         programs = _programs(home)
@@ -54,9 +60,8 @@ def postgresql() -> Iterator[str]:
         )
         control = [*prefix, str(programs / "pg_ctl"), f"--pgdata={data}", "--wait"]
         options = (
-            f"-k {home} -c listen_addresses= -c fsync=off -c synchronous_commit=off "
-            "-c full_page_writes=off -c max_connections=100 "
-            "-c track_commit_timestamp=on"
+            f"-k {home} -c listen_addresses= -c max_connections=100 "
+            f"-c track_commit_timestamp=on {'' if is_durable else FORGETFUL}"
         )
         log = f"--log={home / 'log'}"
         _run([*control, log, f"--options={options}", "start"], home)
