@@ -103,7 +103,7 @@ def _take(log: Log, limit: int) -> list[tuple[int, Any]]:
         return []
     # SQLite numbers rows in the order in which they are committed.
     Outbox.objects.filter(log=log, id__lte=waiting[-1][0]).delete()
-    leaves = _leaves(log, [event_id for _, event_id in waiting])
+    leaves = event_leaves(log, [event_id for _, event_id in waiting])
     return [(event_id, leaves.get(event_id)) for _, event_id in waiting]
 
 
@@ -142,7 +142,7 @@ def load_tree(log: Log) -> GrowingTree:
     unfinished: list[list[bytes]] = []
     for level, width in enumerate(unfinished_widths(count)):
         begin = (count >> (HEIGHT * (level + 1))) * WIDTH
-        unfinished.append(_nodes(log, level, begin, width))
+        unfinished.append(nodes(log, level, begin, width))
     return GrowingTree(size=count, unfinished=unfinished)
 
 
@@ -154,7 +154,7 @@ def root_at(log: Log, count: int) -> bytes:
     """
 
     def read(level: int, index: int, width: int) -> bytes:
-        return b"".join(_nodes(log, level, index * WIDTH, width))
+        return b"".join(nodes(log, level, index * WIDTH, width))
 
     return TileTree(size=count, read=read).root()
 
@@ -184,9 +184,9 @@ def publish(log: Log, tree: CompactRange, *, note: str, now: datetime) -> None:
     )
 
 
-def _nodes(log: Log, level: int, begin: int, width: int) -> list[bytes]:
+def nodes(log: Log, level: int, begin: int, width: int) -> list[bytes]:
     """Return hashes of one level of tiles, from a full tile or from what is below."""
-    if level and width == WIDTH:
+    if width == WIDTH:
         row = SealedTile.objects.filter(log=log, level=level, index=begin // WIDTH)
         return hashes(_only(log, [bytes(tile.data) for tile in row], 1)[0], WIDTH)
     if level:
@@ -195,13 +195,27 @@ def _nodes(log: Log, level: int, begin: int, width: int) -> list[bytes]:
         ).order_by("index")
         found = [root(hashes(bytes(tile.data), WIDTH)) for tile in below]
         return _only(log, found, width)
-    places = SealedLeaf.objects.filter(
-        log=log, index__gte=begin, index__lt=begin + width
-    ).order_by("index")
-    event_ids = list(places.values_list("event_id", flat=True))
-    leaves = _leaves(log, event_ids)
-    found = [leaf_hash(leaves[number]) for number in event_ids if number in leaves]
+    numbers = event_ids(log, begin, begin + width)
+    leaves = event_leaves(log, numbers)
+    found = [leaf_hash(leaves[number]) for number in numbers if number in leaves]
     return _only(log, found, width)
+
+
+def event_ids(log: Log, begin: int, end: int) -> list[int]:
+    """Return the ids of the events with the indexes from `begin` to below `end`."""
+    places = SealedLeaf.objects.filter(log=log, index__gte=begin, index__lt=end)
+    return list(places.order_by("index").values_list("event_id", flat=True))
+
+
+def event_leaves(log: Log, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Return the leaves of events by their ids, of those that are there."""
+    model = EVENTS[log]
+    found: dict[int, bytes | memoryview[int] | None] = {}
+    part = database.features.max_query_params or len(numbers) or 1
+    for begin in range(0, len(numbers), part):
+        rows = model.objects.filter(id__in=numbers[begin : begin + part])
+        found.update(rows.values_list("id", "leaf"))
+    return {number: bytes(leaf) for number, leaf in found.items() if leaf is not None}
 
 
 def _only(log: Log, found: list[bytes], count: int) -> list[bytes]:
@@ -211,13 +225,3 @@ def _only(log: Log, found: list[bytes], count: int) -> list[bytes]:
             " the database was edited. Run manage.py verify_log"
         )
     return found
-
-
-def _leaves(log: Log, event_ids: Sequence[int]) -> dict[int, bytes]:
-    model = EVENTS[log]
-    found: dict[int, bytes | memoryview[int] | None] = {}
-    part = database.features.max_query_params or len(event_ids) or 1
-    for begin in range(0, len(event_ids), part):
-        rows = model.objects.filter(id__in=event_ids[begin : begin + part])
-        found.update(rows.values_list("id", "leaf"))
-    return {number: bytes(leaf) for number, leaf in found.items() if leaf is not None}
