@@ -62,8 +62,8 @@ def export(log: Log, directory: Path, *, verifier_key: str, with_rows: bool) -> 
     _write(home / VERIFIER_KEY, f"{verifier_key}\n".encode())
     _write(home / HISTORY, _lines(_history(log, state.size)))
     cosigned = Cosignature.objects.filter(log=log, size=state.size).order_by("witness")
-    lines = "".join(cosigned.values_list("line", flat=True))
-    _write(home / CHECKPOINT, (state.note + lines).encode())
+    below = "".join(cosigned.values_list("line", flat=True))
+    _write(home / CHECKPOINT, (state.note + below).encode())
     return state.size
 
 
