@@ -14,6 +14,7 @@ import rfc8785
 
 from audit.errors import LeafError
 from audit.leaves import (
+    MAX_LENGTH,
     agrees,
     canonical,
     commitment,
@@ -187,3 +188,13 @@ def test_fractions_and_large_numbers_become_text() -> None:
 def test_canonical_json_is_that_of_rfc_8785(name: str) -> None:
     value = json.loads((JCS / "input" / f"{name}.json").read_text(encoding="utf-8"))
     assert rfc8785.dumps(value) == (JCS / "output" / f"{name}.json").read_bytes()
+
+
+def test_a_record_that_is_too_long_is_in_the_leaf_as_its_hash() -> None:
+    row = flow_row(flow(body={"name": "x" * MAX_LENGTH}))
+    leaf = flow_shape(row).leaf({})
+    assert len(leaf) <= MAX_LENGTH
+    assert list(json.loads(leaf)["record"]) == ["sha256"]
+    assert agrees(leaf, row, {})
+    row["body"]["name"] = "y" * MAX_LENGTH
+    assert not agrees(leaf, row, {})
