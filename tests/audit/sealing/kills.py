@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
 WRITERS: Final = 2
-LONGEST_SECONDS: Final = 0.12
-"""A turn of the sealer under this load takes a few tens of milliseconds."""
+LONGEST_SECONDS: Final = 0.5
+"""A turn of the sealer takes a few tens of milliseconds, on a busy machine hundreds."""
 FORK: Final = multiprocessing.get_context("fork")
 
 
