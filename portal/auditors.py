@@ -35,6 +35,7 @@ OPEN: Final = {
     "sso_login": "to come in",
     "usersessions_list": "to end sessions of their own",
     "console:explain_suppose": "a question, too long for an address",
+    "console:evidence": "a copy of what they may read, recorded like every export",
     "api-explain": "a question, too long for an address",
 }
 

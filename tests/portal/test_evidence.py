@@ -90,6 +90,16 @@ def test_leavers_come_with_what_every_gateway_took(
     assert sum(int(r["revocations"]) for r in rows(files["revocations.csv"])) == 1
 
 
+def test_a_person_without_keys_is_a_leaver_whom_no_gateway_knew(
+    alice: User, actor: Actor
+) -> None:
+    Revocation.objects.create(
+        user=alice, requested_at=NOW, reason="left", actor_label="Dave"
+    )
+    (row,) = rows(pack_of(actor)["leavers.csv"])
+    assert (row["person"], row["gateway"]) == ("Alice", "")
+
+
 def test_a_revocation_nobody_confirmed_is_shown_as_open(
     alice: User, gw1: Gateway, actor: Actor
 ) -> None:

@@ -205,6 +205,34 @@ def test_a_worker_that_lost_its_hold_moves_no_cursor(
     assert Stream.objects.get().held_by == "another"
 
 
+def test_a_cursor_that_another_moved_is_left_where_it_is(
+    to: FakeReceiver, clock: Clock, make_stream: MakeStream
+) -> None:
+    stream = make_stream(logs=(Log.CONTROL,))
+    ahead = source.head(Log.CONTROL) + 50
+    to.meanwhile = lambda: StreamCursor.objects.update(position=ahead)
+    assert deliver(stream.pk, clock=clock) == 0
+    assert position(stream) == ahead
+
+
+def test_a_failure_after_the_hold_was_lost_is_not_noted(
+    to: FakeReceiver,
+    clock: Clock,
+    make_stream: MakeStream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = make_stream()
+
+    def lose_and_fail(_entries: Sequence[Record], *, now: datetime) -> None:
+        Stream.objects.update(held_by="another", held_until=now)
+        raise DeliveryError("reset")
+
+    monkeypatch.setattr(to, "send", lose_and_fail)
+    deliver(stream.pk, clock=clock)
+    stream.refresh_from_db()
+    assert (stream.failures, stream.held_by) == (0, "another")
+
+
 def test_a_change_while_a_batch_is_under_way_sends_it_again_to_the_new_address(
     to: FakeReceiver, clock: Clock, make_stream: MakeStream, actor: Actor
 ) -> None:

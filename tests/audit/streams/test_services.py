@@ -76,6 +76,7 @@ def test_a_token_is_kept_and_stands_in_no_event(actor: Actor) -> None:
         ({}, "a\r\nX-Evil: 1", "printable ASCII"),
         ({"kind": StreamKind.WEBHOOK}, TOKEN, "made by the portal"),
         ({"address": ""}, TOKEN, "address"),
+        ({"address": f"https://a/{'x' * 500}"}, TOKEN, "at most 500 characters"),
         ({"address": "splunk.example.test:8088"}, TOKEN, "begins with https"),
         ({"address": "file:///etc/passwd"}, TOKEN, "begins with https"),
         ({"address": "https://user:pw@splunk.example.test"}, TOKEN, "no user"),
