@@ -105,10 +105,8 @@ class EventFilterForm(LogFilterForm):
     )
     severity = forms.ChoiceField(
         required=False,
-        choices=[
-            ("", "any"),
-            *((found.value, f"{found.value} and worse") for found in Severity),
-        ],
+        label="At least",
+        choices=[("", "any"), *((found.value, found.value) for found in Severity)],
     )
     request = forms.CharField(required=False, label="Request id")
     key = forms.CharField(required=False, label="Key fingerprint")
