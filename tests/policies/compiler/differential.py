@@ -25,6 +25,7 @@ from policies.compiler.leases import closed_leases, less_withheld
 from policies.compiler.machine import Arrival, Machine
 from policies.compiler.nftables import ruleset
 from policies.compiler.ranges import address_family
+from policies.compiler.regions import TCP, UDP
 from policies.compiler.strictness import ORDINARY, Evidence, Strictness
 from policies.compiler.types import (
     NEVER,
@@ -277,6 +278,7 @@ def kernel_judged(
     table = ruleset(snapshot(given), interface="wg0", resolved=resolved)
     closed = closed_of(given, health)
     install_table(kernel, table, closed=closed)
+    packets = _beginnings(packets)
     heard = sent(kernel, packets)
     found = []
     for name, packet in enumerate(packets):
@@ -292,6 +294,20 @@ def kernel_judged(
         if said != expected:
             found.append(Disagreement(packet=packet, expected=expected, kernel=said))
     return found
+
+
+def _beginnings(packets: Sequence[Packet]) -> list[Packet]:
+    """Return packets of which each begins a flow, which is when a kernel judges it.
+
+    A frame of a protocol without ports or numbers is of one flow between two hosts.
+    """
+    numbered = {TCP, UDP, ICMP, ICMPV6}
+    return [
+        *{
+            (p.source, p.destination, p.protocol, n if p.protocol in numbered else 0): p
+            for n, p in enumerate(packets)
+        }.values()
+    ]
 
 
 def closed_of(given: Facts, health: Health) -> frozenset[str]:
