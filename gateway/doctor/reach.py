@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.client import http_date, tls_context
+from gateway.answers import http_date
+from gateway.client import tls_context
 from gateway.doctor.facts import Portal
 from gateway.errors import ConfigError
 from gateway.store import Identity

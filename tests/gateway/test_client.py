@@ -11,11 +11,10 @@ import pytest
 
 from gateway import enrollment
 from gateway.agent import SystemClock
+from gateway.answers import agent_versions, http_date
 from gateway.client import (
     HttpPortal,
-    agent_versions,
     base_url,
-    http_date,
     tls_context,
 )
 from gateway.clock import SteadyClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.client import agent_versions
+from gateway.answers import agent_versions
 from gateway.config import VERSION
 from policies import agents
 
