@@ -19,6 +19,7 @@ from audit.models import (
     SealedLeaf,
     SealedTile,
     SealerState,
+    Witness,
 )
 
 
@@ -112,6 +113,13 @@ class CosignatureAdmin(ReadOnlyAdmin[Cosignature]):
 
     list_display = ("log", "size", "witness", "at")
     list_filter = ("log", "witness")
+
+
+@admin.register(Witness)
+class WitnessAdmin(ReadOnlyAdmin[Witness]):
+    """Who signs under the logs."""
+
+    list_display = ("name", "since")
 
 
 @admin.register(IdentitySalt)

@@ -38,5 +38,9 @@ class UndeclaredError(AuditError):
     """An event holds what its code does not declare in the catalogue."""
 
 
+class WitnessRefusedError(AuditError):
+    """A witness did not sign, or what it gave is not its signature."""
+
+
 class SealError(AuditError):
     """A log must not be signed, or cannot be. Its text says what to do."""

@@ -24,6 +24,7 @@ from audit.sealed_models import (
     SealedLeaf,
     SealedTile,
     SealerState,
+    Witness,
 )
 
 __all__ = (
@@ -43,6 +44,7 @@ __all__ = (
     "SealedTile",
     "SealerState",
     "Verdict",
+    "Witness",
 )
 
 SEAL_COLUMNS: Final = frozenset({"nonce", "leaf"})

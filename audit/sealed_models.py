@@ -128,14 +128,31 @@ class SealerState(models.Model):
     size = models.BigIntegerField()
     signed_at = models.DateTimeField()
     note = models.TextField()
+    key = models.CharField(max_length=512, default="")
+    """The log's verifier key, `name+id+base64`: the private half is the sealer's."""
 
     def __str__(self) -> str:
         """Return the log and its size."""
         return f"{self.log} of {self.size}"
 
 
-class Cosignature(AppendOnlyModel):
-    """A witness's signature below a checkpoint (C2SP tlog-cosignature)."""
+class Witness(models.Model):
+    """Who signs under the logs' checkpoints, and the key they began with."""
+
+    name = models.CharField(primary_key=True, max_length=255)
+    key = models.CharField(max_length=512)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+class Cosignature(models.Model):
+    """A witness's signature below a checkpoint (C2SP tlog-cosignature).
+
+    Older ones go: who signed a later tree has vouched for the earlier.
+    """
 
     id = models.BigAutoField(primary_key=True)
     log = models.CharField(max_length=16, choices=Log)

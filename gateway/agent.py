@@ -46,6 +46,7 @@ from gateway.publisher import connection_table
 from gateway.rotation import Rotation
 from gateway.telemetry import Telemetry
 from gateway.types import Gate
+from gateway.witness import Witness
 
 log = Log(__name__)
 
@@ -54,6 +55,7 @@ TERMS_SECONDS: Final = 1.0
 UPLOAD_SECONDS: Final = 5.0
 TELL_SECONDS: Final = 1.0
 ROTATE_SECONDS: Final = 600.0
+WITNESS_SECONDS: Final = 10.0
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 15.0
 REFUSED_SECONDS: Final = 1.0
@@ -106,6 +108,7 @@ class Agent:
         boot_id: str,
         telemetry: Telemetry | None = None,
         rotation: Rotation | None = None,
+        witness: Witness | None = None,
     ) -> None:
         """Put the parts together; nothing runs before `start`."""
         self._engine = engine
@@ -117,6 +120,7 @@ class Agent:
         self._boot_id = boot_id
         self._telemetry = telemetry or Telemetry(clock)
         self._rotation = rotation
+        self._witness = witness
         self._watchman = Guard(
             engine=engine, tell=collector.tell, clock=clock, jitter=random.random
         )
@@ -147,6 +151,7 @@ class Agent:
             self._resolve,
             self._tell_names,
             self._rotate,
+            self._cosign,
         ):
             name = target.__name__.strip("_")
             thread = threading.Thread(
@@ -386,6 +391,20 @@ class Agent:
                 if not self._stop.is_set():
                     log.warning("key.unrotated", error=str(exc))
                 pause = LONGEST_DELAY
+            self._stop.wait(pause)
+
+    def _cosign(self) -> None:
+        backoff = Backoff()
+        while self._witness is not None and not self._stop.is_set():
+            pause = WITNESS_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 -- jitter
+            try:
+                self._witness.step()
+            except (PortalError, StoreError) as exc:
+                if not self._stop.is_set():
+                    log.warning("witness.unheard", error=str(exc))
+                pause = WITNESS_SECONDS + backoff.next()
+            else:
+                backoff.reset()
             self._stop.wait(pause)
 
     def _collect(self) -> None:

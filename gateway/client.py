@@ -41,6 +41,7 @@ from gateway.logs import Log
 from gateway.signing import Request, signed_headers
 from gateway.stamping import Channel, RequestKeys, Sequences
 from gateway.store import Identity
+from gateway.witness import Shown
 
 log = Log(__name__)
 
@@ -200,6 +201,23 @@ class HttpPortal:
             snapshot,
         )
         self._exchange(Channel.REVOKED, "POST", "", body)
+
+    def show_log(self, name: str, *, old: int) -> Shown | None:
+        """Return how a log continues its first `old` leaves; None: it is no longer."""
+        query = urlencode({"log": name, "old": old})
+        answer = self._exchange(Channel.WITNESS, "GET", f"?{query}", b"")
+        if not answer:
+            return None
+        document = parse_json(answer)
+        key, request = document.get("key"), document.get("request")
+        if not isinstance(key, str) or not isinstance(request, str):
+            raise PortalAnswerError("the portal's answer shows no log")
+        return Shown(key=key, request=request.encode())
+
+    def tell_witness(self, told: Mapping[str, str]) -> None:
+        """Hand over a cosignature, or say why there is none."""
+        body = json.dumps(dict(told)).encode()
+        self._exchange(Channel.WITNESS, "POST", "", body)
 
     def introduce(self) -> None:
         """Tell the portal of this gateway's newest key, signed by it."""

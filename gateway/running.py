@@ -38,6 +38,7 @@ from gateway.store import Identity, Store
 from gateway.telemetry import Telemetry
 from gateway.totals import Totals
 from gateway.trust import Anchor, Judge
+from gateway.witness import Witness
 
 log = Log(__name__)
 
@@ -132,6 +133,9 @@ def run(command: RunCommand) -> None:
                 keys=portal.keys,
                 portal=portal,
                 period=timedelta(days=command.key_days),
+            ),
+            witness=Witness(
+                store=store, portal=portal, name=identity.gateway, clock=clock.now
             ),
         )
         publisher = Publisher(

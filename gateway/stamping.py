@@ -42,6 +42,7 @@ class Channel(StrEnum):
     EVIDENCE = "evidence"
     NAMES = "names"
     REVOKED = "revoked"
+    WITNESS = "witness"
     KEY = "key"
 
 

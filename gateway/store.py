@@ -29,6 +29,7 @@ NOTICES: Final = "notices.json"
 SEQUENCES: Final = "sequences.json"
 LOCK: Final = "lock"
 NAMES: Final = "names.json"
+WITNESS: Final = "witness.json"
 SPOOL: Final = "spool"
 WIREGUARD_LOG: Final = "wireguard-go.log"
 CHECKSUM: Final = "checksum"
@@ -265,6 +266,22 @@ class Store:
             }
         except (AttributeError, TypeError, ValueError, CompilerError) as exc:
             raise StoreError(f"{self.directory / NAMES} is damaged") from exc
+
+    def write_witness(self, document: dict[str, Any]) -> None:
+        """Keep the witness's key and heads, durably, before a head is signed."""
+        self._write(WITNESS, checked(document))
+
+    def read_witness(self) -> dict[str, Any] | None:
+        """Return what the witness keeps, or None before its first start.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        return self._read(WITNESS)
+
+    def write_refused(self, name: str, request: bytes) -> None:
+        """Keep what a log showed that does not continue what it showed before."""
+        self._write(f"witness-{name}.refused", request)
 
     def read_sequences(self) -> dict[str, int]:
         """Return the reserved sequence number of each channel.

@@ -21,6 +21,7 @@ from celery.beat import Scheduler, Service
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 
+from audit import asking
 from audit.sealing import runner as sealing
 from audit.streams import runner
 from policies import notifier
@@ -72,6 +73,9 @@ class Jobs:
             ),
             threading.Thread(
                 target=sealing.run, args=(self._no_more,), name="sealer", daemon=True
+            ),
+            threading.Thread(
+                target=asking.run, args=(self._no_more,), name="witnesses", daemon=True
             ),
         ]
 

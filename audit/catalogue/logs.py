@@ -76,6 +76,25 @@ LOGS: Final[tuple[EventType, ...]] = (
         fields={**EXPORT, "export": TEXT, "rows": WHOLE, "sha256": TEXT},
     ),
     kind(
+        EventCode.WITNESS_BEGIN,
+        "audit.witness.begin",
+        "{target_label} began to sign under the logs",
+        means="`key` is the witness's, for the policy file of the verifier.",
+        remedy="Compare the key with what the witness's own host says.",
+        done=Severity.NOTICE,
+        fields={"key": TEXT},
+    ),
+    kind(
+        EventCode.WITNESS_REFUSED,
+        "audit.witness.refuse",
+        "{target_label} does not sign what a log has become",
+        means="A witness saw another history of this log before.",
+        remedy="Was a backup restored? If not, the log was rewritten: verify it, and"
+        " keep what the witness has kept.",
+        alert=Severity.ALERT,
+        fields={"log": TEXT, "reason": TEXT},
+    ),
+    kind(
         EventCode.SAVED_SEARCH_CREATE,
         "audit.search.save",
         "{actor_label} saved a search of the log: {target_label}",

@@ -85,7 +85,13 @@ class Sealer:
         checkpoint = Checkpoint(origin=name, size=tree.size, root=tree.root())
         note = str(sign_note(checkpoint.text(), name=name, key=key))
         keeping.remember(self.log, Signed(size=tree.size, root=tree.root()))
-        tables.publish(self.log, tree, note=note, now=now)
+        tables.publish(
+            self.log,
+            tree,
+            note=note,
+            key=str(keeping.verifier_key(self.log)),
+            now=now,
+        )
 
     def _current(self) -> GrowingTree:
         """Return the tree, read anew if somebody else sealed meanwhile."""

@@ -152,11 +152,19 @@ def root_at(log: Log, count: int) -> bytes:
     Raises:
         SealError: leaves or tiles are missing.
     """
+    return tree_of(log, count).root()
+
+
+def tree_of(log: Log, count: int) -> TileTree:
+    """Return the tree of the first `count` leaves, for roots and proofs.
+
+    What it returns raises SealError where leaves or tiles are missing.
+    """
 
     def read(level: int, index: int, width: int) -> bytes:
         return b"".join(nodes(log, level, index * WIDTH, width))
 
-    return TileTree(size=count, read=read).root()
+    return TileTree(size=count, read=read)
 
 
 def signed(log: Log) -> SealerState | None:
@@ -164,8 +172,10 @@ def signed(log: Log) -> SealerState | None:
     return SealerState.objects.filter(log=log).first()
 
 
-def publish(log: Log, tree: CompactRange, *, note: str, now: datetime) -> None:
-    """Store a checkpoint, which from then on everybody may see."""
+def publish(
+    log: Log, tree: CompactRange, *, note: str, key: str, now: datetime
+) -> None:
+    """Store a checkpoint, which from then on everybody may see, and the log's key."""
     SealedCheckpoint.objects.bulk_create(
         [
             SealedCheckpoint(
@@ -180,7 +190,8 @@ def publish(log: Log, tree: CompactRange, *, note: str, now: datetime) -> None:
         ignore_conflicts=True,
     )
     SealerState.objects.update_or_create(
-        log=log, defaults={"size": tree.size, "signed_at": now, "note": note}
+        log=log,
+        defaults={"size": tree.size, "signed_at": now, "note": note, "key": key},
     )
 
 

@@ -62,6 +62,7 @@ from policies.services.sweeps import (
     report_lost_agents,
     republish_due_snapshots,
 )
+from policies.services.witnessing import hear_witness
 
 __all__ = [
     "DestinationInput",
@@ -83,6 +84,7 @@ __all__ = [
     "end_requested_access",
     "expire_requests",
     "give_steps",
+    "hear_witness",
     "ingest_evidence",
     "issue_notice",
     "label_application",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -33,12 +31,9 @@ from portal.console.refusals import is_accepted
 if TYPE_CHECKING:
     from django.http import HttpResponse
 
-    from audit.alarms.models import Alarm
     from audit.http import PortalRequest
 
 NOBODY: Final = Ref(id="")
-HOUR: Final = timedelta(hours=1)
-MINUTE: Final = "%Y-%m-%dT%H:%M"
 
 
 @require_safe
@@ -78,7 +73,6 @@ def alarm(request: PortalRequest, alarm_id: int) -> HttpResponse:
         evidence=evidence,
         more=max(found.count - len(evidence), 0),
         is_closed=found.state == AlarmState.CLOSED,
-        around=_around(found),
         deliveries=found.deliveries.select_related("channel")[:20],
     )
 
@@ -183,9 +177,3 @@ def judge_alarm(request: PortalRequest, alarm_id: int) -> HttpResponse:
         alarm=found,
         form=form,
     )
-
-
-def _around(found: Alarm) -> str:
-    """Return the query of a timeline that shows an alarm and an hour around it."""
-    since, until = found.first_seen_at - HOUR, found.last_seen_at + HOUR
-    return urlencode({"from": f"{since:{MINUTE}}", "until": f"{until:{MINUTE}}"})

@@ -31,10 +31,12 @@ from gateway.types import (
     Overrun,
     PeerMap,
 )
+from gateway.witness import Shown
 from policies.compiler.delta import ElementChange
 from policies.compiler.holdings import Holdings
 from policies.compiler.nftables import Ruleset
 from policies.compiler.types import IPNetwork, Snapshot, address
+from tests.audit.witness.log import MemoryLog
 from tests.gateway.world import NOW, Signer, signer
 
 LEASE = "add element inet peerage_wg0 live "
@@ -91,6 +93,9 @@ class FakePortal:
         self.insists_on_delta = False
         """Whether the delta is answered to whoever asks for the whole, too."""
         self.shown: list[tuple[bytes, tuple[bytes, ...], int]] = []
+        self.logs: dict[str, MemoryLog] = {}
+        """The logs that witnesses are shown, by their short names."""
+        self.witnessed: list[Mapping[str, str]] = []
         self._wait = wait
         self._news = threading.Condition()
         self._snapshot: Snapshot | None = None
@@ -100,6 +105,20 @@ class FakePortal:
         with self._news:
             self._snapshot = snapshot
             self._news.notify_all()
+
+    def show_log(self, name: str, *, old: int) -> Shown | None:
+        """Show a log as the portal does."""
+        found = self.logs.get(name)
+        if found is None or len(found.hashes) == old:
+            return None
+        proven = min(old, len(found.hashes))
+        return Shown(key=str(found.verifier), request=found.request(proven))
+
+    def tell_witness(self, told: Mapping[str, str]) -> None:
+        """Note what a witness says."""
+        if not self.is_reachable:
+            raise PortalUnreachableError("nobody answers")
+        self.witnessed.append(told)
 
     def poll(
         self, *, after: int, epoch: int, holds: str = "", takes_delta: bool = False

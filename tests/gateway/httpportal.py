@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _route(  # noqa: PLR0911 -- an answer for each path
+    def _route(  # noqa: C901, PLR0911 -- an answer for each path
         self, body: bytes
     ) -> tuple[int, dict[str, Any] | None]:
         if self.server.refuse_with:
@@ -166,6 +166,8 @@ class Handler(BaseHTTPRequestHandler):
             case "names":
                 portal.tell_names(json.loads(body)["names"])
                 return 204, None
+            case "witness":
+                return self._witness(parse_qs(parts.query), body)
             case _:
                 batch = json.loads(body)
                 records = [json.dumps(r).encode() for r in batch["records"]]
@@ -183,6 +185,18 @@ class Handler(BaseHTTPRequestHandler):
             after=int(query["after"][0]), epoch=int(query["epoch"][0])
         )
         return 200, {"notices": [json.loads(notice) for notice in notices]}
+
+    def _witness(
+        self, query: dict[str, list[str]], body: bytes
+    ) -> tuple[int, dict[str, Any] | None]:
+        portal = self.server.portal
+        if self.command == "POST":
+            portal.tell_witness(json.loads(body))
+            return 204, None
+        shown = portal.show_log(query["log"][0], old=int(query["old"][0]))
+        if shown is None:
+            return 204, None
+        return 200, {"key": shown.key, "request": shown.request.decode()}
 
     def _enroll(self, document: dict[str, str]) -> dict[str, Any]:
         if document["token"] != TOKEN or self.server.signing_key:

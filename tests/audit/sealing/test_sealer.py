@@ -13,7 +13,6 @@ from audit import services
 from audit.errors import SealError
 from audit.models import (
     AuditEvent,
-    Cosignature,
     FlowEvent,
     FlowKind,
     Log,
@@ -222,12 +221,6 @@ def test_the_database_refuses_to_change_what_was_sealed(
     control.seal(NOON)
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         run(EDIT.format(table))
-
-
-def test_the_database_refuses_to_change_a_cosignature() -> None:
-    Cosignature.objects.create(log="control", size=1, witness="w", at=NOON, line="l")
-    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        run("UPDATE audit_cosignature SET line = 'other'")
 
 
 @pytest.mark.parametrize("table", ["audit_auditevent", "audit_flowevent"])

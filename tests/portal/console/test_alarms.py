@@ -56,17 +56,12 @@ def test_an_auditor_reads_and_finds_no_button(
 def test_the_alarm_shows_its_evidence_and_what_to_do(
     drift: Alarm, carol: User, sign_in: SignIn
 ) -> None:
-    browser = sign_in(carol)
-    page = browser.get(f"{LIST}{drift.pk}/").content.decode()
+    page = sign_in(carol).get(f"{LIST}{drift.pk}/").content.decode()
     uid = drift.evidence.get().reference
     assert f"/audit/events/{uid}/" in page
     assert RULES[RuleId.DRIFT].runbook in page
-    around = "?from=2026-11-23T11%3A00&amp;until=2026-11-23T13%3A00"
-    timeline = f"/audit/timeline/gateway/{drift.gateway_id}/"
-    assert f'href="{timeline}{around}"' in page
-    assert browser.get(timeline + around.replace("&amp;", "&")).status_code == 200
-    read = AuditEvent.objects.filter(code="AU001").earliest("pk")
-    assert read.target_id == drift.ref.id
+    assert f"/audit/events/?gateway={drift.gateway_id}" in page
+    assert AuditEvent.objects.get(code="AU001").target_id == drift.ref.id
 
 
 def test_connections_are_evidence_that_can_be_opened(
