@@ -137,20 +137,20 @@ def record_refusal(
     )
 
 
-def cosigned_note(log: Log) -> str | None:
-    """Return the newest checkpoint that has the most signatures, with them.
+def cosigned_note(log: Log, *, newest: bool = False) -> str | None:
+    """Return the latest checkpoint that has the most signatures, with them.
 
-    None before the first checkpoint.
+    With `newest` the last one of all, which may have none yet. None before the first.
     """
-    newest = SealedCheckpoint.objects.filter(log=log).order_by("-size").first()
-    if newest is None:
+    last = SealedCheckpoint.objects.filter(log=log).order_by("-size").first()
+    if last is None:
         return None
     lines: dict[int, list[str]] = {}
     found = Cosignature.objects.filter(log=log).order_by("size", "witness")
     for cosignature in found:
         lines.setdefault(cosignature.size, []).append(cosignature.line)
-    if not lines:
-        return newest.note
+    if newest or not lines:
+        return last.note + "".join(lines.get(last.size, ()))
     size = max(lines, key=lambda size: (len(lines[size]), size))
     said = SealedCheckpoint.objects.get(log=log, size=size)
     return said.note + "".join(lines[size])

@@ -17,7 +17,6 @@ from audit.errors import SealError
 from audit.leaves import event_row, flow_row, moment, shape_of
 from audit.models import (
     AuditEvent,
-    Cosignature,
     FlowEvent,
     IdentitySalt,
     Log,
@@ -25,7 +24,9 @@ from audit.models import (
     SealedLeaf,
 )
 from audit.sealing import tables
+from audit.tlog.note import parse_checkpoint
 from audit.tlog.tiles import WIDTH, bundle, bundle_path, tile_path, tile_width, tiles
+from audit.witnesses import cosigned_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,35 +37,43 @@ HISTORY: Final = "checkpoints.jsonl"
 VERIFIER_KEY: Final = "vkey"
 
 
-def export(log: Log, directory: Path, *, verifier_key: str, with_rows: bool) -> int:
+def export(
+    log: Log,
+    directory: Path,
+    *,
+    verifier_key: str,
+    with_rows: bool,
+    cosigned: bool = False,
+) -> int:
     """Write one log below `directory`; return how many leaves its checkpoint covers.
 
-    Rows are written anew each time, because they change when a person is forgotten.
+    That is the newest checkpoint, or with `cosigned` the one that most witnesses have
+    signed, which is a minute older. Rows are written anew each time, because they
+    change when a person is forgotten.
 
     Raises:
         SealError: nothing was sealed yet, or the tables are incomplete.
         OSError: the disk did not take it.
     """
-    state = tables.signed(log)
-    if state is None:
+    note = cosigned_note(log, newest=not cosigned)
+    if note is None:
         raise SealError(f"nothing of the {log.value} log was sealed yet")
+    size = parse_checkpoint(note.partition("\n\n")[0] + "\n").size
     home = directory / log.value
-    for level, index, width in tiles(state.size):
+    for level, index, width in tiles(size):
         path = home / tile_path(level, index, width)
         if not path.exists():
             held = tables.nodes(log, level, index * WIDTH, width)
             _write(path, b"".join(held))
-    for number in range(-(-state.size // WIDTH)):
-        _write_bundle(log, home, number, tile_width(state.size, 0, number))
+    for number in range(-(-size // WIDTH)):
+        _write_bundle(log, home, number, tile_width(size, 0, number))
         if with_rows:
-            lines = _lines(_rows(log, number * WIDTH, state.size))
+            lines = _lines(_rows(log, number * WIDTH, size))
             _write(home / f"rows/{number:06d}.jsonl", lines)
     _write(home / VERIFIER_KEY, f"{verifier_key}\n".encode())
-    _write(home / HISTORY, _lines(_history(log, state.size)))
-    cosigned = Cosignature.objects.filter(log=log, size=state.size).order_by("witness")
-    below = "".join(cosigned.values_list("line", flat=True))
-    _write(home / CHECKPOINT, (state.note + below).encode())
-    return state.size
+    _write(home / HISTORY, _lines(_history(log, size)))
+    _write(home / CHECKPOINT, note.encode())
+    return size
 
 
 def _write_bundle(log: Log, home: Path, number: int, width: int) -> None:

@@ -14,9 +14,11 @@ from pytest_django import Settings
 from audit import asking, witnesses
 from audit.models import AuditEvent, Cosignature, Log, SealedCheckpoint, SealerState
 from audit.sealing import keeping
+from audit.sealing.exporting import export
 from audit.sealing.sealer import Sealer
 from audit.tlog.cosignature import WitnessKey
 from audit.tlog.note import NoteError, verify_note
+from audit.verify.__main__ import main as verify
 from audit.witness.keeping import create
 from tests.audit.conftest import NOON
 from tests.audit.sealing.conftest import Write, sealer_files, write
@@ -71,6 +73,24 @@ def test_a_witness_signs_what_grows_and_only_once(
     assert f"\n{SealerState.objects.get(log='control').size}\n" in note
     begun = AuditEvent.objects.get(code="AU040")
     assert (begun.target_id, begun.details) == (NAME, {"key": str(stranger)})
+
+
+def test_a_copy_up_to_what_was_witnessed_satisfies_a_quorum(
+    stranger: WitnessKey, write: Write, tmp_path: Path
+) -> None:
+    write(3)
+    seal(0)
+    ask(0)
+    write(300)
+    seal(2)
+    key = str(keeping.verifier_key(Log.CONTROL))
+    policy = tmp_path / "policy"
+    policy.write_text(f"log {key}\nwitness w {stranger}\nquorum w\n")
+    for cosigned, status in ((False, 1), (True, 0)):
+        place = tmp_path / str(cosigned)
+        export(Log.CONTROL, place, verifier_key=key, with_rows=True, cosigned=cosigned)
+        words = ["fsck", str(place / "control"), "--policy", str(policy)]
+        assert verify(words) == status
 
 
 def test_a_signature_that_was_lost_here_is_asked_for_again(

@@ -31,6 +31,11 @@ class Command(BaseCommand):
             action="store_true",
             help="also the rows that people read, and the salts that open their leaves",
         )
+        parser.add_argument(
+            "--cosigned",
+            action="store_true",
+            help="up to the checkpoint that most witnesses have signed, a minute ago",
+        )
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Record the copy before it is made, then make it."""
@@ -51,6 +56,7 @@ class Command(BaseCommand):
                     directory,
                     verifier_key=str(keeping.verifier_key(log)),
                     with_rows=options["rows"],
+                    cosigned=options["cosigned"],
                 )
             except (SealError, OSError) as exc:
                 raise CommandError(str(exc)) from exc
