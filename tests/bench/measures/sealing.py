@@ -25,6 +25,8 @@ from audit.sealing.sealer import Sealer  # noqa: E402 -- the same
 BATCH: Final = 5_000
 SALT: Final = bytes(32)
 PERIOD_SECONDS: Final = 1.0
+TURNS: Final = 10
+"""In a second, of the writer."""
 COLUMNS: Final = tuple(
     field for field in FlowEvent._meta.concrete_fields if field.attname != "id"
 )
@@ -123,8 +125,10 @@ def _latency(sealer: Sealer, first: int, rate: int, seconds: int) -> None:
     fork = multiprocessing.get_context("fork")
     committed: multiprocessing.Queue[tuple[int, int, float]] = fork.Queue()
     over = fork.Event()
+    # Made before, so that the writer does nothing but write.
+    made = list(rows(first, first + rate * seconds))
     connections.close_all()
-    writer = fork.Process(target=_write, args=(committed, over, first, rate, seconds))
+    writer = fork.Process(target=_write, args=(committed, over, first, made, rate))
     writer.start()
     signed: list[tuple[int, float]] = []
     batches: list[tuple[int, int, float]] = []
@@ -176,16 +180,16 @@ def _write(
     committed: multiprocessing.Queue[tuple[int, int, float]],
     over: Any,  # noqa: ANN401 -- an event of multiprocessing
     first: int,
+    made: Sequence[tuple[Any, ...]],
     rate: int,
-    seconds: int,
 ) -> None:
-    part = rate // 10
+    part = rate // TURNS
     began = time.monotonic()
-    for turn in range(seconds * 10):
-        begin = first + turn * part
-        _insert("audit_flowevent", list(rows(begin, begin + part)))
-        committed.put((begin, begin + part, time.monotonic()))
-        time.sleep(max(0.0, began + (turn + 1) / 10 - time.monotonic()))
+    for turn in range(len(made) // part):
+        begin = turn * part
+        _insert("audit_flowevent", made[begin : begin + part])
+        committed.put((first + begin, first + begin + part, time.monotonic()))
+        time.sleep(max(0.0, began + (turn + 1) / TURNS - time.monotonic()))
     over.set()
 
 
