@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -12,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 
 from audit.errors import SealError
+from audit.management.commands import sealer
 from audit.models import Log, SealerState
 from audit.sealing import keeping, runner
 from audit.sealing.deciding import BATCH
@@ -117,3 +120,28 @@ def test_without_a_key_the_command_ends_at_once(sealer_files: Path) -> None:
     keeping.key_file(Log.CONTROL).unlink()
     with pytest.raises(CommandError, match=r"run manage\.py init_keys"):
         call_command("sealer")
+
+
+@pytest.fixture
+def kept_signals() -> Iterator[None]:
+    """Give the process its own handlers back."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("sealer_files", "kept_signals")
+def test_the_command_seals_until_it_is_told_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[bool] = []
+
+    def run(stop: Event) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        stopped.append(stop.is_set())
+
+    monkeypatch.setattr(sealer, "run", run)
+    call_command("sealer")
+    assert stopped == [True]
