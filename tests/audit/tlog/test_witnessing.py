@@ -103,7 +103,10 @@ NOTE = grown(3).note()
         request_text(0, [b"x" * 32] * (MAX_PROOF + 1), NOTE),
         b"old 0\n\n" + b"x" * MAX_REQUEST,
     ],
-    ids=str,
+    ids=[
+        *("empty", "no size", "leading zero", "negative", "short hash"),
+        *("not ascii", "no gap", "long proof", "long"),
+    ],
 )
 def test_what_is_no_request_is_malformed(data: bytes) -> None:
     log = grown(3)
