@@ -249,9 +249,13 @@ def test_the_alarm_page_takes_a_fixed_number_of_queries(
         for _ in range(5)
     ]
     counts = []
+    raise_findings([finding(evidence=tuple(proofs[:1]))], now=NOW)
+    url = f"{LIST}{Alarm.objects.get().pk}/"
+    # The first reading makes the salt of whoever reads, which is remembered.
+    browser.get(url)
     for end in (1, 5):
         raise_findings([finding(evidence=tuple(proofs[:end]))], now=NOW)
         with django_assert_num_queries(8) as queries:
-            browser.get(f"{LIST}{Alarm.objects.get().pk}/")
+            browser.get(url)
         counts.append(len(queries))
     assert counts[0] == counts[1]
