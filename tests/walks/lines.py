@@ -387,6 +387,7 @@ AGENTS: Final[dict[str, Line]] = {
         "names",
         "revoked",
         "evidence",
+        "witness",
     )
 }
 LINES: Final[dict[str, Line]] = {

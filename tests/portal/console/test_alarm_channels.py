@@ -88,6 +88,13 @@ def test_a_channel_is_changed_and_keeps_its_address(
     assert (made.name, made.least_severity, made.kept_url) == ("night", 3, before)
 
 
+def test_a_change_that_is_not_well_formed_is_recorded_as_refused(
+    made: AlarmChannel, dave: User, sign_in: SignIn
+) -> None:
+    sign_in(dave).post(f"{LIST}{made.pk}/edit/", filled(name=""))
+    assert str(AuditEvent.objects.latest("id")) == "AL006W"
+
+
 def test_a_wrong_change_changes_nothing(
     made: AlarmChannel, dave: User, sign_in: SignIn
 ) -> None:

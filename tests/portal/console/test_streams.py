@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -107,6 +109,33 @@ def test_stopping_asks_for_a_reason_and_says_what_stops(
     browser.post(f"{LIST}{made.pk}/start/")
     made.refresh_from_db()
     assert made.enabled
+
+
+def test_a_change_that_is_not_well_formed_is_recorded_as_refused(
+    dave: User, make_stream: MakeStream, sign_in: SignIn
+) -> None:
+    url = f"{LIST}{make_stream().pk}/edit/"
+    sign_in(dave).post(url, filled(name=""))
+    assert str(AuditEvent.objects.latest("id")) == "AU031W"
+
+
+def test_a_test_event_that_arrives_is_recorded(
+    dave: User,
+    make_stream: MakeStream,
+    sign_in: SignIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[object] = []
+
+    def send(records: Sequence[object], **_when: object) -> None:
+        heard.extend(records)
+
+    there = SimpleNamespace(send=send)
+    monkeypatch.setattr("audit.streams.services.receiver", lambda _stream: there)
+    answer = sign_in(dave).post(f"{LIST}{make_stream().pk}/test/", follow=True)
+    assert "took the test event" in answer.content.decode()
+    assert len(heard) == 1
+    assert str(AuditEvent.objects.latest("id")) == "AU034I"
 
 
 def test_a_test_event_that_fails_says_why(
