@@ -15,6 +15,7 @@ from audit.tlog.merkle import leaf_hash, verify_inclusion
 from audit.tlog.note import DECIMAL, MAX_LENGTH, NoteError, decoded
 
 if TYPE_CHECKING:
+    from audit.tlog.note import Checkpoint
     from audit.tlog.policy import Accepted, Policy
 
 HEADER: Final = "c2sp.org/tlog-proof@v1"
@@ -44,14 +45,22 @@ class LogProof:
             ProofError: the hashes do not lead from the entry to its root.
         """
         accepted = policy.check(self.checkpoint.encode())
+        self.verify(accepted.checkpoint)
+        return accepted
+
+    def verify(self, checkpoint: Checkpoint) -> None:
+        """Accept that the entry is in the tree of a checkpoint, whoever signed it.
+
+        Raises:
+            ProofError: the hashes do not lead from the entry to its root.
+        """
         verify_inclusion(
             index=self.index,
-            size=accepted.checkpoint.size,
+            size=checkpoint.size,
             leaf=leaf_hash(self.entry),
             proof=self.hashes,
-            expected=accepted.checkpoint.root,
+            expected=checkpoint.root,
         )
-        return accepted
 
 
 def parse_proof(text: str) -> LogProof:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from audit.tlog.merkle import leaf_hash, root
 from audit.tlog.note import NoteError
 from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, MissingError
+from audit.tlog.strict_json import strict_json
 from audit.tlog.tiles import (
     HEIGHT,
     WIDTH,
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from audit.tlog.policy import Policy
 
 
+HISTORY: Final = "checkpoints.jsonl"
+"""Every checkpoint that was kept: size, root, at, note; not of C2SP."""
+
+
 class Files(Protocol):
     """One log's files; `read` raises MissingError for one that is not there."""
 
@@ -42,6 +47,10 @@ class Files(Protocol):
 
     def read(self, path: str) -> bytes:
         """Return the file at a path of C2SP tlog-tiles."""
+        ...
+
+    def lines(self, path: str) -> list[Any]:
+        """Return the values of a file of JSON lines; none where there is no file."""
         ...
 
 
@@ -123,6 +132,27 @@ def check_checkpoint(
         # What is missing was told where it is missing.
         return sure, []
     return told.size, []
+
+
+def parsed_entries(files: Files, size: int) -> Iterator[tuple[int, Any]]:
+    """Yield each entry that is there with its index, read as JSON.
+
+    Raises:
+        ValueError: one is not JSON.
+    """
+    for number in range(-(-size // WIDTH)):
+        width = tile_width(size, 0, number)
+        try:
+            data = entries(files.read(bundle_path(number, width)), width)
+        except MissingError:
+            continue
+        for place, entry in enumerate(data):
+            yield number * WIDTH + place, strict_json(entry)
+
+
+def is_pruned(fault: Fault, below: int) -> bool:
+    """Return whether a fault says only that pruned leaves are not there."""
+    return fault.what == INCOMPLETE and fault.until is not None and fault.until <= below
 
 
 def _row_above(

@@ -1,9 +1,11 @@
 """Check a log without trusting whoever runs it. docs/audit.md says how.
 
-    python -m audit.verify fsck DIR             entries, tiles and checkpoints
+    python -m audit.verify fsck DIR             entries, tiles, checkpoints, rows
     python -m audit.verify consistency DIR OLD  does it continue this checkpoint?
     python -m audit.verify prove DIR INDEX      print the proof of one entry
     python -m audit.verify check-proof FILE     check such a proof
+    python -m audit.verify receipt FILE         check the receipt of a connection
+    python -m audit.verify receipt DIR INDEX    print one
     python -m audit.verify gaps DIR             what the log itself says is missing
 
 DIR is a directory or an http(s) address with one log, or an export with both. Whom to
@@ -20,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from audit.receipts import check_receipt, find_steps, receipt
 from audit.tlog.note import DECIMAL, NoteError, parse_verifier_key
 from audit.tlog.policy import Policy, PolicyError, parse_policy, trusting
 from audit.tlog.proof import parse_proof
@@ -42,6 +45,7 @@ PLACES: Final = {
     "consistency": ["place", "old"],
     "prove": ["place", "index"],
     "check-proof": ["place"],
+    "receipt": ["place", "index?"],
     "gaps": ["place"],
 }
 
@@ -70,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except (MissingError, OSError) as exc:
         report.add(INCOMPLETE, "", None, f"cannot be read: {exc}")
-    except ValueError as exc:
-        report.add(TAMPERED, "", None, str(exc))
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        report.add(TAMPERED, "", None, f"{exc}")
     if output and not report.faults:
         sys.stdout.write(output)
     else:
@@ -93,13 +97,18 @@ def _run(options: argparse.Namespace, report: Report) -> str | None:
                 "witnesses": dict(accepted.witnesses),
                 "entry": proof.entry.decode(errors="backslashreplace"),
             }
+        case "receipt" if options.index is None:
+            check_receipt(_text(options.place), _policy(options, [], report), report)
+        case "receipt":
+            both = {files.name: files for files in _logs(options)}
+            policy = _policy(options, list(both.values()), report)
+            return receipt(find_steps(both, policy, options.index)) + "\n"
         case "prove":
             files = _one(options)
             return str(prove(files, _policy(options, [files], report), options.index))
         case "consistency":
-            files = _one(options)
+            files, old = _one(options), _text(options.old).encode()
             policy = _policy(options, [files], report)
-            old = _text(options.old).encode()
             report.facts["sizes"] = consistency(files, policy, old)
         case "gaps":
             for files in _logs(options):
@@ -141,8 +150,8 @@ def _policy(
     if not held:
         raise UsageError("whom to believe? --key or --policy")
     keys = [files.read("vkey").decode().strip() for files in held]
-    told = f"the key came with the data; compare it: {', '.join(keys)}"
-    report.facts["trust"] = [*report.facts.get("trust", ()), told]
+    told = report.facts.setdefault("trust", [])
+    told += (f"the key came with the data; compare it: {key}" for key in keys)
     return trusting(*map(parse_verifier_key, keys))
 
 
@@ -163,7 +172,11 @@ def _parser() -> Parser:
     for name, places in PLACES.items():
         command = commands.add_parser(name)
         for place in places:
-            command.add_argument(place, type=_index if place == "index" else str)
+            command.add_argument(
+                place.rstrip("?"),
+                type=_index if place.startswith("index") else str,
+                nargs="?" if place.endswith("?") else None,
+            )
         command.add_argument("--log", choices=LOGS, help="one log of an export")
         command.add_argument("--key", action="append", default=[], help="a log's key")
         command.add_argument("--policy", help="a file: logs, witnesses, quorum")

@@ -29,9 +29,9 @@ class LogFiles:
         """Return a file; MissingError where there is none."""
         whole = "/".join(part for part in (self.place, self.name, path) if part)
         try:
-            if not is_address(self.place):
+            if not self.place.startswith(("https://", "http://")):
                 return Path(whole).read_bytes()
-            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- is_address
+            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- http(s) only
                 data: bytes = answer.read(MAX_FILE + 1)
         except urllib.error.HTTPError as exc:
             if exc.code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
@@ -50,11 +50,6 @@ class LogFiles:
         except MissingError:
             return []
         return [strict_json(line) for line in text.splitlines()]
-
-
-def is_address(place: str) -> bool:
-    """Return whether the place is on a web server."""
-    return place.startswith(("https://", "http://"))
 
 
 def logs(place: str) -> list[LogFiles]:

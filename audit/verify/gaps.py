@@ -10,29 +10,25 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from audit.tlog.report import INCOMPLETE, TAMPERED, MissingError, Report
-from audit.tlog.strict_json import strict_json
-from audit.tlog.tiles import WIDTH, bundle_path, entries, tile_width
+from audit.tlog.report import INCOMPLETE, TAMPERED, Report
+from audit.tlog.whole import HISTORY, parsed_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from audit.tlog.policy import Policy
-    from audit.verify.data import LogFiles
+    from audit.tlog.whole import Files
 
 LOG_GAP: Final = "GW008"
 SILENCE_SECONDS: Final = 60
-HISTORY: Final = "checkpoints.jsonl"
 
 
-def gaps(files: LogFiles, policy: Policy, report: Report) -> None:
+def gaps(files: Files, policy: Policy, report: Report) -> None:
     """Add every gap that the log tells or shows to the report."""
     size = policy.check(files.read("checkpoint")).checkpoint.size
     last: defaultdict[str, int] = defaultdict(int)
     unused: defaultdict[str, int] = defaultdict(int)
-    for index, leaf in leaves(files, size):
+    for index, leaf in parsed_entries(files, size):
         match leaf:
             case {"code": str(code), "details": {"lost": lost, **details}} if (
                 code == LOG_GAP
@@ -55,15 +51,3 @@ def gaps(files: LogFiles, policy: Policy, report: Report) -> None:
         if not 0 <= seconds <= SILENCE_SECONDS:
             told = f"no checkpoint for {seconds:.0f} s after {one['at']}"
             report.add(INCOMPLETE, files.name, one["size"], told)
-
-
-def leaves(files: LogFiles, size: int) -> Iterator[tuple[int, Any]]:
-    """Yield each leaf that is there with its index."""
-    for number in range(-(-size // WIDTH)):
-        width = tile_width(size, 0, number)
-        try:
-            data = entries(files.read(bundle_path(number, width)), width)
-        except MissingError:
-            continue
-        for place, entry in enumerate(data):
-            yield number * WIDTH + place, strict_json(entry)

@@ -1,4 +1,4 @@
-"""`fsck`: the tree as `audit.tlog.whole` checks it."""
+"""`fsck`: the tree as `audit.tlog.whole` checks it, and the rows that people read."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from audit.rows import check_rows, has_rows, pruned_below
 from audit.tlog.note import NoteError
-from audit.tlog.report import TAMPERED, Report
+from audit.tlog.report import TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH
 from audit.tlog.whole import (
+    HISTORY,
     Bundle,
     check_bundle,
     check_checkpoint,
     checked_tree,
+    is_pruned,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from audit.tlog.policy import Policy
-    from audit.verify.data import LogFiles
+    from audit.tlog.whole import Files
 
 CHUNK: Final = 64
-HISTORY: Final = "checkpoints.jsonl"
 
 
-def fsck(files: LogFiles, policy: Policy, report: Report, *, jobs: int = 1) -> None:
-    """Check one log and add every fault to the report."""
+def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None:
+    """Check one log, with its rows if it has any; add every fault to the report."""
     note = files.read("checkpoint")
     try:
         accepted = policy.check(note)
@@ -42,32 +44,41 @@ def fsck(files: LogFiles, policy: Policy, report: Report, *, jobs: int = 1) -> N
         "root": accepted.checkpoint.root.hex(),
         "witnesses": dict(accepted.witnesses),
     }
+    faults: list[Fault] = []
     roots: list[bytes | None] = []
+    pruned = 0
     with ExitStack() as stack:
-        check = partial(_check, files, size)
         numbers = range(-(-size // WIDTH))
-        found: Iterable[Bundle] = map(check, numbers)
+        ends = {0, len(numbers) - 1} if numbers else set()
+        rows = any(has_rows(files, number) for number in ends)
+        check = partial(_check, files, size, rows=rows)
+        found: Iterable[tuple[Bundle, int]] = map(check, numbers)
         if jobs > 1 and len(numbers) > CHUNK:
             # Not by fork: the caller may have threads.
             spawn = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn))
             found = pool.map(check, numbers, chunksize=CHUNK)
-        for bundle in found:
-            report.faults += bundle.faults
+        for bundle, below in found:
+            faults += bundle.faults
+            pruned = max(pruned, below)
             roots.append(bundle.root)
-    tree = checked_tree(files, size, roots, report.faults)
+    tree = checked_tree(files, size, roots, faults)
     sure = 0
     old = policy.without_quorum()
     for line in files.lines(HISTORY):
         sure, wrong = check_checkpoint(
             files, old, tree, line["note"].encode(), sure=sure
         )
-        report.faults += wrong
-    report.faults += check_checkpoint(files, policy, tree, note, sure=sure)[1]
+        faults += wrong
+    faults += check_checkpoint(files, policy, tree, note, sure=sure)[1]
+    report.faults += (fault for fault in faults if not is_pruned(fault, pruned))
 
 
-def _check(files: LogFiles, size: int, number: int) -> Bundle:
+def _check(files: Files, size: int, number: int, *, rows: bool) -> tuple[Bundle, int]:
     found = check_bundle(files, size, number)
+    if rows and found.entries:
+        found.faults += check_rows(files, number, found.entries)
+    below = pruned_below(found.entries)
     # Not to be sent from process to process.
     found.entries = []
-    return found
+    return found, below
