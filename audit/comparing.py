@@ -19,6 +19,8 @@ from audit.projection import BEGINNING, END, folded, key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from audit.actor import Ref
+    from audit.flows import AttributedFlow
     from audit.projection import Key
 
 # Below SQLite's limit of parameters.
@@ -55,7 +57,9 @@ def _missing() -> Iterator[Difference]:
     events = FlowEvent.objects.order_by("pk").values_list("gateway_id", "flow", "kind")
     for part in _parts(events.iterator(PART), PART):
         keys = {
-            (gateway, flow, _verdict(FlowKind(kind))) for gateway, flow, kind in part
+            (gateway, flow, _verdict(kind))
+            for gateway, flow, kind in part
+            if kind in FlowKind.values
         }
         shown = Connection.objects.filter(flow__in={flow for _, flow, _ in keys})
         held = set(shown.values_list("gateway_id", "flow", "verdict"))
@@ -67,7 +71,16 @@ def _missing() -> Iterator[Difference]:
 
 def _told(flows: set[str]) -> dict[Key, Connection]:
     events = FlowEvent.objects.filter(flow__in=flows).order_by("gateway_id", "sequence")
-    return {name: told.row for name, told in folded(map(stored_flow, events)).items()}
+    return {name: told.row for name, told in folded(_readable(events)).items()}
+
+
+def _readable(events: Iterable[FlowEvent]) -> Iterator[tuple[Ref, AttributedFlow]]:
+    """Yield flows; an event that cannot be read was edited, and `fsck` names it."""
+    for event in events:
+        try:
+            yield stored_flow(event)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue
 
 
 def _changed(row: Connection, told: Connection) -> list[str]:
@@ -82,8 +95,8 @@ def _comparable(name: str, row: Connection) -> object:
     return ip_address(value) if name in {"source", "destination"} else value
 
 
-def _verdict(kind: FlowKind) -> str:
-    return Verdict.DENIED if kind is FlowKind.DENY else Verdict.ALLOWED
+def _verdict(kind: str) -> str:
+    return (Verdict.DENIED if kind == FlowKind.DENY else Verdict.ALLOWED).value
 
 
 def _difference(row: Connection, message: str) -> Difference:

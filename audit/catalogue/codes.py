@@ -92,6 +92,7 @@ class EventCode(StrEnum):
     TUNNEL_ENDPOINT_SUSPICIOUS = "SE004"
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
+    AUDIT_VERIFY = "AU004"
     SETTINGS_UPDATE = "AU006"
     API_TOKEN_CREATE = "AU007"  # noqa: S105 -- an event code
     API_TOKEN_REVOKE = "AU008"  # noqa: S105 -- an event code

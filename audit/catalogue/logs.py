@@ -50,6 +50,18 @@ LOGS: Final[tuple[EventType, ...]] = (
         fields=EXPORT,
     ),
     kind(
+        EventCode.AUDIT_VERIFY,
+        "audit.verify",
+        "The log was verified",
+        means="`manage.py verify_log` compared the log with itself; as an alert, it"
+        " found something, of which `first` tells the beginning.",
+        remedy="Stop pruning, keep a copy of the database, and verify an export"
+        " elsewhere with the witnesses' checkpoints.",
+        done=Severity.INFO,
+        alert=Severity.ALERT,
+        fields={"faults": WHOLE, "first": personal(TEXTS)},
+    ),
+    kind(
         EventCode.SETTINGS_UPDATE,
         "settings.update",
         "{actor_label} changed how the portal is set up: {target_label}",

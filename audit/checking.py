@@ -1,0 +1,171 @@
+"""The tables of the sealed log against each other: what no export could show.
+
+The tree proves what was sealed. Here is found what lies beside it: an event in no tree
+and not waiting for one, a place in the tree without its event, a checkpoint that does
+not fit the one before it. Tables are read in parts, in the order of the index.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from django.db.models import Exists, OuterRef
+
+from audit.errors import LeafError
+from audit.leaves import agrees
+from audit.models import (
+    AuditEvent,
+    FlowEvent,
+    Log,
+    Outbox,
+    SealedCheckpoint,
+    SealedLeaf,
+    SealedTile,
+    SealerState,
+)
+from audit.rows import salts
+from audit.sealed_files import opened
+from audit.tlog.merkle import HASH_LENGTH, CompactRange
+from audit.tlog.note import NoteError, parse_checkpoint, parse_note
+from audit.tlog.report import INCOMPLETE, TAMPERED, Report
+from audit.tlog.tiles import WIDTH, tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PART: Final = 500
+EVENTS: Final[dict[Log, Any]] = {Log.CONTROL: AuditEvent, Log.CONNECTIONS: FlowEvent}
+
+Item = TypeVar("Item")
+
+
+def check_tables(log: Log, report: Report) -> None:
+    """Add every contradiction between the tables of one log to the report."""
+    size = _check_state(log, report)
+    _check_places(log, size, report)
+    _check_unsealed(log, report)
+    _check_tiles(log, size, report)
+    _check_checkpoints(log, report)
+
+
+def _check_state(log: Log, report: Report) -> int:
+    """Compare the newest signature with the newest checkpoint; return its size."""
+    state = SealerState.objects.filter(log=log).first()
+    last = SealedCheckpoint.objects.filter(log=log).order_by("-size").first()
+    if state is None or last is None:
+        if (state is None) != (last is None):
+            report.add(INCOMPLETE, log.value, None, "signed, and no checkpoint of it")
+        return 0
+    try:
+        told = parse_checkpoint(parse_note(state.note.encode()).text)
+    except NoteError as exc:
+        report.add(TAMPERED, log.value, last.size, f"the newest signature: {exc}")
+        return last.size
+    if (told.size, told.size, told.root) != (state.size, last.size, bytes(last.root)):
+        report.add(
+            TAMPERED,
+            log.value,
+            min(told.size, state.size, last.size),
+            f"signed at {told.size}, noted {state.size}, last checkpoint {last.size}",
+        )
+    if state.signed_at < last.at:
+        report.add(TAMPERED, log.value, last.size, "signed before its checkpoint")
+    return last.size
+
+
+def _check_places(log: Log, size: int, report: Report) -> None:
+    """Find indexes below the size without an event, and places above it."""
+    model, expected = EVENTS[log], 0
+    places = SealedLeaf.objects.filter(log=log).order_by("index")
+    for part in _parts(places.values_list("index", "event_id").iterator(), PART):
+        held = set(
+            model.objects.filter(pk__in=[number for _, number in part]).values_list(
+                "pk", flat=True
+            )
+        )
+        for index, number in part:
+            for gone in range(expected, index):
+                report.add(TAMPERED, log.value, gone, "no event has this place")
+            if index < expected or index >= size:
+                report.add(TAMPERED, log.value, index, "a place outside of the tree")
+            if number not in held:
+                report.add(TAMPERED, log.value, index, f"its event {number} is gone")
+            expected = max(expected, index + 1)
+    for gone in range(expected, size):
+        report.add(TAMPERED, log.value, gone, "no event has this place")
+
+
+def _check_unsealed(log: Log, report: Report) -> None:
+    """Find what is in no tree, and does not wait for one as it was written."""
+    model = EVENTS[log]
+    place = SealedLeaf.objects.filter(log=log, event_id=OuterRef("pk"))
+    waiting = Outbox.objects.filter(log=log, event_id=OuterRef("pk"))
+    unsealed = model.objects.filter(~Exists(place)).order_by("pk")
+    for part in _parts(unsealed.annotate(waits=Exists(waiting)).iterator(PART), PART):
+        for event, line in zip(part, opened(part), strict=True):
+            if not event.waits:
+                message = f"event {event.pk} is in no tree and does not wait for one"
+                report.add(TAMPERED, log.value, None, message)
+            try:
+                held = bytes(event.leaf or b"")
+                fits = agrees(held, line["row"], salts(line["salts"]))
+            except (LeafError, ValueError, TypeError, AttributeError):
+                fits = False
+            if not fits:
+                message = f"event {event.pk}, not sealed yet, is not as it was written"
+                report.add(TAMPERED, log.value, None, message)
+    here = model.objects.filter(pk=OuterRef("event_id"))
+    again = SealedLeaf.objects.filter(log=log, event_id=OuterRef("event_id"))
+    for row in Outbox.objects.filter(log=log).annotate(
+        exists=Exists(here), sealed=Exists(again)
+    ):
+        if not row.exists:
+            message = f"event {row.event_id} waits and does not exist"
+            report.add(TAMPERED, log.value, None, message)
+        elif row.sealed:
+            message = f"event {row.event_id} waits and is sealed already"
+            report.add(TAMPERED, log.value, None, message)
+
+
+def _check_tiles(log: Log, size: int, report: Report) -> None:
+    """Find tiles of no tree; what is in the others `fsck` compares."""
+    known = {(level, index) for level, index, width in tiles(size) if width == WIDTH}
+    held = SealedTile.objects.filter(log=log).values_list("level", "index")
+    for level, index in sorted(set(held) - known):
+        message = f"tile {level}/{index} is of no tree of {size}"
+        report.add(TAMPERED, log.value, None, message)
+
+
+def _check_checkpoints(log: Log, report: Report) -> None:
+    """Find checkpoints that contradict their note or frontier, or come too early."""
+    before: SealedCheckpoint | None = None
+    for row in SealedCheckpoint.objects.filter(log=log).order_by("size").iterator():
+        kept = bytes(row.hashes)
+        try:
+            told = parse_checkpoint(parse_note(row.note.encode()).text)
+            frontier = CompactRange(
+                size=row.size,
+                hashes=tuple(
+                    kept[at : at + HASH_LENGTH]
+                    for at in range(0, len(kept), HASH_LENGTH)
+                ),
+            )
+            fits = told.size == row.size and told.root == frontier.root()
+        except ValueError:
+            fits = False
+        if not fits or bytes(row.root) != told.root:
+            message = f"the checkpoint of {row.size} contradicts itself"
+            report.add(TAMPERED, log.value, row.size, message)
+        if before is not None and row.at < before.at:
+            message = (
+                f"the checkpoint of {row.size} is dated before the one it continues"
+            )
+            report.add(TAMPERED, log.value, before.size, message)
+        before = row
+
+
+def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,0 +1,92 @@
+"""Verify the log where it is kept: the verifier that auditors run, and the tables.
+
+What an auditor checks on a copy is checked here on the database itself, in one moment
+of it; beside it the tables are compared with each other, and the connections that
+people search with the events they were drawn from.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from django.db import connection as database
+from django.db import transaction
+
+from audit.checking import check_tables
+from audit.comparing import differences
+from audit.events import EventCode, Outcome
+from audit.models import Log, SealedLeaf
+from audit.sealed_files import SealedFiles
+from audit.services import record
+from audit.tlog.report import TAMPERED, MissingError, Report
+from audit.verify.tree import fsck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from audit.actor import Actor
+    from audit.models import AuditEvent
+    from audit.sealing.deciding import Signed
+    from audit.tlog.policy import Policy
+
+# How much of a verification's answer its event tells.
+FAULTS: Final = 10
+FAULT_LENGTH: Final = 200
+
+
+def verify_log(policy: Policy, *, signed: Mapping[Log, Signed] = {}) -> Report:
+    """Return everything that is wrong with both logs; changes and records nothing.
+
+    `signed` is what the sealer's own files remember, where they can be read: what the
+    database has less than that was taken out of it.
+    """
+    report = Report()
+    with _one_moment():
+        for log in Log:
+            if log in signed:
+                _check_signed(log, signed[log], report)
+            check_tables(log, report)
+            try:
+                fsck(SealedFiles(log), policy, report)
+            except MissingError:
+                report.facts[log.value] = "nothing was sealed yet"
+        for item in differences():
+            number = f"connection {item.number}: " if item.number else ""
+            name = " ".join(item.key)
+            message = f"{number}{name}: {item.message}"
+            report.add(TAMPERED, Log.CONNECTIONS.value, None, message)
+    return report
+
+
+def record_verification(report: Report, *, actor: Actor, now: datetime) -> AuditEvent:
+    """Record that the log was verified; an alert where anything was found."""
+    return record(
+        EventCode.AUDIT_VERIFY,
+        outcome=Outcome.ALERT if report.faults else Outcome.DONE,
+        actor=actor,
+        now=now,
+        details={
+            "faults": len(report.faults),
+            "first": [str(fault)[:FAULT_LENGTH] for fault in report.faults[:FAULTS]],
+        },
+    )
+
+
+def _check_signed(log: Log, signed: Signed, report: Report) -> None:
+    size = SealedLeaf.objects.filter(log=log).count()
+    if size < signed.size:
+        told = f"{signed.size} leaves were signed, and {size} are there"
+        report.add(TAMPERED, log.value, size, told)
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """Read all tables as they were at one moment, while the sealer goes on."""
+    outermost = not database.in_atomic_block
+    with transaction.atomic():
+        if outermost and database.vendor == "postgresql":
+            with database.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield

@@ -1,0 +1,119 @@
+"""`manage.py verify_log` answers, and its answer is an event."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from audit import services
+from audit.actor import Actor
+from audit.events import EventCode
+from audit.key_files import create_key_file
+from audit.models import AuditEvent, Connection, FlowKind, Log
+from audit.sealing.deciding import Signed
+from audit.sealing.keeping import key_file
+from audit.verification import verify_log
+from tests.audit.conftest import GATEWAY, NOON, MakeFlow
+from tests.audit.small_sealer import policy, seal
+
+pytestmark = pytest.mark.django_db
+KEYS = [f"--key={key}" for key in policy().logs]
+
+
+@pytest.fixture
+def sealed(actor: Actor, make_flow: MakeFlow) -> None:
+    """Two events of each log, one of each sealed."""
+    for number in (1, 2):
+        services.record(EventCode.USER_LOGIN, actor=actor, now=NOON)
+        flow = make_flow(FlowKind.OPEN, number, flow=f"f{number}")
+        services.record_flows(gateway=GATEWAY, flows=[flow], now=NOON)
+        if number == 1:
+            for log in Log:
+                seal(log, NOON)
+
+
+def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+    answer, code = StringIO(), 0
+    try:
+        call_command("verify_log", *KEYS, "--json", *arguments, stdout=answer)
+    except SystemExit as stop:
+        code = int(str(stop.code))
+    return code, json.loads(answer.getvalue())
+
+
+@pytest.mark.usefixtures("sealed")
+def test_sound_log_is_recorded_as_such() -> None:
+    code, report = run()
+    assert (code, report["faults"]) == (0, [])
+    assert report["audit.test/control"]["size"] == 1
+    assert str(AuditEvent.objects.latest("id")) == "AU004I"
+
+
+@pytest.mark.usefixtures("sealed")
+def test_changed_connection_is_an_alert_that_names_it() -> None:
+    Connection.objects.filter(flow="f2").update(person_id="us_2")
+    code, report = run()
+    assert code == 1
+    assert "f2 allowed: not as its events tell: person_id" in str(report["faults"])
+    event = AuditEvent.objects.latest("id")
+    assert str(event) == "AU004A"
+    assert (event.details["faults"], len(event.details["first"])) == (1, 1)
+
+
+@pytest.mark.usefixtures("sealed")
+def test_g08_what_the_sealer_remembers_and_the_database_lost_is_named() -> None:
+    """An older backup is faultless in itself; the sealer's own file is ahead of it."""
+    held = {
+        Log.CONTROL: Signed(size=1, root=b""),
+        Log.CONNECTIONS: Signed(size=1, root=b""),
+    }
+    assert verify_log(policy(), signed=held).faults == []
+    held[Log.CONTROL] = Signed(size=9, root=b"")
+    faults = verify_log(policy(), signed=held).faults
+    assert [(fault.log, fault.index) for fault in faults] == [("control", 1)]
+
+
+@pytest.mark.usefixtures("sealed")
+def test_sealers_own_keys_are_believed_where_nothing_else_is_said(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.PEERAGE_LOG_KEY_DIR = tmp_path
+    for log in Log:
+        create_key_file(key_file(log))
+    answer = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("verify_log", stdout=answer)
+    # They are others than those which sealed here, and under another name.
+    assert "no key of the log" in answer.getvalue()
+
+
+def test_log_that_was_never_sealed_is_told() -> None:
+    code, report = run()
+    assert (code, report["control"]) == (0, "nothing was sealed yet")
+
+
+@pytest.mark.usefixtures("sealed")
+def test_verification_itself_changes_nothing_but_its_event() -> None:
+    before = AuditEvent.objects.count()
+    run()
+    assert AuditEvent.objects.count() == before + 1
+    assert run()[0] == 0
+
+
+@pytest.mark.usefixtures("sealed")
+def test_policy_file_is_believed(tmp_path: Path) -> None:
+    lines = [*(f"log {key}" for key in policy().logs), "quorum none"]
+    (tmp_path / "policy").write_text("\n".join(lines), encoding="utf-8")
+    call_command("verify_log", policy=str(tmp_path / "policy"), stdout=StringIO())
+
+
+@pytest.mark.parametrize("options", [{}, {"key": ["x"]}, {"policy": "/nowhere"}])
+def test_nothing_is_believed_by_default(options: dict[str, Any]) -> None:
+    with pytest.raises(CommandError):
+        call_command("verify_log", **options)
