@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
-from audit.events import EventCode
+from audit.events import EventCode, Outcome
 from audit.filters import Cursor
 from audit.finding import connection_ways, connections, event_ways, events
 from audit.models import AuditEvent, Connection
@@ -97,6 +97,15 @@ def iterate_events(filters: Filter) -> Iterator[AuditEvent]:
 def get_event(uid: UUID) -> AuditEvent:
     """Return one event, or answer 404."""
     return get_object_or_404(AuditEvent, uid=uid)
+
+
+def latest_sign_in(person_id: str) -> dict[str, str]:
+    """Return what ties an event to the last sign-in of a person: that event's uid."""
+    found = AuditEvent.objects.filter(
+        code=EventCode.USER_LOGIN, outcome=Outcome.DONE, person_id=person_id
+    )
+    uid = found.values_list("uid", flat=True).first()
+    return {"sign_in": str(uid)} if uid else {}
 
 
 def get_connection(number: int) -> Connection:

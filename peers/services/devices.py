@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
+from audit.selectors import latest_sign_in
 from audit.services import record, record_all
 from peers.errors import (
     DeviceLimitError,
@@ -150,6 +151,7 @@ def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Dev
         details={
             "platform": device.platform,
             "addresses": [lease.address for lease in leases],
+            **latest_sign_in(device.owner.ref.id),
         },
     )
     record_all([key_event(EventCode.KEY_REGISTERED, key, actor=actor, now=now)])

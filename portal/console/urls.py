@@ -22,6 +22,7 @@ from portal.console import (
     labels,
     locks,
     reachability,
+    receipts,
     recoveries,
     requests,
     revocations,
@@ -206,6 +207,16 @@ AUDIT = [
         name="connection",
     ),
     path("activity/", timelines.activity, name="activity"),
+    path(
+        "audit/connections/<int:connection_id>/receipt/",
+        receipts.receipt,
+        name="receipt",
+    ),
+    path(
+        "audit/connections/<int:connection_id>/receipt/download/",
+        receipts.download_receipt,
+        name="download_receipt",
+    ),
     path("audit/searches/", searches.searches, name="searches"),
     path("audit/searches/add/<slug:log>/", searches.add_search, name="add_search"),
     path(

@@ -178,6 +178,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/audit/addresses/?address={source}",
         "/audit/addresses/?address=100.64.0.0/10",
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/",
+        f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/receipt/",
         "/audit/events/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )

@@ -75,6 +75,8 @@ READ: Final = (
     "connections",
     "export_connections",
     "connection",
+    "receipt",
+    "download_receipt",
     "events",
     "export_events",
     "event",
@@ -271,7 +273,7 @@ def test_readers_open_every_list_and_detail(
     name: str, address: Address, carol: User, sign_in: SignIn
 ) -> None:
     response = sign_in(carol).get(address(name))
-    missing = {"connection", "event"}
+    missing = {"connection", "receipt", "download_receipt", "event"}
     wrong = {"export_connections", "export_events"}
     expected = 404 if name in missing else 400 if name in wrong else 200
     assert response.status_code == expected
