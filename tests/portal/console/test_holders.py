@@ -138,8 +138,9 @@ def test_many_holders_cost_the_same(
     for number in range(3):
         Machine().enroll(laptop.owner, name=f"phone {number}")
     browser = sign_in(carol)
-    # Session, person, the event of the question, the leases, their keys.
-    with django_assert_num_queries(5):
+    # Session, person, the reader's salt (sought, made, read), the event of the
+    # question, the leases, their keys.
+    with django_assert_num_queries(8):
         browser.get("/audit/addresses/?address=100.64.0.0/10")
 
 

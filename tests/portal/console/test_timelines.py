@@ -115,9 +115,10 @@ def test_a_busy_timeline_costs_the_same(
     ]
     record_flows(gateway=EDGE, flows=flows, now=clock)
     browser = sign_in(carol)
-    # Session, person, two events of the reading, the buckets, connections, events that
-    # concern the person and events they did.
-    with django_assert_num_queries(8):
+    # Session, person, two events of the reading, the reader's salt (sought, made, read,
+    # and read for the second event), the buckets, connections, events that concern the
+    # person and events they did.
+    with django_assert_num_queries(12):
         browser.get(f"/audit/timeline/person/{alice.ref.id}/")
 
 
@@ -166,8 +167,8 @@ def test_older_activity_follows(
     ]
     record_flows(gateway=EDGE, flows=flows, now=clock)
     browser = sign_in(alice)
-    # Session, person, the event of the reading, the rows, the buckets.
-    with django_assert_num_queries(5):
+    # Session, person, their salt, the event of the reading, the rows, the buckets.
+    with django_assert_num_queries(6):
         first = browser.get("/activity/").content.decode()
     older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     second = browser.get(older).content.decode()
