@@ -160,7 +160,7 @@ def test_the_page_costs_the_same_for_many(
         make_grant(found, user=laptop.owner)
     publish()
     browser = sign_in(carol)
-    with django_assert_num_queries(26):
+    with django_assert_num_queries(29):
         browser.get(f"{READER}?person=Alice&{WIKI}")
 
 

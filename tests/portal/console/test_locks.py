@@ -21,7 +21,7 @@ from tests.portal.console.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 CHOOSE = "/manage/locks/add/"
-QUERIES = 46
+QUERIES = 55
 KINDS = ("user", "device", "group", "application", "gateway")
 
 
