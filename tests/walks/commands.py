@@ -96,6 +96,7 @@ RECORDED: Final = "manage.py records that it was opened: AU012"
 CLEANS: Final = "it removes what is over by itself"
 NOT_RUN: Final = {
     "runportal": SERVES,
+    "verify_log": "it reads the sealed log and compares",
     "export_log": "it copies the sealed log into files, recorded as AU002",
     "sealer": "it seals what the log holds",
     "deliver_streams": "it sends what the log holds; that it stops is AU033",

@@ -239,6 +239,8 @@ LOGS: Final[dict[str, Line]] = {
     "audit/connections/": looks(),
     "audit/connections/export/": looks(),
     "audit/connections/<int:connection_id>/": looks(),
+    "audit/connections/<int:connection_id>/receipt/": looks(),
+    "audit/connections/<int:connection_id>/receipt/download/": looks(),
     "audit/events/": looks(),
     "audit/events/export/": looks(),
     "audit/events/<uuid:uid>/": looks(),
