@@ -100,19 +100,15 @@ def _from_device(oif: str) -> tuple[str, ...]:
     A new flow goes on at `begin`, which is its device gate; all others meet theirs
     here, before `established`.
 
-    Conntrack calls a flow new until somebody answers, and some are never answered
-    (syslog, StatsD, one-way video). Only its first packet is a beginning: a flow
-    whose first packet passed is *confirmed*, and goes on like an answered one.
-
     The packets of a bulk transfer come this way: one rule is their device gate and
     `established`, so that each asks few questions; what it lets not pass learns why.
     """
     return (
         f"{oif} goto deny_lateral",
         "iifname != @live goto deny_not_live",
-        "ct state new ct status ! confirmed goto begin",
-        "ct state established,related,new ip saddr @device4 accept",
-        "ct state established,related,new ip6 saddr @device6 accept",
+        "ct state new goto begin",
+        "ct state established,related ip saddr @device4 accept",
+        "ct state established,related ip6 saddr @device6 accept",
         "ip saddr != @device4 goto deny_no_device",
         "ip6 saddr != @device6 goto deny_no_device",
         "goto deny_invalid",
@@ -136,11 +132,16 @@ def _begin_family(ip: str, family: int) -> tuple[str, ...]:
     """Return the way of a marked new flow to the chain of its destination.
 
     A map for each protocol with ports: a lookup costs less with one part fewer.
+
+    Conntrack calls a flow new until somebody answers, and some are never answered
+    (syslog, StatsD, one-way video). Each of their packets is judged, so that the
+    kernel alone ends what has an end; but only the first, whose flow is not
+    *confirmed* yet, counts as another flow.
     """
     return (
         "tcp flags & (fin|syn|rst|ack) != syn goto deny_mid_stream",
-        f"ct mark @{CROWDED} goto deny_crowded",
-        f"numgen random mod {_SAMPLED} offset 0 0 jump crowd",
+        f"ct mark @{CROWDED} ct status ! confirmed goto deny_crowded",
+        f"numgen random mod {_SAMPLED} offset 0 0 ct status ! confirmed jump crowd",
         f"{ip} daddr . tcp dport vmap @tcp{family}",
         f"{ip} daddr . udp dport vmap @udp{family}",
         f"{ip} daddr . meta l4proto vmap @proto{family}",
