@@ -38,7 +38,7 @@ def run(stop: Event) -> None:
     while not stop.wait(PERIOD_SECONDS):
         try:
             ask_all(now=datetime.now(UTC))  # noqa: TID251 -- a process is an edge
-        except Error:
+        except (Error, NoteError):
             logger.exception("the witnesses were not asked")
         close_old_connections()
     connections.close_all()

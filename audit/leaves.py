@@ -250,7 +250,12 @@ def agrees(leaf: bytes, row: Row, salts: Mapping[str, bytes | None]) -> bool:
     def committed(opening: Opening) -> str | None:
         if salts.get(opening.person, b"") is None:
             kept = said.get(opening.part)
-            return str(kept["c"]) if _is_hidden(kept) else None
+            if not _is_hidden(kept):
+                return None
+            left = {v for v in opening.identity.values() if v != opening.person}
+            if left:  # not blanked: only what was recorded after forgetting may say so
+                return commitment(shape.nonce, opening.part, opening.identity)
+            return str(kept["c"])
         key = salts.get(opening.person) or shape.nonce
         return commitment(key, opening.part, opening.identity)
 

@@ -8,16 +8,18 @@ people search with the events they were drawn from.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection as database
-from django.db import transaction
+from django.db import connections, transaction
 
 from audit.checking import check_tables
 from audit.comparing import differences
+from audit.errors import SealError
 from audit.events import EventCode, Outcome
 from audit.models import Log, SealedLeaf
 from audit.sealed_files import SealedFiles
+from audit.sealing import tables
 from audit.services import record
 from audit.tlog.report import TAMPERED, MissingError, Report
 from audit.verify.tree import fsck
@@ -79,13 +81,29 @@ def _check_signed(log: Log, signed: Signed, report: Report) -> None:
     if size < signed.size:
         told = f"{signed.size} leaves were signed, and {size} are there"
         report.add(TAMPERED, log.value, size, told)
+        return
+    try:
+        root = tables.root_at(log, signed.size)
+    except SealError as exc:
+        report.add(TAMPERED, log.value, None, str(exc))
+        return
+    if root != signed.root:
+        told = f"the first {signed.size} leaves are not the ones that were signed"
+        report.add(TAMPERED, log.value, None, told)
 
 
 @contextmanager
 def _one_moment() -> Iterator[None]:
     """Read all tables as they were at one moment, while the sealer goes on."""
     outermost = not database.in_atomic_block
+    wrapper: Any = connections["default"]
+    mode = getattr(wrapper, "transaction_mode", None)
+    if mode:
+        # SQLite: who reads takes no writer's lock, or revocations would wait.
+        wrapper.transaction_mode = "DEFERRED"
     with transaction.atomic():
+        if mode:
+            wrapper.transaction_mode = mode
         if outermost and database.vendor == "postgresql":
             with database.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -26,6 +26,7 @@ from audit.models import (
 )
 from audit.sealing.tables import tree_of
 from audit.services import record
+from audit.text import visible
 from audit.tlog.cosignature import parse_witness_key
 from audit.tlog.note import NoteError, verify_note
 from audit.tlog.witnessing import request_text
@@ -121,7 +122,7 @@ def record_refusal(
     """Record that a witness does not sign what this log has become; once an hour."""
     said = AuditEvent.objects.filter(
         code=EventCode.WITNESS_REFUSED,
-        target_id=witness.id,
+        target_id=visible(witness.id)[:64],
         at__gt=now - QUIET,
         details__log=log.value,
     )

@@ -279,9 +279,10 @@ class Store:
         """
         return self._read(WITNESS)
 
-    def write_refused(self, name: str, request: bytes) -> None:
-        """Keep what a log showed that does not continue what it showed before."""
-        self._write(f"witness-{name}.refused", request)
+    def keep_fork(self, name: str, request: bytes) -> None:
+        """Keep the first thing a log signed that does not continue what it had."""
+        if self._bytes(f"witness-{name}.fork") is None:
+            self._write(f"witness-{name}.fork", request)
 
     def read_sequences(self) -> dict[str, int]:
         """Return the reserved sequence number of each channel.

@@ -31,6 +31,7 @@ from audit.tlog.witnessing import (
     WitnessError,
     judge,
     parse_request,
+    require_signed,
 )
 from gateway.errors import PortalAnswerError, StoreError
 from gateway.logs import Log
@@ -40,6 +41,7 @@ log = Log(__name__)
 
 LOGS: Final = ("control", "connections")
 SEED_BYTES: Final = 32
+MAX_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ class Witness:
             store.write_witness(self._kept.document())
         else:
             self._kept = parse_kept(document)
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, type[WitnessError]] = {}
 
     @property
     def key(self) -> WitnessKey:
@@ -168,13 +170,15 @@ class Witness:
         if text != shown.key:
             raise ForgedError(f"the key of the log {name} is not the one first seen")
         request = parse_request(shown.request)
-        said = request.checkpoint()
-        if said.size < known.size:
-            raise ForkError(f"{said.size} leaves where there were {known.size}")
         try:
             key = parse_verifier_key(text)
         except NoteError as exc:
             raise PortalAnswerError(f"the key of the log {name}: {exc}") from exc
+        said = request.checkpoint()
+        if said.size < known.size:
+            # What the log's key did not sign convicts nobody.
+            require_signed(request, key)
+            raise ForkError(f"{said.size} leaves where there were {known.size}")
         head = judge(request, key=key, known=known)
         kept = Kept(
             seed=self._kept.seed,
@@ -190,14 +194,15 @@ class Witness:
         return head.size, signed.line()
 
     def _refuse(self, name: str, shown: Shown, exc: WitnessError) -> None:
-        reason = str(exc)
-        if self._refused.get(name) == reason:
+        if self._refused.get(name) is type(exc):
             # Said once: a portal that insists would else fill log and disk.
             return
+        reason = str(exc)[:MAX_REASON]
         log.error("witness.refused", log=name, reason=reason)
-        self._store.write_refused(name, shown.request)
+        if isinstance(exc, ForkError):
+            self._store.keep_fork(name, shown.request)
+        self._refused[name] = type(exc)
         self._portal.tell_witness({"log": name, "refused": reason})
-        self._refused[name] = reason
 
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self._kept.seed)

@@ -139,10 +139,9 @@ def judge(request: Request, *, key: VerifierKey, known: Head) -> Head:
     said = request.checkpoint()
     if said.origin != key.name:
         raise StrangerError(f"the log {said.origin!r} is not known here")
-    try:
-        verify_note(request.note, [key])
-    except NoteError as exc:
-        raise ForgedError(str(exc)) from exc
+    require_signed(request, key)
+    if not said.size and said.root != EMPTY_ROOT:
+        raise MalformedError("the empty tree has one root")
     if request.old_size > said.size:
         raise MalformedError(f"{request.old_size} leaves are more than {said.size}")
     if request.old_size != known.size:
@@ -165,3 +164,15 @@ def judge(request: Request, *, key: VerifierKey, known: Head) -> Head:
             exc
         )
     return Head(size=said.size, root=said.root)
+
+
+def require_signed(request: Request, key: VerifierKey) -> None:
+    """Accept a request whose checkpoint the log's key signed.
+
+    Raises:
+        ForgedError: it did not.
+    """
+    try:
+        verify_note(request.note, [key])
+    except NoteError as exc:
+        raise ForgedError(str(exc)) from exc

@@ -66,11 +66,13 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
     sure = 0
     old = policy.without_quorum()
     for line in files.lines(HISTORY):
-        sure, wrong = check_checkpoint(
-            files, old, tree, line["note"].encode(), sure=sure
-        )
+        kept = line["note"].encode()
+        sure, wrong = check_checkpoint(files, old, tree, kept, sure=sure)
         faults += wrong
-    faults += check_checkpoint(files, policy, tree, note, sure=sure)[1]
+    sure, wrong = check_checkpoint(files, policy, tree, note, sure=sure)
+    faults += wrong
+    # An entry that is not proved excuses nothing.
+    pruned *= sure == size
     report.faults += (fault for fault in faults if not is_pruned(fault, pruned))
 
 
@@ -78,7 +80,7 @@ def _check(files: Files, size: int, number: int, *, rows: bool) -> tuple[Bundle,
     found = check_bundle(files, size, number)
     if rows and found.entries:
         found.faults += check_rows(files, number, found.entries)
-    below = pruned_below(found.entries)
+    below = min(pruned_below(found.entries), number * WIDTH)
     # Not to be sent from process to process.
     found.entries = []
     return found, below

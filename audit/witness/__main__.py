@@ -10,14 +10,17 @@ it hears or says is secret, but who can cut the wire can keep it from witnessing
 from __future__ import annotations
 
 import argparse
+import contextlib
+import socket
 import sys
+import threading
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from audit.tlog.note import NoteError, parse_verifier_key
+from audit.tlog.note import DECIMAL, NoteError, parse_verifier_key
 from audit.tlog.witnessing import MAX_REQUEST, StaleError, WitnessError
 from audit.witness.keeping import KeepingError, Witness, create
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 10.0
 """For a whole request, whatever the other side drips."""
+AT_ONCE: Final = 64
 SIZE_TYPE: Final = "text/x.tlog.size"
 
 
@@ -59,12 +63,54 @@ def serve(witness: Witness, listen: tuple[str, int]) -> None:
         witness.close()
 
 
-def server_of(witness: Witness, listen: tuple[str, int]) -> ThreadingHTTPServer:
+class BoundedServer(ThreadingHTTPServer):
+    """Speaks with so many at once and hangs up on the rest."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 -- the base's own
+        """Listen."""
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- the base's own
+        """Take a request if there is room."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- the base's own
+        """Answer, then make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+
+def server_of(  # noqa: C901 -- a handler, which http.server wants as a class
+    witness: Witness, listen: tuple[str, int]
+) -> ThreadingHTTPServer:
     """Return a server that asks this witness; it serves nothing yet."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = SECONDS
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            """Begin a request that ends in time, whatever the other side drips."""
+            super().setup()
+            self.timer = threading.Timer(SECONDS, self._end)
+            self.timer.daemon = True
+            self.timer.start()
+
+        def finish(self) -> None:
+            """End it."""
+            self.timer.cancel()
+            super().finish()
+
+        def _end(self) -> None:
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         def do_POST(self) -> None:
             """Answer `add-checkpoint`."""
@@ -73,7 +119,7 @@ def server_of(witness: Witness, listen: tuple[str, int]) -> ThreadingHTTPServer:
             length = self.headers.get("Content-Length", "")
             if self.path != "/add-checkpoint":
                 self._answer(HTTPStatus.NOT_FOUND, "POST /add-checkpoint\n")
-            elif not length.isdecimal() or int(length) > MAX_REQUEST:
+            elif not DECIMAL.fullmatch(length) or int(length) > MAX_REQUEST:
                 self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long\n")
             else:
                 self._add(self.rfile.read(int(length)))
@@ -100,9 +146,7 @@ def server_of(witness: Witness, listen: tuple[str, int]) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(listen, Handler)
-    server.daemon_threads = True
-    return server
+    return BoundedServer(listen, Handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -62,6 +62,8 @@ BEGIN
     GRANT SELECT, INSERT ON audit_identitysalt TO peerage_app;
     GRANT SELECT ON audit_outbox, audit_sealerstate
         TO peerage_app, peerage_sealer, peerage_auditor;
+    -- Signatures of witnesses that a later one has made worthless go.
+    GRANT SELECT, INSERT, UPDATE, DELETE ON audit_cosignature TO peerage_app;
     GRANT DELETE ON audit_outbox TO peerage_sealer;
     GRANT INSERT, UPDATE ON audit_sealerstate TO peerage_sealer;
 

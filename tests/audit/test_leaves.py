@@ -149,6 +149,11 @@ def test_of_the_forgotten_only_what_is_open_is_compared() -> None:
     assert not agrees(leaf(event()), event_row(event(code="DV009")), {"us_1": None})
 
 
+def test_a_salt_that_was_emptied_lets_nobody_rewrite_a_row() -> None:
+    edited = event_row(event(person_label="Mallory"))
+    assert not agrees(leaf(event()), edited, {"us_1": None})
+
+
 def test_g17_a_name_cannot_be_guessed_without_the_salt() -> None:
     identity = {"person_id": "us_1", "person_label": "Zo\u00eb"}
     open_text = leaf(event()).decode()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from pytest_django import Settings
 
-from audit import services
+from audit import services, verification
 from audit.actor import Actor
 from audit.events import EventCode
 from audit.key_files import create_key_file
 from audit.models import AuditEvent, Connection, FlowKind, Log
+from audit.sealing import tables
 from audit.sealing.deciding import Signed
 from audit.sealing.keeping import key_file
 from audit.verification import verify_log
@@ -69,14 +72,35 @@ def test_changed_connection_is_an_alert_that_names_it() -> None:
 @pytest.mark.usefixtures("sealed")
 def test_g08_what_the_sealer_remembers_and_the_database_lost_is_named() -> None:
     """An older backup is faultless in itself; the sealer's own file is ahead of it."""
-    held = {
-        Log.CONTROL: Signed(size=1, root=b""),
-        Log.CONNECTIONS: Signed(size=1, root=b""),
-    }
+    held = {log: Signed(size=1, root=tables.root_at(log, 1)) for log in Log}
     assert verify_log(policy(), signed=held).faults == []
     held[Log.CONTROL] = Signed(size=9, root=b"")
     faults = verify_log(policy(), signed=held).faults
     assert [(fault.log, fault.index) for fault in faults] == [("control", 1)]
+
+
+@pytest.mark.usefixtures("sealed")
+def test_another_tree_of_the_same_size_is_named() -> None:
+    held = {Log.CONTROL: Signed(size=1, root=b"x" * 32)}
+    (fault,) = verify_log(policy(), signed=held).faults
+    assert "not the ones that were signed" in str(fault)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("sealed")
+def test_while_the_log_is_verified_others_write(actor: Actor) -> None:
+    """SQLite has one writer: a revocation must not wait for the verifier."""
+    with verification._one_moment():  # noqa: SLF001 -- what verify_log stands in
+        assert AuditEvent.objects.exists()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_write, actor).result(timeout=15)
+
+
+def _write(actor: Actor) -> None:
+    try:
+        services.record(EventCode.USER_LOGIN, actor=actor, now=NOON)
+    finally:
+        connections.close_all()
 
 
 @pytest.mark.usefixtures("sealed")
@@ -114,6 +138,9 @@ def test_policy_file_is_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"key": ["x"]}, {"policy": "/nowhere"}])
-def test_nothing_is_believed_by_default(options: dict[str, Any]) -> None:
+def test_nothing_is_believed_by_default(
+    options: dict[str, Any], settings: Settings, tmp_path: Path
+) -> None:
+    settings.PEERAGE_LOG_KEY_DIR = tmp_path / "none"
     with pytest.raises(CommandError):
         call_command("verify_log", **options)

@@ -85,7 +85,7 @@ def test_g03_a_history_rewritten_with_the_stolen_key_is_not_cosigned(
     witness = host.start()
     assert (witness.step(), witness.step()) == (0, 0)
     assert host.told() == [SIGNED, REFUSED]
-    evidence = host.store.directory / "witness-control.refused"
+    evidence = host.store.directory / "witness-control.fork"
     assert evidence.read_bytes() == host.portal.logs["control"].request(3)
 
 
@@ -97,6 +97,32 @@ def test_g02_a_log_that_became_shorter_is_not_cosigned(host: Host) -> None:
     assert "1 leaves where there were 3" in host.portal.witnessed[-1]["refused"]
     host.log.add(b"b", b"c", b"d")
     assert witness.step() == 1
+
+
+def test_the_first_fork_is_kept_whatever_is_shown_after_it(host: Host) -> None:
+    witness = host.start()
+    witness.step()
+    fork = rewritten(host.log, b"x", b"b", b"c", b"d")
+    host.portal.logs["control"] = fork
+    witness.step()
+    first = fork.request(3)
+    for leaf in (b"e", b"f"):
+        fork.add(leaf)
+        witness.step()
+    evidence = host.store.directory / "witness-control.fork"
+    assert evidence.read_bytes() == first
+    assert host.told() == [SIGNED, REFUSED]
+
+
+def test_what_the_logs_key_did_not_sign_convicts_nobody(host: Host) -> None:
+    host.start().step()
+    forged = MemoryLog()
+    forged.add(b"a")
+    key, request = str(host.log.verifier), forged.request(1)
+    shown = Shown(key=key, request=request)
+    host.portal.show_log = lambda _name, **_: shown  # type: ignore[method-assign]
+    host.start().step()
+    assert not list(host.store.directory.glob("*.fork"))
 
 
 def test_another_key_of_a_log_is_not_believed(host: Host) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit import asking
 from audit.errors import SealError
 from audit.models import Log
 from audit.sealing import keeping
@@ -61,7 +60,4 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
-        # A witness that does not answer holds up no seal.
-        witnesses = threading.Thread(target=asking.run, args=(stop,), daemon=True)
-        witnesses.start()
         run(stop)

@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.tlog.merkle import root
+from audit.tlog.note import Checkpoint, sign_note
 from audit.tlog.witnessing import (
     MAX_PROOF,
     MAX_REQUEST,
@@ -75,6 +76,14 @@ def test_who_proves_from_elsewhere_is_told_from_where() -> None:
     with pytest.raises(StaleError) as caught:
         judged(log, log.request(3), head(log, 5))
     assert caught.value.size == 5
+
+
+def test_the_empty_tree_has_one_root() -> None:
+    log = MemoryLog()
+    text = Checkpoint(origin=log.origin, size=0, root=b"x" * 32).text()
+    note = str(sign_note(text, name=log.origin, key=log.key))
+    with pytest.raises(MalformedError):
+        judged(log, request_text(0, [], note), Head())
 
 
 def test_a_stranger_and_a_forger_are_told_apart() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from audit.tlog.cosignature import parse_witness_key
 from audit.tlog.note import verify_note
+from audit.witness.__main__ import server_of
 from audit.witness.keeping import KEY, KeepingError, Witness, create
 from tests.audit.witness.log import MemoryLog
 
@@ -84,6 +87,28 @@ def test_a_witness_signs_remembers_and_refuses(tmp_path: Path) -> None:
         assert asked(place, log.request(3))[0] == 200
     (evidence,) = (tmp_path / "w").glob("*.fork")
     assert evidence.read_bytes() == other.request(3)
+
+
+@pytest.mark.enable_socket
+def test_who_drips_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path, NAME)
+    monkeypatch.setattr("audit.witness.__main__.SECONDS", 0.5)
+    witness = Witness(tmp_path, [])
+    server = server_of(witness, ("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        host, port = server.server_address[:2]
+        with socket.create_connection((str(host), port), timeout=20) as slow:
+            slow.sendall(b"POST /add-checkpoint HTTP/1.1\r\n")
+            assert slow.recv(1) == b""
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        witness.close()
 
 
 def test_what_was_not_written_down_is_not_signed(

@@ -179,5 +179,5 @@ def test_the_page_costs_the_same_for_many(
     for number in range(extra):
         make_grant(wiki, user=make_user(f"p{number}"))
     browser = sign_in(carol)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(14):
         browser.get(f"{WHO}?application={wiki.pk}")

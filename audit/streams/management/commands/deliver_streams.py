@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from audit import asking
 from audit.streams.delivery import deliver_due
 from audit.streams.runner import run
 
@@ -41,4 +42,8 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
+        # The witnesses are asked here, too: a process that may write events and waits
+        # for nobody else.
+        witnesses = threading.Thread(target=asking.run, args=(stop,), daemon=True)
+        witnesses.start()
         run(stop)
