@@ -4,7 +4,7 @@ A field of `details` is declared with its type and its privacy class:
 
 * `open` is readable in the leaf;
 * `personal` enters the leaf only as a commitment, so that it can be forgotten;
-* `secret-never` is a name that no event may carry, at any depth.
+* `never` is a name that no event may carry, at any depth.
 
 What is not declared counts as personal: whoever forgets a declaration hides something
 that could have been shown, and never the other way round.
@@ -42,7 +42,7 @@ class Privacy(StrEnum):
 
     OPEN = "open"
     PERSONAL = "personal"
-    SECRET_NEVER = "secret-never"  # noqa: S105 -- a class, not a secret
+    SECRET_NEVER = "never"  # noqa: S105 -- a class, not a secret
 
 
 class Shape(StrEnum):
