@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver
 
 from gateway.client import Answer
+from policies.agents import TOLD
 from tests.gateway.fakes import FakePortal
 from tests.gateway.world import DEPLOYMENT, GATEWAY
 
@@ -281,6 +282,7 @@ def _document(answer: Answer) -> dict[str, Any]:
     told = {
         "snapshot": answer.snapshot and json.loads(answer.snapshot),
         "lease": json.loads(answer.lease),
+        "agent": json.loads(TOLD),
     }
     if answer.delta is not None:
         told["delta"] = json.loads(answer.delta)
