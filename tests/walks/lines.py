@@ -153,9 +153,9 @@ OWN: Final[dict[str, Line]] = {
 PEOPLE: Final[dict[str, Line]] = {
     "manage/requests/": looks(),
     "manage/applications/<int:application_id>/requests/": changes(
-        lambda _: {
+        lambda company: {
             "is_requestable": "on",
-            "person": "us_1",
+            "person": company.world.people["alice"].ref.id,
             "needs_two_approvals": "on",
         }
     ),
