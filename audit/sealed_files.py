@@ -26,12 +26,12 @@ from audit.models import (
 from audit.tlog.merkle import leaf_hash, root
 from audit.tlog.report import MissingError
 from audit.tlog.tiles import WIDTH, bundle, hashes, parse_path
+from audit.tlog.whole import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CHECKPOINT: Final = "checkpoint"
-HISTORY: Final = "checkpoints.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class SealedFiles:
     def lines(self, path: str) -> list[Any]:
         """Return the values of a file of JSON lines."""
         if path == HISTORY:
-            return list(_history(self.log))
+            return list(history(self.log))
         begin = int(path.removeprefix("rows/").removesuffix(".jsonl")) * WIDTH
-        return list(_rows(self.log, begin))
+        return list(rows(self.log, begin, begin + WIDTH))
 
 
 def checkpoint(log: Log) -> bytes:
@@ -93,20 +93,20 @@ def events(log: Log, begin: int, end: int) -> dict[int, AuditEvent | FlowEvent]:
 
 def opened(found: Sequence[AuditEvent | FlowEvent]) -> Iterator[dict[str, Any]]:
     """Yield the row of each event, and the salts that open its leaf."""
-    rows = [
+    read = [
         flow_row(event) if isinstance(event, FlowEvent) else event_row(event)
         for event in found
     ]
-    people = list(map(_persons, rows))
+    people = list(map(_persons, read))
     kept = IdentitySalt.objects.in_bulk(sorted(frozenset[str]().union(*people)))
-    for row, persons in zip(rows, people, strict=True):
+    for row, persons in zip(read, people, strict=True):
         yield {
             "row": row,
             "salts": {
-                person: kept[person].salt
-                and base64.b64encode(bytes(kept[person].salt or b"")).decode()
+                person: None if salt is None else base64.b64encode(salt).decode()
                 for person in sorted(persons)
                 if person in kept
+                for salt in (kept[person].salt,)
             },
         }
 
@@ -145,14 +145,19 @@ def _tile(log: Log, level: int, index: int, width: int) -> bytes:
     return b"".join(parts)
 
 
-def _rows(log: Log, begin: int) -> Iterator[dict[str, Any]]:
-    found = events(log, begin, begin + WIDTH)
+def rows(log: Log, begin: int, end: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of some leaves, with their indexes, and what opens the leaves."""
+    found = events(log, begin, end)
     for index, line in zip(found, opened(list(found.values())), strict=True):
         yield {"i": index, **line}
 
 
-def _history(log: Log) -> Iterator[dict[str, Any]]:
-    for row in SealedCheckpoint.objects.filter(log=log).order_by("size").iterator():
+def history(log: Log, *, up_to: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the checkpoints that are kept, those of at most `up_to` leaves."""
+    kept = SealedCheckpoint.objects.filter(log=log)
+    if up_to is not None:
+        kept = kept.filter(size__lte=up_to)
+    for row in kept.order_by("size").iterator():
         yield {
             "size": row.size,
             "root": bytes(row.root).hex(),

@@ -8,32 +8,26 @@ checkpoint whose tiles are all there.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
 from audit.errors import SealError
-from audit.leaves import event_row, flow_row, moment, shape_of
 from audit.models import (
-    AuditEvent,
-    FlowEvent,
-    IdentitySalt,
     Log,
-    SealedCheckpoint,
-    SealedLeaf,
 )
+from audit.rows import rows_path
+from audit.sealed_files import CHECKPOINT, history, rows
 from audit.sealing import tables
 from audit.tlog.note import parse_checkpoint
 from audit.tlog.tiles import WIDTH, bundle, bundle_path, tile_path, tile_width, tiles
+from audit.tlog.whole import HISTORY
 from audit.witnesses import cosigned_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CHECKPOINT: Final = "checkpoint"
-HISTORY: Final = "checkpoints.jsonl"
 VERIFIER_KEY: Final = "vkey"
 
 
@@ -68,10 +62,11 @@ def export(
     for number in range(-(-size // WIDTH)):
         _write_bundle(log, home, number, tile_width(size, 0, number))
         if with_rows:
-            lines = _lines(_rows(log, number * WIDTH, size))
-            _write(home / f"rows/{number:06d}.jsonl", lines)
+            begin = number * WIDTH
+            lines = _lines(rows(log, begin, min(begin + WIDTH, size)))
+            _write(home / rows_path(number), lines)
     _write(home / VERIFIER_KEY, f"{verifier_key}\n".encode())
-    _write(home / HISTORY, _lines(_history(log, size)))
+    _write(home / HISTORY, _lines(history(log, up_to=size)))
     _write(home / CHECKPOINT, note.encode())
     return size
 
@@ -92,46 +87,6 @@ def _write_bundle(log: Log, home: Path, number: int, width: int) -> None:
             " are gone. Run manage.py verify_log"
         )
     _write(path, bundle(leaves[key] for key in event_ids))
-
-
-def _rows(log: Log, begin: int, size: int) -> Iterator[dict[str, Any]]:
-    """Yield each row with the salts that open its leaf; null is a forgotten one."""
-    end = min(begin + WIDTH, size)
-    places = SealedLeaf.objects.filter(log=log, index__gte=begin, index__lt=end)
-    index_of = dict(places.values_list("event_id", "index"))
-    model: type[AuditEvent | FlowEvent] = tables.EVENTS[log]
-    found = model.objects.filter(id__in=list(index_of))
-    rows = {
-        index_of[event.pk]: flow_row(event)
-        if log is Log.CONNECTIONS
-        else event_row(event)
-        for event in found
-    }
-    people = {index: shape_of(row).persons for index, row in rows.items()}
-    kept = IdentitySalt.objects.in_bulk(
-        sorted(frozenset[str]().union(*people.values()))
-    )
-    for index, row in sorted(rows.items()):
-        salts = {who: kept[who].salt for who in sorted(people[index]) if who in kept}
-        yield {
-            "i": index,
-            "row": row,
-            "salts": {
-                who: None if salt is None else base64.b64encode(bytes(salt)).decode()
-                for who, salt in salts.items()
-            },
-        }
-
-
-def _history(log: Log, size: int) -> Iterator[dict[str, Any]]:
-    kept = SealedCheckpoint.objects.filter(log=log, size__lte=size).order_by("size")
-    for row in kept.iterator():
-        yield {
-            "size": row.size,
-            "root": bytes(row.root).hex(),
-            "at": moment(row.at),
-            "note": row.note,
-        }
 
 
 def _lines(values: Iterator[dict[str, Any]]) -> bytes:
