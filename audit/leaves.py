@@ -20,6 +20,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -76,8 +77,14 @@ FLOW_COLUMNS: Final = (
     "attribution",
     "nonce",
 )
+BEYOND: Final = re.compile(r"[\ud800-\U0010ffff]")
 PERSONAL_FACTS: Final = ("person_id", "person_label", "device_label", "grant_label")
 """Of a flow's attribution. A grant is often named after whom it is for."""
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":")
+).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,9 +291,16 @@ def canonical(value: Any) -> bytes:  # noqa: ANN401 -- any JSON value
     Raises:
         LeafError: it holds what JSON cannot say exactly.
     """
+    plain = _plain(value)
     try:
-        return rfc8785.dumps(_without_empty(exact(value)))
-    except (rfc8785.CanonicalizationError, UnicodeError) as exc:
+        text = _encode(plain)
+        # `json` orders names by code point and RFC 8785 §3.2.3 by UTF-16 unit, which
+        # is the same below the surrogates. It escapes as §3.2.2.2 wants, and integers
+        # are all that is left of numbers.
+        if not BEYOND.search(text):
+            return text.encode()
+        return rfc8785.dumps(plain)
+    except (TypeError, rfc8785.CanonicalizationError, UnicodeError) as exc:
         raise LeafError(f"no canonical form: {exc}") from exc
 
 
@@ -306,14 +320,20 @@ def exact(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
     return value
 
 
-def _without_empty(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
-    match value:
-        case dict():
-            found = {key: _without_empty(item) for key, item in value.items()}
-            return {key: item for key, item in found.items() if item not in ("", {})}
-        case list():
-            return [_without_empty(item) for item in value]
-    return value
+def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return what `exact` does, without what is empty."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        found = {str(key): _plain(item) for key, item in value.items()}
+        return {
+            key: item
+            for key, item in found.items()
+            if item or not isinstance(item, str | dict)
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return exact(value)
 
 
 def _opening(part: str, person: str, row: Row, *names: str) -> Opening:
