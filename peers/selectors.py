@@ -51,9 +51,14 @@ def get_own_device_for(user: User, device_id: int) -> Device:
 def get_device_to_change_for(user: User, device_id: int) -> Device:
     """Return a device the person may rename or revoke."""
     device = get_device_for(user, device_id)
-    if not (device.owner_id == user.pk or user.is_administrator):
+    if not may_change(user, device):
         raise PermissionDenied
     return device
+
+
+def may_change(user: User, device: Device) -> bool:
+    """Return whether a person may rename or revoke a device they see."""
+    return user.is_administrator or (user.may_change and device.owner_id == user.pk)
 
 
 def list_devices_for(user: User) -> QuerySet[Device]:

@@ -15,7 +15,7 @@ from django.http import Http404
 
 from policies.models import AccessRequest, Application, RequestReview, RequestState
 from policies.selectors import live_grants_of
-from portal.accounts.models import Membership, Role
+from portal.accounts.models import Membership
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def reviewable_by(user: User) -> QuerySet[Application]:
     """Return the applications whose requests a person answers; not a gate."""
-    if not user.is_active or user.role == Role.AUDITOR:
+    if not user.is_active or not user.may_change:
         return Application.objects.none()
     if user.is_administrator:
         return Application.objects.order_by()
@@ -46,7 +46,12 @@ def may_review(user: User, request: AccessRequest) -> bool:
 
 def may_end(user: User, request: AccessRequest) -> bool:
     """Return whether a person may end what was granted: also who asked for it."""
-    return request.requester_id == user.pk or may_review(user, request)
+    return may_cancel(user, request) or may_review(user, request)
+
+
+def may_cancel(user: User, request: AccessRequest) -> bool:
+    """Return whether a person may take back what they asked for."""
+    return user.may_change and request.requester_id == user.pk
 
 
 def list_requests_for(user: User) -> QuerySet[AccessRequest]:
@@ -72,8 +77,7 @@ def get_request_to_review_for(user: User, request_id: int) -> AccessRequest:
 
 def get_request_to_cancel_for(user: User, request_id: int) -> AccessRequest:
     """Return a request to the person who made it."""
-    found = get_request_for(user, request_id)
-    return _allowed(found, found.requester_id == user.pk)
+    return _allowed(found := get_request_for(user, request_id), may_cancel(user, found))
 
 
 def get_request_to_end_for(user: User, request_id: int) -> AccessRequest:

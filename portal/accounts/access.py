@@ -49,6 +49,11 @@ def administrator_required(view: View[P]) -> View[P]:
     return _guarded(view, lambda user: user.is_administrator)
 
 
+def changer_required(view: View[P]) -> View[P]:
+    """Let everybody in but auditors: the page is there to change something."""
+    return _guarded(view, lambda user: user.may_change, reason=READ_ONLY)
+
+
 def recent_authentication_required(
     *, seconds: int | None = None
 ) -> Callable[[View[P]], View[P]]:
@@ -82,7 +87,9 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def _guarded(view: View[P], may_enter: Callable[[User], bool]) -> View[P]:
+def _guarded(
+    view: View[P], may_enter: Callable[[User], bool], *, reason: str = ""
+) -> View[P]:
     @wraps(view)
     def wrapper(
         request: PortalRequest, /, *args: P.args, **kwargs: P.kwargs
@@ -91,8 +98,8 @@ def _guarded(view: View[P], may_enter: Callable[[User], bool]) -> View[P]:
             path = request.get_full_path()
             return _elsewhere(request, redirect_to_login(path)["Location"])
         if not may_enter(request.user):
-            _record_refusal(request, person(request))
-            raise PermissionDenied
+            _record_refusal(request, person(request), reason)
+            raise PermissionDenied(reason)
         return view(request, *args, **kwargs)
 
     return wrapper

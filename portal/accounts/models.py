@@ -93,6 +93,11 @@ class User(AbstractBaseUser):
         return self.is_active and self.role in READERS
 
     @property
+    def may_change(self) -> bool:
+        """Whether this person may change anything at all, if only what is theirs."""
+        return self.is_active and self.role != Role.AUDITOR
+
+    @property
     def is_staff(self) -> bool:
         """Whether Django's admin opens."""
         return self.is_administrator

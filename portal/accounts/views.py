@@ -21,7 +21,7 @@ from django.views.decorators.http import (
 )
 
 from portal.accounts import device_grant
-from portal.accounts.access import person, signed_in
+from portal.accounts.access import changer_required, person, signed_in
 from portal.accounts.errors import CodeGoneError
 from portal.accounts.redirects import safe_path
 from portal.accounts.throttle import is_too_often
@@ -96,7 +96,7 @@ def token(request: PortalRequest) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@signed_in
+@changer_required
 def device_authorization(request: PortalRequest) -> HttpResponse:
     """Ask for the code, show who wants what, and take the decision.
 

@@ -18,6 +18,7 @@ from policies import selectors as policies_selectors
 from policies.sighting_selectors import latest_sightings
 from portal.accounts.access import (
     administrator_required,
+    changer_required,
     person,
     reader_required,
     recent_authentication_required,
@@ -51,7 +52,7 @@ def my_devices(request: PortalRequest) -> HttpResponse:
 
 
 @require_safe
-@signed_in
+@changer_required
 def add_device(request: PortalRequest) -> HttpResponse:
     return page(request, "device_add.html", title="Add a device", form=DeviceForm())
 
@@ -72,7 +73,7 @@ def device(request: PortalRequest, device_id: int) -> HttpResponse:
         is_mine=is_mine,
         tunnels=latest_sightings(found),
         locks=lock_selectors.locks_on(found, now=request.received_at),
-        may_change=found.is_active and (is_mine or viewer.is_administrator),
+        may_change=found.is_active and peers_selectors.may_change(viewer, found),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from django.db.models import Q
 
 from policies.models import RequestState
-from policies.request_selectors import may_end, may_review
+from policies.request_selectors import may_cancel, may_end, may_review
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ def choices_of(user: User, request: AccessRequest, now: datetime) -> Choices:
     waits = request.is_pending and request.answer_by > now
     return Choices(
         review=waits and may_review(user, request),
-        cancel=waits and request.requester_id == user.pk,
+        cancel=waits and may_cancel(user, request),
         end=standing(request, now).text == "granted" and may_end(user, request),
     )
 

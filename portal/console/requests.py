@@ -16,6 +16,7 @@ from policies import services as policies_services
 from policies.errors import PolicyError
 from portal.accounts.access import (
     administrator_required,
+    changer_required,
     person,
     reader_required,
     recent_authentication_required,
@@ -63,7 +64,7 @@ def my_requests(request: PortalRequest) -> HttpResponse:
 
 
 @require_safe
-@signed_in
+@changer_required
 def requestable(request: PortalRequest) -> HttpResponse:
     rows = request_selectors.list_requestable_for(
         person(request), now=request.received_at
@@ -77,7 +78,7 @@ def requestable(request: PortalRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@signed_in
+@changer_required
 def ask(request: PortalRequest, application_id: int) -> HttpResponse:
     user = person(request)
     found = request_selectors.get_requestable_for(
