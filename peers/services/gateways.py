@@ -210,7 +210,8 @@ def _issue_token(gateway: Gateway, actor: Actor, now: datetime) -> str:
     GatewayEnrolmentToken.objects.filter(
         gateway=gateway, used_at__isnull=True, expires_at__gt=now
     ).update(expires_at=now)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    # Base64 alone may begin with "-", which a command line takes for an option.
+    token = f"peerage_gw_{secrets.token_urlsafe(TOKEN_BYTES)}"
     lifetime = timedelta(seconds=settings.PEERAGE_ENROLMENT_TOKEN_SECONDS)
     GatewayEnrolmentToken.objects.create(
         gateway=gateway,

@@ -130,6 +130,11 @@ def test_only_the_hash_of_a_token_is_kept() -> None:
     assert token not in str(list(AuditEvent.objects.values()))
 
 
+def test_a_token_is_never_taken_for_an_option() -> None:
+    # As the command of the gateway's page has it, behind a space.
+    assert issue(make_gateway("edge")).startswith("peerage_gw_")
+
+
 def test_a_token_serves_once() -> None:
     token = issue(make_gateway())
     agent = Agent()
