@@ -18,6 +18,9 @@ ECHO_PORT: Final = 7007
 PERIOD: Final = 0.01
 QUIET: Final = 0.5
 NUMBER: Final = struct.Struct("!I")
+ANY_PORT: Final = 0
+NEW_PORTS: Final = itertools.cycle(range(1024, 32768))
+"""The kernel draws ports by lot, so that a new flow may be one it still tracks."""
 
 
 def echo(*hosts: str) -> None:
@@ -119,13 +122,15 @@ class Probe:
                 self.ports.add(int(asking.getsockname()[1]))
 
     def _open(self) -> socket.socket:
-        return inside(self.device, _connected(self.host))
+        port = next(NEW_PORTS) if self.fresh else ANY_PORT
+        return inside(self.device, _connected(self.host, port))
 
 
-def _connected(host: str) -> Callable[[], socket.socket]:
+def _connected(host: str, port: int) -> Callable[[], socket.socket]:
     def make() -> socket.socket:
         opened = socket.socket(_family(host), socket.SOCK_DGRAM)
         opened.setblocking(False)
+        opened.bind(("", port))
         opened.connect((host, ECHO_PORT))
         return opened
 

@@ -122,7 +122,8 @@ def test_fault_12_lossy_slow_link_converges_and_applies_nothing_in_part() -> Non
         assert made.errors() == []
 
 
-ONE_OF: Final = ("persist:before", "nftables:after", "cut flows:after")
+CUT: Final = "cut flows:after"
+ONE_OF: Final = ("persist:before", "nftables:after", CUT)
 BETWEEN: Final = "spool append:after"
 KILLED_AT: Final = (
     *("verify:before", "verify:after", "fsync:before", "persist:after"),
@@ -162,13 +163,19 @@ def test_fault_13_killed_at_a_point_the_next_start_converges(point: str) -> None
         if point == BETWEEN:
             # The one moment in which a record has no line in the journal yet.
             return
-        # Nothing was missed, and nothing is told twice.
-        assert made.records("gap") == []
+        # Nothing is told twice, and what was missed is counted.
         opened = [record["flow"] for record in made.records("open")]
         assert len(opened) == 2
         (ended,) = made.records("close")
-        assert ended["reason"] == "revoked"
         assert ended["flow"] in opened
+        missed = [(gap["source"], gap["lost"]) for gap in made.records("gap")]
+        if point == CUT and missed:
+            # The kernel's word that the flow ended went to an agent that was dying.
+            assert missed == [("conntrack", 1)]
+            assert ended["reason"] == "restart"
+            return
+        assert missed == []
+        assert ended["reason"] == "revoked"
 
 
 def has_totals_since_its_start(made: Field) -> bool:
