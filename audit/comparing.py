@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Below SQLite's limit of parameters.
 PART: Final = 500
 COLUMNS: Final = (*BEGINNING, *END)
+ADDRESSES: Final = frozenset({"source", "destination"})
 
 Item = TypeVar("Item")
 
@@ -84,15 +85,20 @@ def _readable(events: Iterable[FlowEvent]) -> Iterator[tuple[Ref, AttributedFlow
 
 
 def _changed(row: Connection, told: Connection) -> list[str]:
+    pairs = ((name, getattr(row, name), getattr(told, name)) for name in COLUMNS)
     return [
-        name for name in COLUMNS if _comparable(name, row) != _comparable(name, told)
+        name
+        for name, shown, meant in pairs
+        if shown != meant and not (name in ADDRESSES and _is_same(shown, meant))
     ]
 
 
-def _comparable(name: str, row: Connection) -> object:
-    value = getattr(row, name)
-    # PostgreSQL gives addresses back in its own spelling.
-    return ip_address(value) if name in {"source", "destination"} else value
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two spellings are of one address: PostgreSQL has its own."""
+    try:
+        return ip_address(one) == ip_address(other)
+    except ValueError:
+        return False
 
 
 def _verdict(kind: str) -> str:

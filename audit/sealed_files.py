@@ -23,6 +23,7 @@ from audit.models import (
     SealedTile,
     SealerState,
 )
+from audit.sealing import tables
 from audit.tlog.merkle import leaf_hash, root
 from audit.tlog.report import MissingError
 from audit.tlog.tiles import WIDTH, bundle, hashes, parse_path
@@ -74,21 +75,9 @@ def checkpoint(log: Log) -> bytes:
 
 def events(log: Log, begin: int, end: int) -> dict[int, AuditEvent | FlowEvent]:
     """Return the events with the indexes from `begin` to below `end` that are there."""
-    places = dict(
-        SealedLeaf.objects.filter(log=log, index__gte=begin, index__lt=end).values_list(
-            "index", "event_id"
-        )
-    )
-    found: dict[int, AuditEvent | FlowEvent]
-    if log is Log.CONTROL:
-        found = {**AuditEvent.objects.in_bulk(list(places.values()))}
-    else:
-        found = {**FlowEvent.objects.in_bulk(list(places.values()))}
-    return {
-        index: found[number]
-        for index, number in sorted(places.items())
-        if number in found
-    }
+    places = _places(log, begin, end)
+    found = tables.EVENTS[log].objects.in_bulk(list(places.values()))
+    return {index: found[number] for index, number in places.items() if number in found}
 
 
 def opened(found: Sequence[AuditEvent | FlowEvent]) -> Iterator[dict[str, Any]]:
@@ -120,10 +109,17 @@ def _persons(row: dict[str, Any]) -> frozenset[str]:
 
 
 def _leaves(log: Log, begin: int, end: int) -> list[bytes]:
-    found = events(log, begin, end)
+    places = _places(log, begin, end)
+    held = tables.EVENTS[log].objects.filter(pk__in=places.values())
+    found = dict(held.values_list("pk", "leaf"))
     if len(found) != end - begin:
         raise MissingError(f"{log.value} leaves {begin} to {end}")
-    return [bytes(event.leaf or b"") for event in found.values()]
+    return [bytes(found[number] or b"") for number in places.values()]
+
+
+def _places(log: Log, begin: int, end: int) -> dict[int, int]:
+    places = SealedLeaf.objects.filter(log=log, index__gte=begin, index__lt=end)
+    return dict(places.order_by("index").values_list("index", "event_id"))
 
 
 def _tile(log: Log, level: int, index: int, width: int) -> bytes:

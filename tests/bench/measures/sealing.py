@@ -55,6 +55,13 @@ def measure(events: int, rate: int, seconds: int) -> None:
 def rows(first: int, end: int) -> Iterator[tuple[Any, ...]]:
     """Yield flow events with their leaves, as parameters of an INSERT."""
     for number in range(first, end):
+        seen = {
+            "protocol": 6,
+            "source": "100.64.0.7",
+            "source_port": 1024 + number % 60_000,
+            "destination": "10.2.0.5",
+            "destination_port": 443,
+        }
         event = FlowEvent(
             gateway_id="gw_1",
             sequence=number,
@@ -62,14 +69,9 @@ def rows(first: int, end: int) -> Iterator[tuple[Any, ...]]:
             at=_now(),
             received_at=_now(),
             flow=f"{number:032x}",
-            body={
-                "protocol": 6,
-                "source": "100.64.0.7",
-                "source_port": 1024 + number % 60_000,
-                "destination": "10.2.0.5",
-                "destination_port": 443,
-            },
+            body=seen,
             attribution={
+                **seen,
                 "person_id": f"us_{number % 1000}",
                 "person_label": "Somebody",
                 "device_id": f"dv_{number % 1500}",
