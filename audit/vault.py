@@ -2,7 +2,8 @@
 
 A salt is made in the transaction that first mentions somebody, which is the one that
 made them: nobody else can see them before it commits, so two transactions do not wait
-for each other here. Nothing caches a salt: one that was deleted is gone at once.
+for each other here. Who existed before got theirs by a migration of the accounts.
+Nothing caches a salt: one that was deleted is gone at once.
 """
 
 from __future__ import annotations
