@@ -28,7 +28,7 @@ from audit.rows import salts
 from audit.sealed_files import opened
 from audit.tlog.merkle import HASH_LENGTH, CompactRange
 from audit.tlog.note import NoteError, parse_checkpoint, parse_note
-from audit.tlog.report import INCOMPLETE, TAMPERED, Report
+from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH, tiles
 
 if TYPE_CHECKING:
@@ -85,15 +85,20 @@ def _check_places(log: Log, size: int, report: Report) -> None:
             )
         )
         for index, number in part:
-            for gone in range(expected, index):
-                report.add(TAMPERED, log.value, gone, "no event has this place")
+            _check_gap(log, expected, min(index, size), report)
             if index < expected or index >= size:
                 report.add(TAMPERED, log.value, index, "a place outside of the tree")
             if number not in held:
                 report.add(TAMPERED, log.value, index, f"its event {number} is gone")
             expected = max(expected, index + 1)
-    for gone in range(expected, size):
-        report.add(TAMPERED, log.value, gone, "no event has this place")
+    _check_gap(log, expected, size, report)
+
+
+def _check_gap(log: Log, begin: int, end: int, report: Report) -> None:
+    """Tell places without an event as one fault: there may be any number of them."""
+    if begin < end:
+        message = f"no event has the places from {begin} to below {end}"
+        report.faults.append(Fault(TAMPERED, log.value, begin, message, end))
 
 
 def _check_unsealed(log: Log, report: Report) -> None:

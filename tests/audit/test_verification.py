@@ -17,12 +17,13 @@ from audit import services, verification
 from audit.actor import Actor
 from audit.events import EventCode
 from audit.key_files import create_key_file
-from audit.models import AuditEvent, Connection, FlowKind, Log
+from audit.models import AuditEvent, Connection, FlowKind, Log, SealedLeaf
 from audit.sealing import tables
 from audit.sealing.deciding import Signed
 from audit.sealing.keeping import key_file
 from audit.verification import verify_log
 from tests.audit.conftest import GATEWAY, NOON, MakeFlow
+from tests.audit.past_django import set_value, undone
 from tests.audit.small_sealer import policy, seal
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +85,16 @@ def test_another_tree_of_the_same_size_is_named() -> None:
     held = {Log.CONTROL: Signed(size=1, root=b"x" * 32)}
     (fault,) = verify_log(policy(), signed=held).faults
     assert "not the ones that were signed" in str(fault)
+
+
+@pytest.mark.usefixtures("sealed")
+def test_place_moved_far_away_does_not_drown_the_report() -> None:
+    far = 10**12
+    with undone():
+        set_value(SealedLeaf.objects.get(log=Log.CONTROL), "index", far)
+        faults = verify_log(policy()).faults
+    assert {0, far} <= {fault.index for fault in faults}
+    assert len(faults) < 10
 
 
 @pytest.mark.django_db(transaction=True)
