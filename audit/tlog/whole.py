@@ -62,6 +62,8 @@ class Bundle:
     entries: list[bytes] = field(default_factory=list)
     root: bytes | None = None
     faults: list[Fault] = field(default_factory=list)
+    moments: list[dict[str, float]] = field(default_factory=list)
+    """When each was written, as far as whoever knows the entries can tell."""
 
 
 def check_bundle(files: Files, size: int, number: int) -> Bundle:

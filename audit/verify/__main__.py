@@ -28,11 +28,7 @@ from audit.tlog.policy import Policy, PolicyError, parse_policy, trusting
 from audit.tlog.proof import parse_proof
 from audit.tlog.proving import consistency, prove
 from audit.tlog.report import INCOMPLETE, TAMPERED, MissingError, Report
-from audit.verify.data import (
-    LOGS,
-    LogFiles,
-    logs,
-)
+from audit.verify.data import LOGS, LogFiles, logs
 from audit.verify.gaps import gaps
 from audit.verify.tree import fsck
 

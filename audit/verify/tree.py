@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from audit.dates import Dates, moments
 from audit.rows import check_rows, has_rows, pruned_below
 from audit.tlog.note import NoteError
 from audit.tlog.report import TAMPERED, Fault, Report
@@ -46,7 +47,8 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
     }
     faults: list[Fault] = []
     roots: list[bytes | None] = []
-    pruned = 0
+    history, pruned = files.lines(HISTORY), 0
+    dates = Dates(name=files.name, history=history)
     with ExitStack() as stack:
         numbers = range(-(-size // WIDTH))
         ends = {0, len(numbers) - 1} if numbers else set()
@@ -60,12 +62,13 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
             found = pool.map(check, numbers, chunksize=CHUNK)
         for bundle, below in found:
             faults += bundle.faults
+            dates.hear(bundle.number * WIDTH, bundle.moments)
             pruned = max(pruned, below)
             roots.append(bundle.root)
     tree = checked_tree(files, size, roots, faults)
-    sure = 0
-    old = policy.without_quorum()
-    for line in files.lines(HISTORY):
+    faults += dates.faults
+    sure, old = 0, policy.without_quorum()
+    for line in history:
         kept = line["note"].encode()
         sure, wrong = check_checkpoint(files, old, tree, kept, sure=sure)
         faults += wrong
@@ -81,6 +84,7 @@ def _check(files: Files, size: int, number: int, *, rows: bool) -> tuple[Bundle,
     if rows and found.entries:
         found.faults += check_rows(files, number, found.entries)
     below = min(pruned_below(found.entries), number * WIDTH)
+    found.moments = list(map(moments, found.entries))
     # Not to be sent from process to process.
     found.entries = []
     return found, below

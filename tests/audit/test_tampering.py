@@ -14,9 +14,9 @@ import pytest
 from django.db import connection as database
 
 from audit import services
-from audit.actor import Actor, ActorKind, Ref
+from audit.actor import SYSTEM, Actor, ActorKind, Ref
 from audit.events import EventCode
-from audit.models import FlowKind, Log
+from audit.models import FlowKind, Log, SealedLeaf
 from audit.verification import verify_log
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 from tests.audit.past_django import undone
@@ -108,6 +108,24 @@ def test_g01_to_g06_every_edit_is_found_and_named(count: int) -> None:
             wrong.append(missed(number, random_edit(chance)))
     assert len(wrong) == count
     assert [text for text in wrong if text] == []
+
+
+@pytest.mark.usefixtures("sealed")
+def test_g05_event_put_in_under_an_earlier_date_is_named(make_flow: MakeFlow) -> None:
+    """With a leaf, a nonce and a place of its own, as the portal would have made it."""
+    early, late = NOON - timedelta(days=3), NOON + timedelta(minutes=5)
+    services.record(EventCode.DEVICE_UPDATE, actor=SYSTEM, now=early, person=ALICE)
+    flow = make_flow(FlowKind.OPEN, 9000, flow="late", at=early)
+    services.record_flows(gateway=GATEWAY, flows=[flow], now=early)
+    for log in Log:
+        seal(log, late)
+    places = {
+        log.value: SealedLeaf.objects.filter(log=log).latest("index").index
+        for log in Log
+    }
+    faults = verify_log(policy()).faults
+    assert {fault.log: fault.index for fault in faults} == places
+    assert all("before leaf" in fault.message for fault in faults)
 
 
 @pytest.mark.usefixtures("sealed")

@@ -37,6 +37,13 @@ def export(*options: str, to: Path) -> dict[str, bytes]:
     return {str(path.relative_to(to)): path.read_bytes() for path in files}
 
 
+def copy(directory: Path) -> None:
+    """Export both logs without an event, which would be dated by the real clock."""
+    for log in Log:
+        key = str(keeping.verifier_key(log))
+        exporting.export(log, directory, verifier_key=key, with_rows=False)
+
+
 def is_verified(directory: Path) -> bool:
     keys = [f"--key={keeping.verifier_key(log)}" for log in Log]
     return main(["fsck", str(directory), "--json", "--jobs", "1", *keys]) == 0
@@ -56,7 +63,7 @@ def test_what_is_full_is_written_once(
 ) -> None:
     write(300)
     seal()
-    export(to=tmp_path / "copy")
+    copy(tmp_path / "copy")
     write(300)
     seal()
     written: list[str] = []
@@ -67,7 +74,7 @@ def test_what_is_full_is_written_once(
         real(path, data)
 
     monkeypatch.setattr(exporting, "_write", seen)
-    export(to=tmp_path / "copy")
+    copy(tmp_path / "copy")
     assert "000" not in written
     assert "001" in written
     assert is_verified(tmp_path / "copy")
