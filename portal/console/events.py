@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.views.decorators.http import require_safe
 
 from audit import selectors as audit_selectors
-from audit.errors import FilterError
 from audit.exports import SHOWN_EVENT_COLUMNS, events_csv, events_jsonl
 from audit.filters import Filter, event_filter
 from audit.models import Log
-from audit.searches import LISTED, list_searches_for
 from audit.services import record_query
-from portal.accounts.access import person, reader_required
+from portal.accounts.access import reader_required
 from portal.console import log
 from portal.console.log_forms import EventFilterForm
+from portal.console.log_lists import LogList, listed
 from portal.console.pages import page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
     from django.http import HttpResponse
@@ -29,47 +27,24 @@ if TYPE_CHECKING:
     from audit.http import PortalRequest
 
 
+LIST: Final = LogList(
+    of=Log.CONTROL,
+    title="Events",
+    template="event_list.html",
+    rows="events",
+    form=EventFilterForm,
+    parse=event_filter,
+    is_timed=False,
+    find=audit_selectors.list_events,
+    count=audit_selectors.count_events,
+    loosened=audit_selectors.loosened_events,
+)
+
+
 @require_safe
 @reader_required
 def events(request: PortalRequest) -> HttpResponse:
-    title = "Events"
-    try:
-        asked = log.question(request, event_filter, timed=False)
-    except FilterError as exc:
-        form = EventFilterForm(request.GET)
-        log.explain(form, exc)
-        return page(
-            request,
-            "event_list.html",
-            title=title,
-            form=form,
-            status=400,
-            periods=log.periods(request.path, None),
-        )
-    record_query(
-        log=Log.CONTROL,
-        filters=asked.filters,
-        actor=request.actor,
-        now=request.received_at,
-    )
-    found = audit_selectors.list_events(asked.filters, cursor=asked.cursor)
-    counted = audit_selectors.count_events(asked.filters, found)
-    loosening: Sequence[log.Chip] = ()
-    if not found.items:
-        names = audit_selectors.loosened_events(asked.filters)
-        loosening = log.loosening(request.path, asked.filters, names)
-    return page(
-        request,
-        "event_list.html",
-        events=found.items,
-        title=title,
-        form=EventFilterForm(log.shown_query(request, asked)),
-        periods=log.periods(request.path, asked.filters),
-        loosening=loosening,
-        log=Log.CONTROL.value,
-        saved=list_searches_for(person(request).ref, Log.CONTROL)[:LISTED],
-        **log.links(request, asked, found, counted),
-    )
+    return listed(request, LIST)
 
 
 @require_safe
