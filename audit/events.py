@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = (
     "AREAS",
     "CATALOGUE",
+    "ENDINGS",
     "OPENINGS",
     "RESERVED",
     "SUBJECTS",
@@ -74,6 +75,13 @@ OPENINGS: Final = {
     Outcome.FAILED: "Failed: ",
     Outcome.ALERT: "Alert: ",
 }
+ENDINGS: Final = {
+    Outcome.DONE: "it happened",
+    Outcome.REFUSED: "it was refused",
+    Outcome.FAILED: "the system failed",
+    Outcome.ALERT: "somebody should look",
+}
+"""How an event ended, in words."""
 
 
 def sentence(code: EventCode, outcome: Outcome, labels: Mapping[str, Any]) -> str:

@@ -14,7 +14,16 @@ from django.db.models import Q
 
 from audit.actor import Ref
 from audit.append_only import AppendOnlyModel
-from audit.events import EventCode, Outcome, sentence
+from audit.events import (
+    CATALOGUE,
+    ENDINGS,
+    EventCode,
+    EventType,
+    Outcome,
+    Severity,
+    sentence,
+    severity,
+)
 from audit.sealed_models import (
     Cosignature,
     IdentitySalt,
@@ -108,6 +117,21 @@ class AuditEvent(AppendOnlyModel):
     def sentence(self) -> str:
         """Return what happened, in words."""
         return sentence(EventCode(self.code), Outcome(self.outcome), vars(self))
+
+    @property
+    def kind(self) -> EventType:
+        """Return what the catalogue says of its code."""
+        return CATALOGUE[EventCode(self.code)]
+
+    @property
+    def severity(self) -> Severity:
+        """Return how much it should interrupt whoever reads."""
+        return severity(EventCode(self.code), Outcome(self.outcome))
+
+    @property
+    def ending(self) -> str:
+        """Return how it ended, in words."""
+        return ENDINGS[Outcome(self.outcome)]
 
 
 class RefusalCount(models.Model):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from django.views.decorators.http import require_safe
 
 from audit import selectors as audit_selectors
+from audit.events import AREAS, ENDINGS
 from audit.exports import SHOWN_EVENT_COLUMNS, events_csv, events_jsonl
 from audit.filters import Filter, event_filter
 from audit.models import Log
@@ -63,6 +64,22 @@ def event(request: PortalRequest, uid: UUID) -> HttpResponse:
         title=f"{found.code}{found.outcome} {found.sentence}",
         event=found,
         details=json.dumps(found.details, indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+@require_safe
+@reader_required
+def codes(request: PortalRequest) -> HttpResponse:
+    areas = [
+        (area, sorted(kinds, key=lambda kind: kind.code.value))
+        for area, kinds in AREAS.items()
+    ]
+    return page(
+        request,
+        "event_codes.html",
+        title="What events mean",
+        areas=areas,
+        endings=[(ending.value, words) for ending, words in ENDINGS.items()],
     )
 
 

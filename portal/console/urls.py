@@ -234,6 +234,7 @@ AUDIT = [
     path("audit/used/people/<int:user_id>/", usage.used_person, name="used_person"),
     path("audit/events/", events.events, name="events"),
     path("audit/events/export/", events.export, name="export_events"),
+    path("audit/events/codes/", events.codes, name="event_codes"),
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
 STREAMS = [

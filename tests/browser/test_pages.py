@@ -180,6 +180,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/",
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/receipt/",
         "/audit/events/",
+        "/audit/events/codes/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )
     streams = [stream.pk for stream in make_streams(now)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audit.catalogue.kinds import SECRET_NEVER, Privacy
-from audit.events import AREAS, RESERVED, Outcome
+from audit.events import AREAS, ENDINGS, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,17 +47,10 @@ Numbers that mean nothing yet. No other event may take them.
 |---|---|---|
 """
 
-OUTCOMES: Final = {
-    Outcome.DONE: "it happened",
-    Outcome.REFUSED: "it was refused",
-    Outcome.FAILED: "the system failed",
-    Outcome.ALERT: "somebody should look",
-}
-
 
 def text() -> str:
     """Return the document."""
-    outcomes = ", ".join(f"`{key.value}` {words}" for key, words in OUTCOMES.items())
+    outcomes = ", ".join(f"`{key.value}` {words}" for key, words in ENDINGS.items())
     secrets = ", ".join(f"`{name}`" for name in sorted(SECRET_NEVER))
     parts = [HEAD.format(outcomes=outcomes, secrets=secrets)]
     for area, kinds in AREAS.items():

@@ -243,6 +243,7 @@ LOGS: Final[dict[str, Line]] = {
     "audit/connections/<int:connection_id>/receipt/download/": looks(),
     "audit/events/": looks(),
     "audit/events/export/": looks(),
+    "audit/events/codes/": looks(),
     "audit/events/<uuid:uid>/": looks(),
     "audit/addresses/": looks(),
     "audit/evidence/": asks(lambda _: {"since": "2026-11-01", "until": "2026-11-02"}),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django import template
 from django.urls import reverse
 
-from audit.events import Outcome
+from audit.events import Outcome, Severity
 from policies.conditions import conditions_text, stored_conditions
 from policies.durations import in_words
 from policies.models.terms import Terms
@@ -23,6 +23,12 @@ COLOURS: Final = {
     Outcome.REFUSED: "orange",
     Outcome.FAILED: "red",
     Outcome.ALERT: "red",
+}
+SEVERITY_COLOURS: Final = {
+    Severity.INFO: "secondary",
+    Severity.NOTICE: "azure",
+    Severity.WARNING: "orange",
+    Severity.ALERT: "red",
 }
 UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -69,6 +75,12 @@ def moment(
 @register.inclusion_tag("elements/badge.html")
 def badge(text: object, colour: str = "secondary") -> dict[str, object]:
     return {"text": text, "colour": colour}
+
+
+@register.inclusion_tag("elements/badge.html")
+def severity(level: str) -> dict[str, str]:
+    """Show how grave something is: its word, in a colour."""
+    return {"text": level, "colour": SEVERITY_COLOURS[Severity(level)]}
 
 
 @register.filter

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from django.test import AsyncClient, Client
+from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
 from audit import exports
 from audit import selectors as audit_selectors
 from audit.actor import SYSTEM, Actor, Ref
-from audit.events import EventCode
+from audit.events import CATALOGUE, EventCode, Outcome
 from audit.exports import SHOWN_CONNECTION_COLUMNS, SHOWN_EVENT_COLUMNS
 from audit.flows import AttributedFlow
 from audit.models import AuditEvent, Connection, FlowKind
@@ -486,3 +487,30 @@ def test_one_event_shows_its_details(alice: User, carol: User, sign_in: SignIn) 
     for expected in ("Alice signed in", "because", "&quot;pwd&quot;", "ID001I"):
         assert expected in page
     assert AuditEvent.objects.filter(code=EventCode.AUDIT_QUERY).exists()
+
+
+def test_an_event_says_how_grave_it_is_what_it_means_and_what_to_do(
+    carol: User, sign_in: SignIn
+) -> None:
+    made = record(EventCode.AUDIT_VERIFY, actor=SYSTEM, now=NOON, outcome=Outcome.ALERT)
+    browser = sign_in(carol)
+    page = browser.get(f"/audit/events/{made.uid}/").content.decode()
+    assert made.kind.means.startswith("`manage.py verify_log`")
+    for expected in (
+        '<span class="badge bg-red-lt">alert</span>',
+        "somebody should look",
+        escape(made.kind.means),
+        escape(made.kind.remedy),
+        'href="/audit/events/codes/#AU004"',
+    ):
+        assert expected in page
+    listed = browser.get("/audit/events/?code=AU004").content.decode()
+    assert '<span class="badge bg-red-lt">alert</span>' in listed
+
+
+def test_the_catalogue_of_events_is_a_page(carol: User, sign_in: SignIn) -> None:
+    page = sign_in(carol).get("/audit/events/codes/").content.decode()
+    for kind in CATALOGUE.values():
+        assert f'<tr id="{kind.code}">' in page
+        assert escape(kind.means) in page
+        assert escape(kind.remedy) in page

@@ -79,6 +79,7 @@ READ: Final = (
     "download_receipt",
     "events",
     "export_events",
+    "event_codes",
     "event",
     "streams",
     "stream",

@@ -50,7 +50,7 @@ def test_templates_hold_no_logic_beyond_choices_and_loops() -> None:
     known = {"extends", "load", "block", "endblock", "include", "url", "static"}
     known |= {"if", "elif", "else", "endif", "for", "empty", "endfor", "with"}
     known |= {"endwith", "csrf_token", "querystring"}
-    known |= {"icon", "nav_item", "moment", "badge", "outcome", "lasted"}
+    known |= {"icon", "nav_item", "moment", "badge", "outcome", "severity", "lasted"}
     used = {
         tag
         for path in TEMPLATES
