@@ -36,7 +36,7 @@ from portal.accounts.claims import (
 from portal.accounts.errors import AccountError, DeactivatedError
 from portal.accounts.models import Role, User
 from portal.accounts.redirects import is_safe_path
-from portal.accounts.sessions import SESSION_KEY
+from portal.accounts.sessions import SESSION_KEY, SIGN_IN_KEY
 from portal.accounts.sso.errors import SignInError
 
 if TYPE_CHECKING:
@@ -84,13 +84,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth is
                 claims=sociallogin.account.extra_data["id_token"],
                 now=request.received_at,
             )
-            record(
+            event = record(
                 EventCode.USER_LOGIN,
                 actor=request.actor,
                 now=request.received_at,
                 person=user.ref,
                 details=proof,
             )
+        request.session[SIGN_IN_KEY] = str(event.uid)
         return cast("HttpResponse", response)
 
 

@@ -29,6 +29,7 @@ from peers.errors import PeerError
 from peers.possession import public_key_of
 from portal.accounts.actors import actor_of
 from portal.accounts.models import User
+from portal.accounts.sessions import sign_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +130,8 @@ class DevicesView(PeersView):
             proof=sent["proof"],
             actor=self.actor,
             now=self.now,
+            # A session beside a bearer token is not what the request is judged by.
+            sign_in=sign_in_of(self._portal_request) if request.auth is None else "",
         )
         device = selectors.get_own_device_for(self.person, enrolled.pk)
         answer = {"device": device_output(device), "config": self.issue(device)}

@@ -59,8 +59,12 @@ def enroll_device(
     proof: str,
     actor: Actor,
     now: datetime,
+    sign_in: str = "",
 ) -> Device:
     """Enrol a device whose private key the person has proven to hold.
+
+    `sign_in` is the uid of the sign-in of the session that asks; without one (a
+    command line's token) the event names the person's last sign-in before.
 
     A refusal changes nothing but the challenge, which serves one answer, and
     records one event.
@@ -89,7 +93,7 @@ def enroll_device(
             now=now,
         )
         with transaction.atomic():
-            return _enroll(device, public_key, actor, now)
+            return _enroll(device, public_key, actor, now, sign_in)
     except PeerError as exc:
         _record_refused(exc, user=user, public_key=public_key, actor=actor, now=now)
         raise
@@ -135,23 +139,26 @@ def record_config_issued(*, device: Device, actor: Actor, now: datetime) -> None
     )
 
 
-def _enroll(device: Device, public_key: str, actor: Actor, now: datetime) -> Device:
+def _enroll(
+    device: Device, public_key: str, actor: Actor, now: datetime, sign_in: str
+) -> Device:
     _lock_owner(device.owner_id)
     _refuse_seen(public_key)
     _refuse_beyond_limit(device.owner_id, now)
     _save_named(device)
     key = _register(device, public_key, now)
     leases = lease_addresses(device=device, now=now)
+    person = device.owner.ref
     record(
         EventCode.DEVICE_ENROLL_COMPLETE,
         actor=actor,
         now=now,
-        person=device.owner.ref,
+        person=person,
         device=device.ref,
         details={
             "platform": device.platform,
             "addresses": [lease.address for lease in leases],
-            **latest_sign_in(device.owner.ref.id),
+            **({"sign_in": sign_in} if sign_in else latest_sign_in(person.id)),
         },
     )
     record_all([key_event(EventCode.KEY_REGISTERED, key, actor=actor, now=now)])

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 SESSION_KEY: Final = "sso"
+SIGN_IN_KEY: Final = "sign_in"
+"""Under it stands the uid of the event by which the session began or was renewed."""
 
 
 def proven_at(request: HttpRequest) -> datetime | None:
@@ -27,3 +29,8 @@ def is_recent(request: HttpRequest, *, seconds: int, now: datetime) -> bool:
     """Return whether the proof is at most `seconds` old."""
     moment = proven_at(request)
     return moment is not None and now - moment <= timedelta(seconds=seconds)
+
+
+def sign_in_of(request: HttpRequest) -> str:
+    """Return the uid of the sign-in that a session comes from, "" for an older one."""
+    return str(request.session.get(SIGN_IN_KEY, ""))

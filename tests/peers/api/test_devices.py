@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 
+from audit.actor import SYSTEM
+from audit.events import EventCode
 from audit.models import AuditEvent
+from audit.services import record
 from peers.keys import fingerprint
 from peers.models import AddressPool, Device, EnrolmentChallenge
 from portal.accounts.models import User
 from tests.conftest import SignIn
 from tests.peers.api.calls import enrolment, post
 from tests.peers.api.conftest import Bearer
-from tests.peers.makers import Machine, codes
+from tests.peers.makers import NOW, Machine, codes
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
@@ -60,6 +63,28 @@ def test_enrolment_is_recorded_with_who_where_and_which_request(
     event = AuditEvent.objects.get(code="DV004")
     assert (event.actor_id, event.actor_address) == (alice.ref.id, "127.0.0.1")
     assert event.request_id == answer["X-Request-ID"]
+
+
+def told_sign_in() -> str:
+    """Return the sign-in that the last enrolment names."""
+    return str(AuditEvent.objects.filter(code="DV004").latest("id").details["sign_in"])
+
+
+def test_enrolment_names_the_sign_in_of_its_session(
+    alice: User, sign_in: SignIn, bearer: Bearer
+) -> None:
+    browser = sign_in(alice)
+    session = browser.session
+    session["sign_in"] = "7d0ed0a9-0d6c-4a2e-a4a3-7c7b1c7f0a01"
+    session.save()
+    last = record(EventCode.USER_LOGIN, actor=SYSTEM, now=NOW, person=alice.ref)
+    post(browser, DEVICES, enrolment(browser, Machine()))
+    assert told_sign_in() == session["sign_in"]
+    program = bearer(alice)
+    # A session beside a token is not what the request is judged by.
+    program.cookies = browser.cookies
+    post(program, DEVICES, enrolment(program, Machine(), name="phone"))
+    assert told_sign_in() == str(last.uid)
 
 
 def test_a_command_line_enrols_a_device(alice: User, bearer: Bearer) -> None:

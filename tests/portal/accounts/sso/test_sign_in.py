@@ -79,6 +79,15 @@ def test_session_remembers_the_proof(walk: Walk, client: Client) -> None:
     assert isinstance(client.session["sso"]["auth_time"], int)
 
 
+def test_session_remembers_the_event_of_its_last_sign_in(
+    walk: Walk, client: Client
+) -> None:
+    for fresh in ({}, {"fresh": "1"}):
+        walk("alice", **fresh)
+        event = AuditEvent.objects.filter(code="ID001").latest("id")
+        assert client.session["sign_in"] == str(event.uid)
+
+
 def test_the_person_keeps_the_proof_and_step_up_renews_it(
     walk: Walk, client: Client
 ) -> None:
