@@ -44,3 +44,11 @@ class WitnessRefusedError(AuditError):
 
 class SealError(AuditError):
     """A log must not be signed, or cannot be. Its text says what to do."""
+
+
+class HoldError(AuditError):
+    """A legal hold cannot be placed or lifted, or forbids what was asked for."""
+
+
+class ForgettingError(AuditError):
+    """Somebody cannot be forgotten yet. Its text says why and what to do."""

@@ -30,7 +30,7 @@ import rfc8785
 from audit.errors import LeafError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 Row: TypeAlias = "Mapping[str, Any]"
 """The columns of an event as JSON knows them (`event_row`, `flow_row`)."""
@@ -40,6 +40,8 @@ MAX_SAFE_INTEGER: Final = 2**53 - 1
 # Smaller than C2SP tlog-tiles allows, so that a bundle of 256 stays a page or two.
 MAX_LENGTH: Final = 8192
 PERSON_PREFIX: Final = "us_"
+MENTIONED: Final = "@"
+"""Before the id of somebody who was forgotten: the event named them elsewhere."""
 
 EVENT_COLUMNS: Final = (
     "uid",
@@ -155,23 +157,8 @@ def event_shape(row: Row, *, open_details: Collection[str] = ()) -> Shape:
 
     `open_details` are the fields of its details that concern no person.
     """
-    actor = row["actor_id"] if row["actor_kind"] == "user" else ""
-    person = row["person_id"] or actor
-    target = row["target_id"]
-    whose = target if target.startswith(PERSON_PREFIX) else person
+    hidden = openings(row, open_details=open_details)
     details = row["details"]
-    hidden = (
-        _opening("actor", actor, row, "actor_id", "actor_label", "actor_address"),
-        _opening("person", row["person_id"], row, "person_id", "person_label"),
-        _opening("device", person, row, "device_label"),
-        _opening("target", whose, row, "target_id", "target_label"),
-        _opening("reason", person, row, "reason"),
-        Opening(
-            part="private",
-            person=person,
-            identity={k: v for k, v in details.items() if k not in open_details},
-        ),
-    )
     return Shape(
         nonce=_nonce(row),
         open={
@@ -192,6 +179,27 @@ def event_shape(row: Row, *, open_details: Collection[str] = ()) -> Shape:
             "n": row["nonce"],
         },
         hidden=tuple(opening for opening in hidden if opening.identity),
+    )
+
+
+def openings(row: Row, *, open_details: Collection[str] = ()) -> tuple[Opening, ...]:
+    """Return every part of an event that is committed to, also those that are empty."""
+    actor = row["actor_id"] if row["actor_kind"] == "user" else ""
+    person = row["person_id"] or actor
+    target = row["target_id"]
+    whose = target if target.startswith(PERSON_PREFIX) else person
+    details = row["details"]
+    return (
+        _opening("actor", actor, row, "actor_id", "actor_label", "actor_address"),
+        _opening("person", row["person_id"], row, "person_id", "person_label"),
+        _opening("device", person, row, "device_label"),
+        _opening("target", whose, row, "target_id", "target_label"),
+        _opening("reason", person, row, "reason"),
+        Opening(
+            part="private",
+            person=person,
+            identity={k: v for k, v in details.items() if k not in open_details},
+        ),
     )
 
 
@@ -240,27 +248,23 @@ def agrees(leaf: bytes, row: Row, salts: Mapping[str, bytes | None]) -> bool:
     """Return whether a leaf was made from a row.
 
     A person whose salt is None was forgotten: what was committed to about them can
-    no longer be checked, and all else is.
+    no longer be checked, and all else is. Where `MENTIONED` stands before their id,
+    the event named them in what it says of others, and any part of it may be gone.
 
     Raises:
         LeafError: the row is none.
     """
     said = json.loads(leaf)
     shape = shape_of(row, leaf)
-    if gone := next((who for who, salt in salts.items() if salt is None), ""):
-        # Nothing is left in the row of what was only theirs.
-        left = {opening.part for opening in shape.hidden}
-        parts = (part for part in said if part not in left and _is_hidden(said[part]))
-        lost = (Opening(part=part, person=gone, identity={}) for part in parts)
-        shape = replace(shape, hidden=(*shape.hidden, *lost))
+    shape = replace(shape, hidden=(*shape.hidden, *_lost(said, row, salts)))
 
     def committed(opening: Opening) -> str | None:
         if salts.get(opening.person, b"") is None:
             kept = said.get(opening.part)
             if not _is_hidden(kept):
                 return None
-            left = {v for v in opening.identity.values() if v != opening.person}
-            if left:  # not blanked: only what was recorded after forgetting may say so
+            if any(v != opening.person for v in opening.identity.values()):
+                # Not blanked: only what was recorded after forgetting may say so.
                 return commitment(shape.nonce, opening.part, opening.identity)
             return str(kept["c"])
         key = salts.get(opening.person) or shape.nonce
@@ -339,6 +343,20 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
 def _opening(part: str, person: str, row: Row, *names: str) -> Opening:
     identity = {name: row[name] for name in names if row[name]}
     return Opening(part=part, person=person, identity=identity)
+
+
+def _lost(
+    said: Mapping[str, Any], row: Row, salts: Mapping[str, bytes | None]
+) -> Iterator[Opening]:
+    """Yield the parts of which forgetting somebody left nothing in the row."""
+    gone = {who for who, salt in salts.items() if salt is None}
+    if not gone or "sequence" in row:
+        return
+    named = next((who for who in gone if who.startswith(MENTIONED)), "")
+    for part in openings(row, open_details=said.get("details", {}).keys()):
+        whose = part.person if part.person in gone else named
+        if whose and not part.identity and _is_hidden(said.get(part.part)):
+            yield Opening(part=part.part, person=whose, identity={})
 
 
 def _is_hidden(part: Any) -> bool:  # noqa: ANN401 -- any JSON value

@@ -24,6 +24,7 @@ from audit.events import (
     sentence,
     severity,
 )
+from audit.forgetting_models import ErasedMention, LegalHold
 from audit.sealed_models import (
     Cosignature,
     IdentitySalt,
@@ -41,9 +42,11 @@ __all__ = (
     "AuditEvent",
     "Connection",
     "Cosignature",
+    "ErasedMention",
     "FlowEvent",
     "FlowKind",
     "IdentitySalt",
+    "LegalHold",
     "Log",
     "Outbox",
     "RefusalCount",

@@ -203,6 +203,10 @@ def _proved(step: Step, policy: Policy, report: Report) -> dict[str, Any] | None
             "row": step.row,
         }
     )
+    if gone := sorted(who for who, salt in step.salts.items() if salt is None):
+        # Their names were in the leaf and are nowhere any more.
+        known = report.facts.setdefault("forgotten", [])
+        known += (who for who in gone if who not in known)
     return leaf
 
 

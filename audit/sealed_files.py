@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from audit.errors import LeafError
-from audit.leaves import event_row, flow_row, moment, shape_of
+from audit.leaves import MENTIONED, event_row, flow_row, moment, shape_of
 from audit.models import (
     AuditEvent,
     Cosignature,
+    ErasedMention,
     FlowEvent,
     IdentitySalt,
     Log,
@@ -31,6 +32,7 @@ from audit.tlog.whole import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
 CHECKPOINT: Final = "checkpoint"
 
@@ -81,14 +83,18 @@ def events(log: Log, begin: int, end: int) -> dict[int, AuditEvent | FlowEvent]:
 
 
 def opened(found: Sequence[AuditEvent | FlowEvent]) -> Iterator[dict[str, Any]]:
-    """Yield the row of each event, and the salts that open its leaf."""
+    """Yield the row of each event, and the salts that open its leaf.
+
+    A salt that is None is that of somebody who was forgotten.
+    """
     read = [
         flow_row(event) if isinstance(event, FlowEvent) else event_row(event)
         for event in found
     ]
     people = list(map(_persons, read))
+    named = _mentioned(found)
     kept = IdentitySalt.objects.in_bulk(sorted(frozenset[str]().union(*people)))
-    for row, persons in zip(read, people, strict=True):
+    for event, row, persons in zip(found, read, people, strict=True):
         yield {
             "row": row,
             "salts": {
@@ -96,8 +102,20 @@ def opened(found: Sequence[AuditEvent | FlowEvent]) -> Iterator[dict[str, Any]]:
                 for person in sorted(persons)
                 if person in kept
                 for salt in (kept[person].salt,)
-            },
+            }
+            | dict.fromkeys(
+                named.get(event.uid, ()) if isinstance(event, AuditEvent) else ()
+            ),
         }
+
+
+def _mentioned(found: Sequence[AuditEvent | FlowEvent]) -> dict[UUID, list[str]]:
+    """Return who was named in what events say of others, and was forgotten."""
+    uids = [event.uid for event in found if isinstance(event, AuditEvent)]
+    held: dict[UUID, list[str]] = {}
+    for mark in ErasedMention.objects.filter(event_uid__in=uids) if uids else ():
+        held.setdefault(mark.event_uid, []).append(f"{MENTIONED}{mark.person_id}")
+    return held
 
 
 def _persons(row: dict[str, Any]) -> frozenset[str]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import connection as database
@@ -29,13 +28,14 @@ from audit.models import (
     FlowEvent,
     Log,
 )
+from audit.parts import parts
 from audit.projection import folded
 from audit.selectors import enrolment_uids
 from audit.text import visible, visible_json
 from audit.vault import salts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from audit.actor import Actor
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from audit.flows import AttributedFlow
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
-
-Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +227,7 @@ def rebuild_connections() -> int:
             cursor.execute("LOCK TABLE audit_connection IN SHARE ROW EXCLUSIVE MODE")
     Connection.objects.all().delete()
     events = FlowEvent.objects.order_by("gateway_id", "sequence")
-    for events_part in _parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):
+    for events_part in parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):
         _project(stored_flow(event) for event in events_part)
     return Connection.objects.count()
 
@@ -278,19 +276,13 @@ def _known_sequences(gateway: Ref, offered: Iterable[int]) -> set[int]:
     # SQLite limits the parameters of one statement.
     size = database.features.max_query_params or REBUILD_BATCH
     known: set[int] = set()
-    for part in _parts(sorted(offered), size - 1):
+    for part in parts(sorted(offered), size - 1):
         known.update(
             FlowEvent.objects.filter(
                 gateway_id=gateway.id, sequence__in=part
             ).values_list("sequence", flat=True)
         )
     return known
-
-
-def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
 
 
 def _project(flows: Iterable[tuple[Ref, AttributedFlow]]) -> None:

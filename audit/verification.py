@@ -18,6 +18,7 @@ from audit.comparing import differences
 from audit.errors import SealError
 from audit.events import EventCode, Outcome
 from audit.models import Log, SealedLeaf
+from audit.remembering import check_forgotten
 from audit.sealed_files import SealedFiles
 from audit.sealing import tables
 from audit.services import record
@@ -54,6 +55,7 @@ def verify_log(policy: Policy, *, signed: Mapping[Log, Signed] = {}) -> Report:
                 fsck(SealedFiles(log), policy, report)
             except MissingError:
                 report.facts[log.value] = "nothing was sealed yet"
+        check_forgotten(report)
         for item in differences():
             number = f"connection {item.number}: " if item.number else ""
             name = " ".join(item.key)

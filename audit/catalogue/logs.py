@@ -15,6 +15,7 @@ from audit.catalogue.kinds import (
     EventType,
     Severity,
     kind,
+    maybe,
     personal,
 )
 
@@ -23,6 +24,12 @@ EXPORT: Final = {
     "filter": personal(TABLE),
     "format": TEXT,
     "columns": TEXTS,
+}
+HOLD: Final = {
+    "hold": TEXT,
+    "whose": TEXT,
+    "since": maybe(MOMENT),
+    "until": maybe(MOMENT),
 }
 SEARCH: Final = {
     "log": TEXT,
@@ -121,6 +128,24 @@ LOGS: Final[tuple[EventType, ...]] = (
         means="The event holds what the search asked.",
         done=Severity.INFO,
         fields=SEARCH,
+    ),
+    kind(
+        EventCode.LEGAL_HOLD_PLACE,
+        "audit.hold.place",
+        "{actor_label} put evidence under a legal hold",
+        means="What the hold covers is neither forgotten nor pruned; `whose` is a"
+        " person's id, or empty for everybody.",
+        done=Severity.NOTICE,
+        fields=HOLD,
+    ),
+    kind(
+        EventCode.LEGAL_HOLD_LIFT,
+        "audit.hold.lift",
+        "{actor_label} lifted a legal hold",
+        means="What the hold covered may be forgotten and pruned again.",
+        remedy="Nobody was to lift it: place it again, and ask who did.",
+        done=Severity.WARNING,
+        fields=HOLD,
     ),
     kind(
         EventCode.EVIDENCE_MAKE,

@@ -94,6 +94,26 @@ PEOPLE: Final[tuple[EventType, ...]] = (
         fields={"before": TEXT, "after": TEXT},
     ),
     kind(
+        EventCode.USER_ERASE,
+        "user.erase",
+        "{actor_label} made the portal forget somebody",
+        means="The salt and every name of one person are gone for good; `whose` is"
+        " their id, `mentions` how many events about others named them, and"
+        " `mentions_sha256` which. The tree stays as it is.",
+        remedy="Nobody asked to be forgotten: somebody destroyed evidence. A backup"
+        " from before has the names.",
+        done=Severity.WARNING,
+        fields={
+            "whose": TEXT,
+            "events": WHOLE,
+            "flows": WHOLE,
+            "connections": WHOLE,
+            "mentions": WHOLE,
+            "mentions_sha256": TEXT,
+            "other_rows": WHOLE,
+        },
+    ),
+    kind(
         EventCode.CLIENT_AUTHORIZE,
         "client.authorize",
         "{person_label} let a command line act for them",

@@ -78,6 +78,21 @@ RUNS: Final = (
         words=lambda *_: ["mallory", "--reason", "a walk"],
         must_change=True,
     ),
+    Run(
+        name="erase_person",
+        words=lambda company, _: [
+            "mallory",
+            *("--reason", "a walk"),
+            *("--confirm", company.world.people["mallory"].ref.id),
+        ],
+        must_change=True,
+    ),
+    Run(
+        name="legal_hold",
+        words=lambda *_: ["place", "us_1", "--reason", "a walk"],
+        must_change=True,
+    ),
+    Run(name="legal_hold", words=lambda *_: ["list"]),
     Run(name="rebuild_connections", words=_nothing),
     Run(
         name="evidence_pack",

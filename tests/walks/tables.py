@@ -40,6 +40,7 @@ NO_EVENT: Final = {
     "audit.SealerState": THE_LOG,
     "audit.Cosignature": THE_LOG,
     "audit.IdentitySalt": "random; made when the log first speaks of somebody",
+    "audit.ErasedMention": "part of forgetting somebody: ID016 says which and how many",
     "audit.RefusalCount": "counts what is then told as AU010",
     "streams.StreamCursor": "how far a receiver has got; that it stops is AU033",
     "alarms.AlarmEvidence": LEARNT,

@@ -43,6 +43,9 @@ FORBIDDEN = {
     "empty the outbox": "DELETE FROM audit_outbox",
     "say what was signed": "UPDATE audit_sealerstate SET size = 0",
     "forget a salt": "DELETE FROM audit_identitysalt",
+    "forget somebody": "UPDATE audit_identitysalt SET salt = NULL",
+    "excuse a text that went": "INSERT INTO audit_erasedmention (event_uid, person_id)"
+    " VALUES (gen_random_uuid(), 'us_1')",
     "switch triggers off": "SET session_replication_role = replica",
 }
 
@@ -69,7 +72,7 @@ if connection.vendor == "postgresql":
     @pytest.mark.usefixtures("roles")
     @pytest.mark.parametrize("table", LOG)
     @pytest.mark.parametrize("change", CHANGES)
-    @pytest.mark.parametrize("role", ["app", "sealer", "auditor"])
+    @pytest.mark.parametrize("role", ["app", "sealer", "auditor", "eraser"])
     def test_nobody_at_run_time_changes_the_log(
         role: str, change: str, table: str
     ) -> None:
