@@ -24,6 +24,9 @@ from policies.models import (
     Publication,
     RequestReview,
     Resolution,
+    ReviewAssignment,
+    ReviewCampaign,
+    ReviewItem,
     Revocation,
     RevocationNotice,
     RevocationTarget,
@@ -241,3 +244,28 @@ class ResolutionAdmin(ReadOnlyAdmin[Resolution]):
     list_display = ("id", "gateway", "told_at")
     list_select_related = ("gateway",)
     search_fields = ("gateway__name",)
+
+
+@admin.register(ReviewCampaign)
+class ReviewCampaignAdmin(ReadOnlyAdmin[ReviewCampaign]):
+    """Access reviews."""
+
+    list_display = ("id", "title", "scope", "state", "started_at", "due_at")
+    search_fields = ("title",)
+
+
+@admin.register(ReviewAssignment)
+class ReviewAssignmentAdmin(ReadOnlyAdmin[ReviewAssignment]):
+    """Who reviews what."""
+
+    list_display = ("id", "campaign", "reviewer", "application")
+    list_select_related = ("campaign", "reviewer", "application")
+
+
+@admin.register(ReviewItem)
+class ReviewItemAdmin(ReadOnlyAdmin[ReviewItem]):
+    """What was asked in them, and what came of it."""
+
+    list_display = ("id", "campaign", "person", "decision", "decided_at", "outcome")
+    list_filter = ("decision", "outcome")
+    list_select_related = ("campaign", "person")

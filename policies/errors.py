@@ -69,3 +69,15 @@ class RequestConflictError(PolicyError):
 
 class ReviewRefusedError(PolicyError):
     """Who answers may not: not an approver, or the requester."""
+
+
+class InvalidCampaignError(PolicyError):
+    """A review has no title, nothing to review, nobody to do it, or no end."""
+
+
+class CampaignOverError(PolicyError):
+    """An access review is over, or cannot be finished yet."""
+
+
+class NotReviewerError(PolicyError):
+    """Who decides about an item may not: no reviewer of it, or it is their own."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from policies import services
+from policies import access_reviews, services
 
 
 @shared_task(name="policies.republish_due_snapshots")
@@ -31,6 +31,14 @@ def tend_requests() -> None:
     services.remind_approvers(now=now)
     services.tell_requesters(now=now)
     services.remind_of_ends(now=now)
+
+
+@shared_task(name="policies.tend_reviews")
+def tend_reviews() -> None:
+    """Record which access reviews are overdue, and write to their reviewers."""
+    now = _now()
+    access_reviews.report_overdue(now=now)
+    access_reviews.remind_reviewers(now=now)
 
 
 @shared_task(name="policies.watch_for_alarms")

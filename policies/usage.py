@@ -87,7 +87,7 @@ def usage_of_application(
     """Return who could reach an application in a period, and who did."""
     ends = [who_reaches(application, at, now=now) for at in (since, until)]
     done = Connection.objects.filter(application_id=application.ref.id)
-    return _usage(ends, _did(done, since, until))
+    return _usage(ends, did(done, since, until))
 
 
 def usage_of_person(
@@ -96,12 +96,13 @@ def usage_of_person(
     """Return what a person could reach in a period, and what they did."""
     ends = [what_reaches(person, at, now=now) for at in (since, until)]
     done = Connection.objects.filter(person_id=person.ref.id)
-    return _usage(ends, _did(done, since, until))
+    return _usage(ends, did(done, since, until))
 
 
-def _did(
+def did(
     rows: QuerySet[Connection], since: datetime, until: datetime
 ) -> Mapping[tuple[str, str], dict[str, Any]]:
+    """Return what was done in a period, by the ids of person and application."""
     counted = (
         rows.filter(
             verdict=Verdict.ALLOWED, started_at__gte=since, started_at__lt=until
@@ -122,11 +123,11 @@ def _did(
     return {(row["person_id"], row["application_id"]): {**row} for row in counted}
 
 
-def _usage(ends: list[Reach], did: Mapping[tuple[str, str], dict[str, Any]]) -> Usage:
+def _usage(ends: list[Reach], done: Mapping[tuple[str, str], dict[str, Any]]) -> Usage:
     before, after = (_by_pair(end.rows) for end in ends)
     rows = [
-        _use(pair, before.get(pair), after.get(pair), did.get(pair))
-        for pair in {*before, *after, *did}
+        _use(pair, before.get(pair), after.get(pair), done.get(pair))
+        for pair in {*before, *after, *done}
     ]
     order = list(Finding)
     rows.sort(

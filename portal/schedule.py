@@ -12,6 +12,7 @@ PERIODS: Final = {
     "policies.report_lost_agents": 15.0,
     "audit.report_refusals": 60.0,
     "policies.tend_requests": 60.0,
+    "policies.tend_reviews": 60.0,
     "policies.clean_up": 600.0,
     "alarms.clean_up": 600.0,
 }

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from policies.models.access_reviews import (
+    CampaignScope,
+    CampaignState,
+    Decision,
+    ItemOutcome,
+    ReviewAssignment,
+    ReviewCampaign,
+    ReviewItem,
+    Way,
+)
 from policies.models.applications import (
     Application,
     ApplicationDestination,
@@ -32,10 +42,14 @@ __all__ = [
     "AgentState",
     "Application",
     "ApplicationDestination",
+    "CampaignScope",
+    "CampaignState",
+    "Decision",
     "EvidenceSpool",
     "EvidenceTotals",
     "GatewayRecovery",
     "Grant",
+    "ItemOutcome",
     "Label",
     "LabelGrant",
     "Lock",
@@ -46,9 +60,13 @@ __all__ = [
     "RequestReview",
     "RequestState",
     "Resolution",
+    "ReviewAssignment",
+    "ReviewCampaign",
+    "ReviewItem",
     "Revocation",
     "RevocationNotice",
     "RevocationTarget",
     "Snapshot",
     "TunnelSighting",
+    "Way",
 ]

@@ -191,6 +191,25 @@ def is_applied(policy: PolicyDefinition, state: State, *, now: datetime) -> bool
     return made.is_empty
 
 
+def grants_of_file(
+    policy: PolicyDefinition, state: State, *, now: datetime
+) -> frozenset[int]:
+    """Return which open grants a policy makes, by id; ended, they would come again.
+
+    Those that carry out the grant of a label are among them if the policy makes that.
+
+    Raises:
+        PlanError: it could not be applied at all.
+    """
+    _check(policy, state)
+    made = _changes(policy, state, now)
+    gone = {grant.id for grant in made.ended}
+    labels = {grant.id for grant in state.label_grants}
+    labels -= {grant.id for grant in made.labels_ended}
+    own = {grant.id for grant in _managed(state)} - gone
+    return frozenset(own | {pk for pk, by in state.derived.items() if by in labels})
+
+
 def _changes(policy: PolicyDefinition, state: State, now: datetime) -> _Changes:
     """Return the difference between what a policy wants and what there is."""
     wanted = dict(_wanted(policy, state, now))

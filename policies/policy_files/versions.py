@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
 
+from policies.compiler.errors import CompilerError
 from policies.dialect.errors import DialectError
 from policies.dialect.formatting import fmt
 from policies.errors import PolicyError
 from policies.models import Application, Grant, LabelGrant, PolicyVersion
 from policies.policy_files.documents import export_policy, open_policy
 from policies.policy_files.errors import StaleFileError
-from policies.policy_files.planning import is_applied
+from policies.policy_files.planning import grants_of_file, is_applied
+from policies.policy_files.state import read_state
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,6 +109,24 @@ def is_newest(text: str) -> bool:
     """Return whether this very text was applied last."""
     newest = PolicyVersion.objects.first()
     return newest is not None and newest.text == text
+
+
+def grants_of_newest(*, now: datetime) -> frozenset[int]:
+    """Return which open grants the file that was applied last makes, by id.
+
+    Ended, they would come again with the next file. Where the newest file cannot be
+    applied any more, nobody can say which: then it is all that a file may make.
+    """
+    newest = PolicyVersion.objects.first()
+    if newest is None:
+        return frozenset()
+    state = read_state(now=now)
+    try:
+        found = open_policy(newest.text, state, now=now)
+        return grants_of_file(found.definition, state, now=now)
+    except (CompilerError, DialectError, PolicyError):
+        every = {grant.id for grant in state.policy.grants}
+        return frozenset(every - state.requested)
 
 
 def check_etag(expected: str, state: State, *, now: datetime) -> None:

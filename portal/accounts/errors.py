@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from portal.accounts.models import User
+    from portal.accounts.models import Group, User
 
 
 class AccountError(Exception):
@@ -23,6 +23,14 @@ class DeactivatedError(AccountError):
         """Remember who was turned away, for the log."""
         super().__init__("This account is disabled. Ask your administrator.")
         self.user = user
+
+
+class ForeignGroupError(AccountError):
+    """The identity provider says who is in a group; here nobody is taken out of it."""
+
+    def __init__(self, group: Group) -> None:
+        """Say where it is done."""
+        super().__init__(f"who is in {group} is decided at the identity provider")
 
 
 class CodeGoneError(AccountError):

@@ -3,7 +3,7 @@
 Each function is one transaction that changes rows, records the event beside the
 change and, when memberships, the active flag or the latest proof of who somebody is
 changed, says so once with `people_changed`. Sign-in is the only source of `idp`
-groups; local groups are never touched here.
+groups; of local groups it touches none, people leave those by `remove_members`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from portal.accounts.claims import (
     checked_text,
     username_for,
 )
-from portal.accounts.errors import DeactivatedError, InvalidIdentityError
+from portal.accounts.errors import (
+    DeactivatedError,
+    ForeignGroupError,
+    InvalidIdentityError,
+)
 from portal.accounts.models import (
     Authentication,
     Group,
@@ -256,6 +260,30 @@ def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
     )
     people_changed.send(sender=User, user_ids=frozenset({user.pk}))
     return user
+
+
+@transaction.atomic
+def remove_members(
+    *, group: Group, users: Collection[User], actor: Actor, now: datetime
+) -> frozenset[int]:
+    """Take people out of a local group; return who was in it, by id.
+
+    Raises:
+        ForeignGroupError: the identity provider says who is in the group, and would
+            say it again.
+    """
+    if group.source != GroupSource.LOCAL:
+        raise ForeignGroupError(group)
+    held = Membership.objects.filter(group=group, user__in=users)
+    gone = {row.user_id: row for row in held.select_for_update().order_by("pk")}
+    if not gone:
+        return frozenset()
+    Membership.objects.filter(pk__in=[row.pk for row in gone.values()]).delete()
+    for user in users:
+        if user.pk in gone:
+            _record_groups(user, [("removed", group)], actor=actor, now=now)
+    people_changed.send(sender=User, user_ids=frozenset(gone))
+    return frozenset(gone)
 
 
 def _is_not_news(before: Authentication, proof: Proof) -> bool:

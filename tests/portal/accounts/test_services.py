@@ -16,7 +16,11 @@ from audit.actor import SYSTEM, Actor
 from audit.leaves import MAX_LENGTH
 from audit.models import AuditEvent
 from portal.accounts import services
-from portal.accounts.errors import DeactivatedError, InvalidIdentityError
+from portal.accounts.errors import (
+    DeactivatedError,
+    ForeignGroupError,
+    InvalidIdentityError,
+)
 from portal.accounts.models import (
     Authentication,
     Group,
@@ -338,3 +342,30 @@ def test_who_is_disabled_has_proven_nothing_when_enabled_again() -> None:
     services.deactivate_user(user=user, reason="left", actor=SYSTEM, now=NOW)
     services.reactivate_user(user=user, reason="back", actor=SYSTEM, now=NOW)
     assert not Authentication.objects.exists()
+
+
+def test_people_leave_a_local_group_and_the_log_says_so_once(
+    alice: User, bob: User, mallory: User, news: list[frozenset[int]]
+) -> None:
+    group = Group.objects.create(source=GroupSource.LOCAL, name="ops", created_at=NOW)
+    for user in (alice, bob):
+        Membership.objects.create(user=user, group=group, since=NOW)
+    left = [
+        services.remove_members(
+            group=group, users=[alice, mallory], actor=SYSTEM, now=NOW
+        )
+        for _ in range(2)
+    ]
+    assert left == [{alice.pk}, frozenset()]
+    assert news == [{alice.pk}]
+    assert [*group.users.all()] == [bob]
+    (event,) = AuditEvent.objects.filter(code="ID010")
+    assert event.details["removed"] == [{"id": group.ref.id, "name": "ops"}]
+
+
+def test_nobody_is_taken_out_of_a_providers_group(alice: User) -> None:
+    with pytest.raises(ForeignGroupError, match="at the identity provider"):
+        services.remove_members(
+            group=alice.groups.get(), users=[alice], actor=SYSTEM, now=NOW
+        )
+    assert alice.groups.exists()
