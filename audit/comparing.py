@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Below SQLite's limit of parameters.
 PART: Final = 500
 COLUMNS: Final = (*BEGINNING, *END)
+BESIDE: Final = ("leaf", "nonce", "received_at")
+"""Columns of an event that tell nothing of its connection."""
 ADDRESSES: Final = frozenset({"source", "destination"})
 
 Item = TypeVar("Item")
@@ -38,6 +40,11 @@ class Difference:
     number: int | None
     key: Key
     message: str
+
+    def __str__(self) -> str:
+        """Return it as a line for people."""
+        number = f"connection {self.number}: " if self.number else ""
+        return f"{number}{' '.join(self.key)}: {self.message}"
 
 
 def differences() -> Iterator[Difference]:
@@ -54,7 +61,11 @@ def differences() -> Iterator[Difference]:
 
 
 def _missing() -> Iterator[Difference]:
-    """Yield what the events tell of and no connection shows."""
+    """Yield what the events tell of and no connection shows.
+
+    Part by part: without statistics PostgreSQL would compare each event with every
+    connection of its gateway.
+    """
     events = FlowEvent.objects.order_by("pk").values_list("gateway_id", "flow", "kind")
     for part in _parts(events.iterator(PART), PART):
         keys = {
@@ -71,8 +82,9 @@ def _missing() -> Iterator[Difference]:
 
 
 def _told(flows: set[str]) -> dict[Key, Connection]:
-    events = FlowEvent.objects.filter(flow__in=flows).order_by("gateway_id", "sequence")
-    return {name: told.row for name, told in folded(_readable(events)).items()}
+    events = FlowEvent.objects.filter(flow__in=flows).defer(*BESIDE)
+    ordered = events.order_by("gateway_id", "sequence")
+    return {name: told.row for name, told in folded(_readable(ordered)).items()}
 
 
 def _readable(events: Iterable[FlowEvent]) -> Iterator[tuple[Ref, AttributedFlow]]:

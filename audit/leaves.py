@@ -372,11 +372,10 @@ def _row(event: Any, columns: tuple[str, ...]) -> dict[str, Any]:  # noqa: ANN40
 
 
 def _column(value: Any) -> Any:  # noqa: ANN401 -- any column
-    match value:
-        case datetime():
-            return moment(value)
-        case bytes() | memoryview():
-            return base64.b64encode(value).decode()
-        case str() | int() | dict() | list() | None:
-            return value
+    if value is None or isinstance(value, str | int | dict | list):
+        return value
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, bytes | memoryview):
+        return base64.b64encode(value).decode()
     return str(value)

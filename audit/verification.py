@@ -7,9 +7,12 @@ people search with the events they were drawn from.
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import django
 from django.db import connection as database
 from django.db import connections, transaction
 
@@ -26,7 +29,7 @@ from audit.tlog.report import TAMPERED, MissingError, Report
 from audit.verify.tree import fsck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from audit.actor import Actor
@@ -39,14 +42,18 @@ FAULTS: Final = 10
 FAULT_LENGTH: Final = 200
 
 
-def verify_log(policy: Policy, *, signed: Mapping[Log, Signed] = {}) -> Report:
+def verify_log(
+    policy: Policy, *, signed: Mapping[Log, Signed] = {}, jobs: int = 1
+) -> Report:
     """Return everything that is wrong with both logs; changes and records nothing.
 
     `signed` is what the sealer's own files remember, where they can be read: what the
-    database has less than that was taken out of it.
+    database has less than that was taken out of it. With two `jobs` the connections
+    are compared in a process of their own, in a moment of theirs: they and their
+    events are written together.
     """
     report = Report()
-    with _one_moment():
+    with _compared(jobs) as compared, _one_moment():
         for log in Log:
             if log in signed:
                 _check_signed(log, signed[log], report)
@@ -56,10 +63,7 @@ def verify_log(policy: Policy, *, signed: Mapping[Log, Signed] = {}) -> Report:
             except MissingError:
                 report.facts[log.value] = "nothing was sealed yet"
         check_forgotten(report)
-        for item in differences():
-            number = f"connection {item.number}: " if item.number else ""
-            name = " ".join(item.key)
-            message = f"{number}{name}: {item.message}"
+        for message in compared():
             report.add(TAMPERED, Log.CONNECTIONS.value, None, message)
     return report
 
@@ -92,6 +96,23 @@ def _check_signed(log: Log, signed: Signed, report: Report) -> None:
     if root != signed.root:
         told = f"the first {signed.size} leaves are not the ones that were signed"
         report.add(TAMPERED, log.value, None, told)
+
+
+@contextmanager
+def _compared(jobs: int) -> Iterator[Callable[[], list[str]]]:
+    """Return what tells how connections differ, at work already with two jobs."""
+    if jobs == 1:
+        yield _differences
+        return
+    # Not by fork: a connection to the database belongs to one process.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=django.setup) as pool:
+        yield pool.submit(_differences).result
+
+
+def _differences() -> list[str]:
+    with _one_moment():
+        return list(map(str, differences()))
 
 
 @contextmanager

@@ -99,7 +99,9 @@ def test_connection_that_was_received_too_early_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "leaf", [b"", b"\xff", b"[]", b"{}", b'{"t":1}', b'{"t":"yesterday"}'], ids=repr
+    "leaf",
+    [b"", b"\xff", b"[]", b"{}", b'{"t":1}', b'{"t":"yesterday"}', b"[" * 9000],
+    ids=lambda leaf: repr(leaf[:20]),
 )
 def test_leaf_without_a_date_is_passed_over(leaf: bytes) -> None:
     assert named(event(NOON), leaf, event(NOON)) == []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection as database
 from django.db import connections
 from pytest_django import Settings
 
@@ -95,6 +98,22 @@ def test_place_moved_far_away_does_not_drown_the_report() -> None:
         faults = verify_log(policy()).faults
     assert {0, far} <= {fault.index for fault in faults}
     assert len(faults) < 10
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("sealed")
+def test_two_processes_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other process reads its settings itself, and must read the same database.
+    name = database.settings_dict["NAME"]
+    url = f"sqlite:///{name}"
+    if database.vendor == "postgresql":
+        server = urlsplit(os.environ["PEERAGE_DATABASE_URL"])
+        url = server._replace(path=f"/{name}").geturl()
+    monkeypatch.setenv("PEERAGE_TEST_DATABASE_URL", url)
+    assert verify_log(policy(), jobs=2).faults == []
+    Connection.objects.filter(flow="f2").update(person_id="us_2")
+    (fault,) = verify_log(policy(), jobs=2).faults
+    assert "f2 allowed: not as its events tell: person_id" in fault.message
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,6 @@
 """Verify both logs where they are kept, and record the answer.
 
-    manage.py verify_log [--key VKEY … | --policy FILE] [--json]
+    manage.py verify_log [--key VKEY … | --policy FILE] [--jobs 2] [--json]
 
 Without a key or policy the keys are those of the sealer, where this user may read
 them: that finds edits of the database, and not somebody who has the key.
@@ -41,11 +41,14 @@ class Command(BaseCommand):
         """Say whom to believe."""
         parser.add_argument("--key", action="append", default=[], help="a log's key")
         parser.add_argument("--policy", help="a file: logs, witnesses, quorum")
+        parser.add_argument(
+            "--jobs", type=int, choices=(1, 2), default=1, help="processes at work"
+        )
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
         """Verify, record, tell."""
-        report = verify_log(_policy(options), signed=_signed())
+        report = verify_log(_policy(options), signed=_signed(), jobs=options["jobs"])
         record_verification(
             report,
             actor=Actor(kind=ActorKind.COMMAND, label="verify_log"),

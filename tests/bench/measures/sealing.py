@@ -1,4 +1,4 @@
-"""Sealing, timed: rows bare, rows as events, and their way into the tree."""
+"""The log, timed: rows bare, rows as events, their way into the tree, and checked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from django.db import connection, connections, transaction
 django.setup()
 
 from audit.leaves import flow_row, flow_shape  # noqa: E402 -- after Django's settings
-from audit.models import FlowEvent, Log, SealedLeaf  # noqa: E402 -- the same
-from audit.sealing import tables  # noqa: E402 -- the same
+from audit.models import FlowEvent, IdentitySalt, Log, SealedLeaf  # noqa: E402
+from audit.sealing import keeping, tables  # noqa: E402 -- the same
 from audit.sealing.sealer import Sealer  # noqa: E402 -- the same
+from audit.services import rebuild_connections  # noqa: E402 -- the same
+from audit.tlog.policy import trusting  # noqa: E402 -- the same
+from audit.verification import verify_log  # noqa: E402 -- the same
 
 BATCH: Final = 5_000
 SALT: Final = bytes(32)
+PEOPLE: Final = 1_000
 PERIOD_SECONDS: Final = 1.0
 TURNS: Final = 10
 """In a second, of the writer."""
@@ -49,6 +53,7 @@ def measure(events: int, rate: int, seconds: int) -> None:
     took = time.perf_counter() - began
     ratio = took / bare
     say(f"  sealing                {events / took:9.0f} events/s, {ratio:.2f} × bare")
+    _verify(events)
     _latency(sealer, events, rate, seconds)
 
 
@@ -72,7 +77,7 @@ def rows(first: int, end: int) -> Iterator[tuple[Any, ...]]:
             body=seen,
             attribution={
                 **seen,
-                "person_id": f"us_{number % 1000}",
+                "person_id": f"us_{number % PEOPLE}",
                 "person_label": "Somebody",
                 "device_id": f"dv_{number % 1500}",
                 "application_id": "ap_3",
@@ -82,7 +87,7 @@ def rows(first: int, end: int) -> Iterator[tuple[Any, ...]]:
             nonce=number.to_bytes(16),
         )
         event.leaf = flow_shape(flow_row(event)).leaf(
-            {f"us_{number % 1000}": SALT},
+            {f"us_{number % PEOPLE}": SALT},
         )
         yield tuple(
             field.get_db_prep_save(getattr(event, field.attname), connection)
@@ -120,6 +125,23 @@ def _insert(table: str, made: Sequence[tuple[Any, ...]]) -> None:
     sql = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(sql, made)
+
+
+def _verify(events: int) -> None:
+    """Print how fast the tables are verified, with the connections made of them."""
+    IdentitySalt.objects.bulk_create(
+        IdentitySalt(person_id=f"us_{number}", salt=SALT) for number in range(PEOPLE)
+    )
+    rebuild_connections()
+    policy = trusting(keeping.verifier_key(Log.CONNECTIONS))
+    for jobs in (1, 2):
+        began = time.perf_counter()
+        found = verify_log(policy, jobs=jobs)
+        took = time.perf_counter() - began
+        if found.faults:
+            raise SystemExit(found.as_text())
+        each = "process" if jobs == 1 else "processes"
+        say(f"  verify_log, {jobs} {each}  {events / took * 60:9.0f} leaves/min")
 
 
 def _latency(sealer: Sealer, first: int, rate: int, seconds: int) -> None:
