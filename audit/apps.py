@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.signals import got_request_exception
 from django.db.backends.signals import connection_created
 
+from audit import room
 from audit.lookups import know_functions
 
 
@@ -14,5 +16,8 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        """Let every connection of SQLite know the functions of the search."""
+        """Let SQLite know the functions of the search; hear of full disks."""
         connection_created.connect(know_functions, dispatch_uid="audit.lookups")
+        got_request_exception.connect(
+            room.make_after_failure, dispatch_uid="audit.room"
+        )

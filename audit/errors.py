@@ -38,6 +38,10 @@ class UndeclaredError(AuditError):
     """An event holds what its code does not declare in the catalogue."""
 
 
+class NoRoomError(AuditError):
+    """The disk of the log is kept for revocations; nothing was changed."""
+
+
 class WitnessRefusedError(AuditError):
     """A witness did not sign, or what it gave is not its signature."""
 

@@ -16,8 +16,10 @@ from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 
+from audit import room
 from audit.actor import Ref
 from audit.catalogue.checking import problems, without_secrets
+from audit.catalogue.giving import GIVING
 from audit.errors import LeafError, UndeclaredError
 from audit.events import CATALOGUE, EventCode, Outcome, open_details
 from audit.flows import LABEL_LENGTH, bind, facts, stored_flow
@@ -69,16 +71,26 @@ class About(TypedDict, total=False):
 def record(
     code: EventCode, *, actor: Actor, now: datetime, **about: Unpack[About]
 ) -> AuditEvent:
-    """Write one event of the control log and return it; `event` says what it holds."""
+    """Write one event of the control log and return it; `event` says what it holds.
+
+    Raises:
+        NoRoomError: it would give somebody more, and the log's disk has little room.
+    """
     made = event(code, actor=actor, now=now, **about)
+    _find_room([made])
     _add_leaves([made])
     made.save()
     return made
 
 
 def record_all(events: Iterable[AuditEvent]) -> None:
-    """Write events of the control log, in this order."""
+    """Write events of the control log, in this order.
+
+    Raises:
+        NoRoomError: one gives somebody more, and the log's disk has little room.
+    """
     made = list(events)
+    _find_room(made)
     _add_leaves(made)
     AuditEvent.objects.bulk_create(made, batch_size=BATCH)
 
@@ -189,7 +201,11 @@ def record_flows(
     a batch may be sent again. Records of one flow may come in any order and in
     different batches: a close without its open makes the connection, and the open
     that follows adds what only it knows. Returns how many records were new.
+
+    Raises:
+        NoRoomError: the log's disk has little room; the gateway keeps the batch.
     """
+    room.require()
     offered = {flow.sequence: flow for flow in flows}
     known = _known_sequences(gateway, offered)
     new = [flow for number, flow in sorted(offered.items()) if number not in known]
@@ -243,6 +259,16 @@ def _declared(
         raise UndeclaredError("; ".join(found))
     logger.error("an event is not as the catalogue declares it: %s", "; ".join(found))
     return dict(without_secrets(details))
+
+
+def _find_room(events: Sequence[AuditEvent]) -> None:
+    """Refuse what gives when the disk has little room; else see that there is some."""
+    if any(
+        event.code in GIVING and event.outcome == Outcome.DONE.value for event in events
+    ):
+        room.require()
+    else:
+        room.make()
 
 
 def _add_leaves(events: Sequence[AuditEvent | FlowEvent]) -> None:

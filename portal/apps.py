@@ -29,3 +29,4 @@ class PortalConfig(AppConfig):
         register(checks.check_identity_provider, Tags.security)
         register(checks.check_encryption, Tags.security, deploy=True)
         register(checks.check_signing_key, Tags.security, deploy=True)
+        register(checks.check_room, deploy=True)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Info
 from django.core.checks import Warning as CheckWarning
+
+from audit import room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +71,42 @@ def check_signing_key(**_kwargs: object) -> Sequence[CheckMessage]:
                 f"Others may read the snapshot signing key at {path}.",
                 hint=f"chmod 600 {path}",
                 id="portal.E004",
+            )
+        ]
+    return []
+
+
+def check_room(**_kwargs: object) -> Sequence[CheckMessage]:
+    """Say where the disk of the log is not watched, or has little room already.
+
+    Neither keeps the portal from starting: who cannot start it can revoke nobody.
+    """
+    try:
+        found = room.look()
+    except OSError as exc:
+        return [
+            Error(
+                f"PEERAGE_ROOM_DIR {settings.PEERAGE_ROOM_DIR}: {exc.strerror}.",
+                id="portal.E005",
+            )
+        ]
+    if found is None:
+        return [
+            Info(
+                "Nobody watches the disk of the database: when it is full, nothing"
+                " can be revoked.",
+                hint="If it is on this host, set PEERAGE_ROOM_DIR to a directory there"
+                " that the portal may write to; if not, watch it where it is.",
+                id="portal.I001",
+            )
+        ]
+    if found.is_low:
+        return [
+            Info(
+                f"The disk of the log has {found.free // room.MEBI} MiB left: nothing"
+                " is granted or enrolled, and no evidence is taken.",
+                hint="Make room; docs/operations.md says how.",
+                id="portal.I002",
             )
         ]
     return []

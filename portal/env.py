@@ -132,6 +132,14 @@ def database(url: str) -> dict[str, Any]:
     }
 
 
+def room_dir(described: Mapping[str, Any]) -> str:
+    """Return the directory of an SQLite database; nothing for any other."""
+    path = str(described["NAME"])
+    if not described["ENGINE"].endswith("sqlite3") or path == ":memory:":
+        return ""
+    return str(Path(path).parent)
+
+
 def origin(url: str) -> str:
     """Return scheme://host[:port] of a URL, as a CSP source or CSRF origin."""
     parts = urlsplit(url)

@@ -20,11 +20,13 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, resolve, set_script_prefix
 
+from audit.errors import NoRoomError
 from peers.api.authentication import is_suspect
 from peers.api.problems import problem
 from policies.connections import (
@@ -34,6 +36,7 @@ from policies.connections import (
     turns,
 )
 from portal.accounts.actors import actor_of
+from portal.full import answer_full
 from portal.middleware import marked, received
 
 if TYPE_CHECKING:
@@ -157,11 +160,15 @@ class GatewayLane(BoundedHandler):
         await turns.wait()
         # What is not asynchronous is a report: it waits for nothing, and can wait.
         run = view if iscoroutinefunction(view) else in_last_pool(view)
-        if not is_suspect(cast("PortalRequest", request)):
-            return cast("HttpResponseBase", await run(request, *args, **kwargs))
         try:
+            if not is_suspect(cast("PortalRequest", request)):
+                return cast("HttpResponseBase", await run(request, *args, **kwargs))
             with as_stranger():
                 return cast("HttpResponseBase", await run(request, *args, **kwargs))
+        except (NoRoomError, OperationalError) as exc:
+            if (refusal := answer_full(request, exc)) is None:
+                raise
+            return refusal
         except CrowdedError:
             answer = problem(HTTPStatus.TOO_MANY_REQUESTS, "try again in a minute")
             answer["Retry-After"] = "60"

@@ -25,6 +25,7 @@ from portal.env import (
     env_secret,
     env_text,
     origin,
+    room_dir,
 )
 from portal.schedule import beat
 
@@ -208,6 +209,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "portal.middleware.actor_middleware",
     "portal.auditors.auditor_middleware",
+    "portal.full.full_middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -237,6 +239,12 @@ DATABASES = {
         )
     )
 }
+# What is kept free on the disk of the database (audit/room.py, ADR-0037). Where that
+# is on another host, there is nothing to ask.
+PEERAGE_ROOM_RESERVE_MB = env_int(
+    "PEERAGE_ROOM_RESERVE_MB", 128, minimum=0, maximum=1_048_576
+)
+PEERAGE_ROOM_DIR = env_text("PEERAGE_ROOM_DIR", room_dir(DATABASES["default"]))
 # How long a thread of the pool keeps its database connection; 0 is not at all.
 PEERAGE_DATABASE_KEEP_SECONDS = env_int("PEERAGE_DATABASE_KEEP_SECONDS", 60)
 # A batch of evidence: at most a thousand records of 8 KiB from our own agent.

@@ -29,6 +29,8 @@ os.environ.update(
         "PEERAGE_ROLE_GROUP_ADMINISTRATOR": "peerage-administrators",
         "PEERAGE_ROLE_GROUP_OWNER": "peerage-owners",
         "PEERAGE_DEVICE_CODE_INTERVAL": "1",
+        # Tests of their own look at the disk; the others do not depend on it.
+        "PEERAGE_ROOM_RESERVE_MB": "0",
     }
 )
 

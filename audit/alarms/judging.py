@@ -22,20 +22,22 @@ from audit.alarms.findings import (
     SeenFlow,
     Subjects,
 )
-from audit.alarms.rules import (
-    BY_CODE,
+from audit.alarms.parameters import (
     CHECKPOINT_SECONDS,
     DENIED_COUNT,
     DENIED_SECONDS,
     DORMANT_DAYS,
-    GREAT_BURST,
     LEARNING_DAYS,
     REFUSED_COUNT,
     REFUSED_SECONDS,
     REVOCATION_SECONDS,
+    Parameter,
+)
+from audit.alarms.rules import (
+    BY_CODE,
+    GREAT_BURST,
     RULES,
     TELLING,
-    Parameter,
     RuleId,
     Severity,
     Tuning,
@@ -276,6 +278,22 @@ def overdue_checkpoint(
     )
 
 
+def low_room(*, reserve: int, since: datetime, tuning: Tuning) -> Finding | None:
+    """Return that the log's disk has less than `reserve` MiB left, since then."""
+    if not tuning.is_on(RuleId.ROOM_LOW):
+        return None
+    rule = RULES[RuleId.ROOM_LOW]
+    return Finding(
+        rule=rule.id,
+        key="room",
+        sentence=rule.sentence.format(reserve=reserve),
+        severity=rule.severity,
+        first_at=since,
+        last_at=since,
+        is_standing=True,
+    )
+
+
 def burst(
     moments: Iterable[datetime], *, number: int, within: timedelta
 ) -> Burst | None:
@@ -361,6 +379,6 @@ def _event_key(event: SeenEvent) -> str:
 
 
 def _event_sentence(template: str, event: SeenEvent) -> str:
-    if event.code == "AU010":
+    if event.code in {"AU010", "AU033"}:
         return event.sentence
     return template.format(**event.subjects.labels())

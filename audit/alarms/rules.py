@@ -3,8 +3,6 @@
 The id of a rule is permanent, like an event's code: alarms, verdicts and channels name
 it. A rule that looks at single events names their codes; the others are judged by
 `audit.alarms.judging`, or by whoever knows the facts (`policies.services.alarms`).
-
-A parameter is set by the environment, `PEERAGE_ALARM_` and its name.
 """
 
 from __future__ import annotations
@@ -15,7 +13,19 @@ from datetime import timedelta
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from audit.events import EventCode, Outcome
+from audit.alarms.parameters import (
+    CHECKPOINT_SECONDS,
+    DENIED_COUNT,
+    DENIED_SECONDS,
+    DORMANT_DAYS,
+    LEARNING_DAYS,
+    QUIET_MINUTES,
+    REFUSED_COUNT,
+    REFUSED_SECONDS,
+    REVOCATION_SECONDS,
+    Parameter,
+)
+from audit.events import Outcome
 
 
 class Severity(IntEnum):
@@ -49,22 +59,8 @@ class RuleId(StrEnum):
     FLOW_UNATTRIBUTED = "flow-unattributed"
     POLICY_NOT_COMPILED = "policy-not-compiled"
     REFUSED_BURST = "refused-burst"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A number that a deployment may set, with its bounds and its unit in words."""
-
-    name: str
-    default: int
-    minimum: int
-    maximum: int
-    words: str
-
-    @property
-    def variable(self) -> str:
-        """Return the environment's name of it."""
-        return f"PEERAGE_ALARM_{self.name}"
+    ROOM_LOW = "room-low"
+    STREAM_FAILED = "stream-failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,69 +82,6 @@ class Rule:
     codes: tuple[str, ...] = ()
 
 
-QUIET_MINUTES: Final = Parameter(
-    name="QUIET_MINUTES",
-    default=60,
-    minimum=1,
-    maximum=10_080,
-    words="minutes until an alarm that goes on notifies again",
-)
-DENIED_COUNT: Final = Parameter(
-    name="DENIED_COUNT",
-    default=20,
-    minimum=2,
-    maximum=10_000,
-    words="denied connections of one device",
-)
-DENIED_SECONDS: Final = Parameter(
-    name="DENIED_SECONDS",
-    default=60,
-    minimum=1,
-    maximum=86_400,
-    words="seconds within which they are a burst",
-)
-LEARNING_DAYS: Final = Parameter(
-    name="LEARNING_DAYS",
-    default=14,
-    minimum=1,
-    maximum=365,
-    words="days during which everything a person uses is only learned",
-)
-DORMANT_DAYS: Final = Parameter(
-    name="DORMANT_DAYS",
-    default=30,
-    minimum=1,
-    maximum=3_650,
-    words="days without a handshake or a connection",
-)
-CHECKPOINT_SECONDS: Final = Parameter(
-    name="CHECKPOINT_SECONDS",
-    default=60,
-    minimum=20,
-    maximum=86_400,
-    words="seconds without a new checkpoint; one is due every 10",
-)
-REVOCATION_SECONDS: Final = Parameter(
-    name="REVOCATION_SECONDS",
-    default=30,
-    minimum=1,
-    maximum=86_400,
-    words="seconds within which every gateway confirms a revocation",
-)
-REFUSED_COUNT: Final = Parameter(
-    name="REFUSED_COUNT",
-    default=20,
-    minimum=2,
-    maximum=10_000,
-    words="refusals of one person, or of one place that is nobody",
-)
-REFUSED_SECONDS: Final = Parameter(
-    name="REFUSED_SECONDS",
-    default=300,
-    minimum=1,
-    maximum=86_400,
-    words="seconds within which they are a burst",
-)
 GREAT_BURST: Final = 10
 """A burst of so many times the count is an alert."""
 
@@ -339,6 +272,33 @@ RULES: Final[Mapping[RuleId, Rule]] = {
             parameters=(REFUSED_COUNT, REFUSED_SECONDS),
             codes=("AU010",),
         ),
+        Rule(
+            id=RuleId.ROOM_LOW,
+            title="Disk of the log nearly full",
+            sentence=(
+                "The disk of the log has less than {reserve} MiB left: nothing is"
+                " granted"
+            ),
+            severity=Severity.ALERT,
+            key="the disk",
+            runbook=(
+                "Find out what fills it, and make room. Until then nothing is granted"
+                " or enrolled and gateways keep their evidence; revoking goes on."
+            ),
+        ),
+        Rule(
+            id=RuleId.STREAM_FAILED,
+            title="Stream does not deliver",
+            sentence="The log does not reach a receiver",
+            severity=Severity.WARNING,
+            key="a stream",
+            runbook=(
+                "Open the stream: it says what the receiver answered. Nothing is lost,"
+                " it is sent when the receiver takes it; until then nobody reads it"
+                " there."
+            ),
+            codes=("AU033",),
+        ),
     )
 }
 PARAMETERS: Final = (
@@ -348,7 +308,7 @@ PARAMETERS: Final = (
 BY_CODE: Final = {code: rule for rule in RULES.values() for code in rule.codes}
 TELLING: Final = frozenset({Outcome.ALERT, Outcome.FAILED})
 """How an event ended that may raise an alarm by itself."""
-AWAITED: Final = frozenset({"AU004", "KY009"}) - {code.value for code in EventCode}
+AWAITED: Final = frozenset({"KY009"})
 """Codes that are promised but that nothing writes yet."""
 UNFED: Final = frozenset(
     rule.id for rule in RULES.values() if rule.codes and {*rule.codes} <= AWAITED

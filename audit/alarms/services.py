@@ -29,8 +29,9 @@ from audit.alarms.models import (
     Delivery,
     DeliveryCause,
 )
+from audit.alarms.parameters import QUIET_MINUTES
 from audit.alarms.payloads import PARTIES
-from audit.alarms.rules import QUIET_MINUTES, RuleId, Tuning
+from audit.alarms.rules import RuleId, Tuning
 from audit.events import EventCode, Outcome
 from audit.services import record
 from audit.text import visible

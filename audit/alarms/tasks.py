@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from celery import shared_task
 
 from audit.alarms import delivery, watching
 
+_room: Final = watching.RoomWatch()
+
 
 @shared_task(name="alarms.watch")
 def watch() -> None:
-    """Judge what is new in both logs, and whether they are sealed."""
+    """Judge what is new in both logs, and whether they are sealed and have room."""
     now = _now()
     watching.watch_events(now=now)
     watching.watch_flows(now=now)
     watching.watch_checkpoints(now=now)
+    _room.look(now=now)
 
 
 @shared_task(name="alarms.deliver")

@@ -18,6 +18,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models import Max, Model, Q
 
+from audit import room
 from audit.actor import Ref
 from audit.alarms import judging
 from audit.alarms.cursor import stored_position
@@ -30,7 +31,7 @@ from audit.alarms.learning import (
     note_activity,
 )
 from audit.alarms.models import Watch
-from audit.alarms.rules import DENIED_SECONDS, REFUSED_SECONDS
+from audit.alarms.parameters import DENIED_SECONDS, REFUSED_SECONDS
 from audit.alarms.services import raise_findings, tuning
 from audit.events import Outcome
 from audit.models import (
@@ -92,6 +93,27 @@ def watch_checkpoints(*, now: datetime) -> None:
         if finding is not None:
             findings.append(finding)
     raise_findings(findings, now=now)
+
+
+class RoomWatch:
+    """Looks at the log's disk, and remembers since when it has little room."""
+
+    def __init__(self) -> None:
+        """Have seen nothing wrong."""
+        self._since: datetime | None = None
+
+    def look(self, *, now: datetime) -> None:
+        """Raise the alarm, or make the ballast whole where there is room again."""
+        found = room.look()
+        if found is None or not found.is_low:
+            self._since = None
+            room.fill()
+            return
+        self._since = self._since or now
+        finding = judging.low_room(
+            reserve=found.reserve // room.MEBI, since=self._since, tuning=tuning()
+        )
+        raise_findings([] if finding is None else [finding], now=now)
 
 
 def watch(

@@ -11,7 +11,7 @@ from django.db.models import prefetch_related_objects
 from audit.alarms.findings import Evidence, Finding, SeenFlow, Subjects
 from audit.alarms.judging import late_revocation
 from audit.alarms.models import Alarm
-from audit.alarms.rules import REVOCATION_SECONDS
+from audit.alarms.parameters import REVOCATION_SECONDS
 from audit.alarms.services import raise_findings, tuning
 from audit.alarms.watching import judge_sightings, watch
 from peers.models import GatewayState

@@ -15,7 +15,7 @@ from audit.actor import Ref
 from audit.alarms import selectors, services
 from audit.alarms.errors import AlarmError
 from audit.alarms.models import AlarmState, AlarmVerdict
-from audit.alarms.rules import QUIET_MINUTES
+from audit.alarms.parameters import QUIET_MINUTES
 from audit.events import EventCode
 from audit.services import record
 from portal.accounts.access import (

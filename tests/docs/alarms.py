@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from audit.alarms.rules import QUIET_MINUTES, RULES, UNFED, Parameter, Rule
+from audit.alarms.parameters import QUIET_MINUTES, Parameter
+from audit.alarms.rules import RULES, UNFED, Rule
 
 PATH: Final = Path(__file__).parents[2] / "docs" / "alarms.md"
 BEGIN: Final = "<!-- made by python -m tests.docs.alarms: begin -->\n"

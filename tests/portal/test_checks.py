@@ -65,3 +65,15 @@ def test_models_and_migrations_agree() -> None:
 @pytest.mark.django_db
 def test_portal_says_that_it_is_alive(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_disk_that_nobody_watches_is_said(settings: Settings, tmp_path: Path) -> None:
+    settings.PEERAGE_ROOM_RESERVE_MB = 1
+    settings.PEERAGE_ROOM_DIR = ""
+    assert ids(checks.check_room()) == ["portal.I001"]
+    settings.PEERAGE_ROOM_DIR = tmp_path
+    assert ids(checks.check_room()) == []
+    settings.PEERAGE_ROOM_RESERVE_MB = 1 << 30
+    assert ids(checks.check_room()) == ["portal.I002"]
+    settings.PEERAGE_ROOM_DIR = tmp_path / "gone"
+    assert ids(checks.check_room()) == ["portal.E005"]

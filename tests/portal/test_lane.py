@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from django.db import OperationalError
 from pytest_django import Settings
 
+from audit.errors import NoRoomError
 from peers.errors import GatewayRequestError
 from peers.models import Gateway
 from policies import connections, notifier
@@ -267,5 +269,35 @@ def test_nobody_fills_the_disk_with_a_persons_request(settings: Settings) -> Non
         start: Any = await talk.receive_output(5)
         assert start["status"] == 413
         assert (b"Connection", b"close") in start["headers"]
+
+    scenario()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (NoRoomError("4 MiB left"), 507),
+        (OperationalError("database or disk is full"), 507),
+        (OperationalError("database is locked"), 500),
+    ],
+    ids=["brake", "full", "other"],
+)
+def test_what_finds_no_room_stays_with_the_gateway(
+    raised: Exception,
+    status: int,
+    agent: SigningAgent,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ingest(**_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr("policies.services.ingest_evidence", ingest)
+    body = b'{"records":[]}'
+
+    @asynchronous
+    async def scenario() -> None:
+        headers = agent.headers("POST", "evidence", body)
+        found, _, _ = await answer("evidence", headers, body, method="POST")
+        assert found == status
 
     scenario()

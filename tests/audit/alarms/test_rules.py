@@ -11,7 +11,7 @@ from audit.alarms.findings import Subjects
 from audit.alarms.rules import AWAITED, BY_CODE, PARAMETERS, RULES, Rule, RuleId, Tuning
 from audit.events import EventCode
 
-NUMBERS = {"number", "seconds", "days", "log", "who"}
+NUMBERS = {"number", "reserve", "seconds", "days", "log", "who"}
 
 
 def test_every_id_has_its_rule() -> None:
