@@ -8,10 +8,9 @@ fault; a number that comes again or late is one.
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from audit.dates import Waits, silences
 from audit.tlog.report import INCOMPLETE, TAMPERED, Report
 from audit.tlog.whole import HISTORY, parsed_entries
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from audit.tlog.whole import Files
 
 LOG_GAP: Final = "GW008"
-SILENCE_SECONDS: Final = 60
+WAIT_SECONDS: Final = 600
 
 
 def gaps(files: Files, policy: Policy, report: Report) -> None:
@@ -28,7 +27,12 @@ def gaps(files: Files, policy: Policy, report: Report) -> None:
     size = policy.check(files.read("checkpoint")).checkpoint.size
     last: defaultdict[str, int] = defaultdict(int)
     unused: defaultdict[str, int] = defaultdict(int)
+    history = files.lines(HISTORY)
+    waits = Waits(history)
     for index, leaf in parsed_entries(files, size):
+        if (waited := waits.hear(index, leaf)) > WAIT_SECONDS:
+            told = f"no checkpoint that was kept until {waited:.0f} s after this"
+            report.add(INCOMPLETE, files.name, index, told)
         match leaf:
             case {"code": str(code), "details": {"lost": lost, **details}} if (
                 code == LOG_GAP
@@ -45,9 +49,4 @@ def gaps(files: Files, policy: Policy, report: Report) -> None:
                     unused[gateway] += sequence - before - 1 if before else 0
                     last[gateway] = sequence
     report.facts.setdefault("numbers of other records", {}).update(unused)
-    for one, other in pairwise(files.lines(HISTORY)):
-        begun, ended = (datetime.fromisoformat(line["at"]) for line in (one, other))
-        seconds = (ended - begun).total_seconds()
-        if not 0 <= seconds <= SILENCE_SECONDS:
-            told = f"no checkpoint for {seconds:.0f} s after {one['at']}"
-            report.add(INCOMPLETE, files.name, one["size"], told)
+    report.faults += silences(files.name, history)

@@ -68,3 +68,48 @@ def test_silence_of_more_than_a_minute_is_a_gap(
     ]
     write(log, "checkpoints.jsonl", "\n".join(map(json.dumps, lines)).encode())
     assert verify("gaps", log)[0] == code
+
+
+def waited(log: Path, *sealed: str) -> None:
+    """Write that each leaf came under a kept checkpoint of its own, at these times."""
+    lines = [
+        {"size": size, "at": f"2026-11-23T{at}:00.000000Z"}
+        for size, at in enumerate(sealed, 1)
+        if at
+    ]
+    write(log, "checkpoints.jsonl", "\n".join(map(json.dumps, lines)).encode())
+
+
+@pytest.mark.parametrize(
+    ("sealed", "named"),
+    [
+        (("12:00", "12:09", "12:20"), []),
+        (("12:00", "", "12:20"), [1]),
+        (("12:11", "12:11", "12:21"), [0]),
+        ((), []),
+    ],
+    ids=["kept", "one was taken out", "the sealer stood still", "nothing kept"],
+)
+def test_leaf_that_waited_for_a_checkpoint_is_named(
+    sealed: tuple[str, ...], named: list[int], tmp_path: Path, verify: Verify
+) -> None:
+    hours = ("12:00", "12:09", "12:20")
+    leaves: Log = [{"t": f"2026-11-23T{at}:00.000000Z"} for at in hours]
+    log = written(tmp_path, leaves)
+    waited(log, *sealed)
+    faults = verify("gaps", log)[1]["faults"]
+    found = [fault["index"] for fault in faults if "kept" in fault["message"]]
+    assert found == named
+
+
+def test_of_many_that_waited_the_longest_is_named(
+    tmp_path: Path, verify: Verify
+) -> None:
+    hours = ("12:05", "12:06", "12:00")
+    leaves: Log = [{"t": f"2026-11-23T{at}:00.000000Z"} for at in hours]
+    log = written(tmp_path, leaves)
+    line = {"size": 3, "at": "2026-11-23T13:00:00.000000Z"}
+    write(log, "checkpoints.jsonl", json.dumps(line).encode())
+    faults = verify("gaps", log)[1]["faults"]
+    assert [fault["index"] for fault in faults] == [0, 2]
+    assert "until 3600 s after this" in faults[1]["message"]
