@@ -16,7 +16,9 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+from audit.actor import SYSTEM
 from audit.append_only import AppendOnlyModel
+from audit.events import EventCode
 from audit.models import (
     AuditEvent,
     Connection,
@@ -28,9 +30,12 @@ from audit.models import (
     SealedTile,
     SealerState,
 )
+from audit.services import record
 from audit.tlog.report import Report
 from audit.tlog.tiles import HEIGHT, WIDTH
+from tests.audit.conftest import ALICE, NOON
 from tests.audit.past_django import any_row, change, delete, execute, set_value
+from tests.audit.small_sealer import seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,16 @@ def insert_event(chance: random.Random) -> Edit:
     row.at -= timedelta(hours=1)
     AuditEvent.objects.bulk_create([row])
     return Edit(what="insert event", log="control", words=rf"event {number}\b")
+
+
+def seal_back_dated(chance: random.Random) -> Edit:
+    """Put in an event with its leaf under an earlier date, no trigger on; seal it."""
+    early = NOON - timedelta(seconds=chance.randrange(3600, 10**7))
+    row = record(EventCode.DEVICE_UPDATE, actor=SYSTEM, now=early, person=ALICE)
+    Outbox.objects.create(log=Log.CONTROL, event_id=row.pk)
+    seal(Log.CONTROL, NOON + timedelta(minutes=5))
+    index = SealedLeaf.objects.get(log=Log.CONTROL, event_id=row.pk).index
+    return Edit(what="seal back-dated", log="control", index=index, words="dated")
 
 
 def truncate_events(chance: random.Random) -> Edit:
@@ -329,7 +344,7 @@ def truncate_outbox(chance: random.Random) -> Edit:
 EDITS: Final[tuple[Maker, ...]] = (
     *(edit_event, edit_event, edit_flow, edit_flow),
     *(edit_waiting, delete_event, delete_waiting, back_date, reorder_events),
-    *(insert_event, truncate_events),
+    *(insert_event, seal_back_dated, truncate_events),
     *(edit_place, delete_place, reorder_places, insert_place, truncate_places),
     *(edit_tile, delete_tile, insert_tile),
     *(edit_checkpoint, back_date_checkpoint, truncate_checkpoints, insert_checkpoint),
