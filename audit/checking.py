@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from django.db.models import Exists, OuterRef
 
 from audit.errors import LeafError
+from audit.events import EventCode
 from audit.leaves import agrees
 from audit.models import (
     AuditEvent,
@@ -43,7 +44,7 @@ Item = TypeVar("Item")
 def check_tables(log: Log, report: Report) -> None:
     """Add every contradiction between the tables of one log to the report."""
     size = _check_state(log, report)
-    _check_places(log, size, report)
+    _check_places(log, size, report, pruned=pruned_below(log))
     _check_unsealed(log, report)
     _check_tiles(log, size, report)
     _check_checkpoints(log, report)
@@ -74,7 +75,20 @@ def _check_state(log: Log, report: Report) -> int:
     return last.size
 
 
-def _check_places(log: Log, size: int, report: Report) -> None:
+def pruned_below(log: Log) -> int:
+    """Return below which index a sealed leaf says that rows may be missing.
+
+    Whether its frontier is the tree's `fsck` finds.
+    """
+    leaves = AuditEvent.objects.filter(
+        code=EventCode.AUDIT_PRUNE, details__log=log.value
+    )
+    sealed = SealedLeaf.objects.filter(log=Log.CONTROL).values("event_id")
+    told = leaves.filter(pk__in=sealed).values_list("details__to", flat=True)
+    return max(map(int, told), default=0)
+
+
+def _check_places(log: Log, size: int, report: Report, *, pruned: int) -> None:
     """Find indexes below the size without an event, and places above it."""
     model, expected = EVENTS[log], 0
     places = SealedLeaf.objects.filter(log=log).order_by("index")
@@ -85,13 +99,13 @@ def _check_places(log: Log, size: int, report: Report) -> None:
             )
         )
         for index, number in part:
-            _check_gap(log, expected, min(index, size), report)
+            _check_gap(log, max(expected, pruned), min(index, size), report)
             if index < expected or index >= size:
                 report.add(TAMPERED, log.value, index, "a place outside of the tree")
-            if number not in held:
+            if number not in held and index >= pruned:
                 report.add(TAMPERED, log.value, index, f"its event {number} is gone")
             expected = max(expected, index + 1)
-    _check_gap(log, expected, size, report)
+    _check_gap(log, max(expected, pruned), size, report)
 
 
 def _check_gap(log: Log, begin: int, end: int, report: Report) -> None:

@@ -56,3 +56,7 @@ class HoldError(AuditError):
 
 class ForgettingError(AuditError):
     """Somebody cannot be forgotten yet. Its text says why and what to do."""
+
+
+class PruneError(AuditError):
+    """Leaves may not be pruned, or not yet. Its text says why and what to do."""

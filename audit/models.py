@@ -25,6 +25,7 @@ from audit.events import (
     severity,
 )
 from audit.forgetting_models import ErasedMention, LegalHold
+from audit.pruning_models import Prune
 from audit.sealed_models import (
     Cosignature,
     IdentitySalt,
@@ -49,6 +50,7 @@ __all__ = (
     "LegalHold",
     "Log",
     "Outbox",
+    "Prune",
     "RefusalCount",
     "SavedSearch",
     "SealedCheckpoint",

@@ -37,7 +37,7 @@ from audit.text import visible, visible_json
 from audit.vault import salts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from audit.actor import Actor
@@ -238,14 +238,28 @@ def rebuild_connections() -> int:
 
     Gateways' batches wait meanwhile, so that none falls between the two.
     """
-    if database.vendor == "postgresql":  # pragma: no cover -- SQLite locks as a whole
-        with database.cursor() as cursor:
-            cursor.execute("LOCK TABLE audit_connection IN SHARE ROW EXCLUSIVE MODE")
+    _hold_connections()
     Connection.objects.all().delete()
     events = FlowEvent.objects.order_by("gateway_id", "sequence")
     for events_part in parts(events.iterator(REBUILD_BATCH), REBUILD_BATCH):
         _project(stored_flow(event) for event in events_part)
     return Connection.objects.count()
+
+
+@transaction.atomic
+def reproject(flows: Collection[str]) -> int:
+    """Make the connections of some flows anew; return how many fewer there are."""
+    _hold_connections()
+    gone, _ = Connection.objects.filter(flow__in=flows).delete()
+    events = FlowEvent.objects.filter(flow__in=flows)
+    _project(stored_flow(event) for event in events.order_by("gateway_id", "sequence"))
+    return gone - Connection.objects.filter(flow__in=flows).count()
+
+
+def _hold_connections() -> None:
+    if database.vendor == "postgresql":  # pragma: no cover -- SQLite locks as a whole
+        with database.cursor() as cursor:
+            cursor.execute("LOCK TABLE audit_connection IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _declared(

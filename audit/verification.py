@@ -20,7 +20,7 @@ from audit.checking import check_tables
 from audit.comparing import differences
 from audit.errors import SealError
 from audit.events import EventCode, Outcome
-from audit.models import Log, SealedLeaf
+from audit.models import Log
 from audit.remembering import check_forgotten
 from audit.sealed_files import SealedFiles
 from audit.sealing import tables
@@ -83,7 +83,7 @@ def record_verification(report: Report, *, actor: Actor, now: datetime) -> Audit
 
 
 def _check_signed(log: Log, signed: Signed, report: Report) -> None:
-    size = SealedLeaf.objects.filter(log=log).count()
+    size = tables.size(log)
     if size < signed.size:
         told = f"{signed.size} leaves were signed, and {size} are there"
         report.add(TAMPERED, log.value, size, told)

@@ -61,6 +61,8 @@ PEERAGE_SEALER_STATE_DIR = Path(
 )
 # Witnesses that stand alone, each as NAME+ID+KEY@URL (docs/audit.md).
 PEERAGE_WITNESSES = env_list("PEERAGE_WITNESSES")
+# What is younger is never pruned; shorter than this nobody can ask for.
+PEERAGE_LOG_RETENTION_DAYS = env_int("PEERAGE_LOG_RETENTION_DAYS", 400, minimum=30)
 PEERAGE_DEVICE_LIMIT = env_int("PEERAGE_DEVICE_LIMIT", 10, minimum=1)
 PEERAGE_SNAPSHOT_LIFETIME_SECONDS = env_int(
     "PEERAGE_SNAPSHOT_LIFETIME_SECONDS", 900, minimum=1

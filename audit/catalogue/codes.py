@@ -97,6 +97,7 @@ class EventCode(StrEnum):
     AUDIT_QUERY = "AU001"
     AUDIT_EXPORT = "AU002"
     AUDIT_VERIFY = "AU004"
+    AUDIT_PRUNE = "AU005"
     SETTINGS_UPDATE = "AU006"
     API_TOKEN_CREATE = "AU007"  # noqa: S105 -- an event code
     API_TOKEN_REVOKE = "AU008"  # noqa: S105 -- an event code
@@ -107,6 +108,9 @@ class EventCode(StrEnum):
     SAVED_SEARCH_DELETE = "AU015"
     LEGAL_HOLD_PLACE = "AU016"
     LEGAL_HOLD_LIFT = "AU017"
+    PRUNE_PROPOSE = "AU018"
+    PRUNE_WITHDRAW = "AU019"
+    PRUNE_COMPLETE = "AU020"
     POLICY_QUERY = "AU011"
     DATABASE_SHELL_OPEN = "AU012"
     STREAM_CREATE = "AU030"

@@ -31,6 +31,15 @@ HOLD: Final = {
     "since": maybe(MOMENT),
     "until": maybe(MOMENT),
 }
+PRUNE: Final = {
+    "prune": TEXT,
+    "log": TEXT,
+    "from": WHOLE,
+    "to": WHOLE,
+    "root": TEXT,
+    "frontier": TEXTS,
+    "proposed_by": TEXT,
+}
 SEARCH: Final = {
     "log": TEXT,
     "query": personal(TEXT),
@@ -67,6 +76,49 @@ LOGS: Final[tuple[EventType, ...]] = (
         done=Severity.INFO,
         alert=Severity.ALERT,
         fields={"faults": WHOLE, "first": personal(TEXTS)},
+    ),
+    kind(
+        EventCode.AUDIT_PRUNE,
+        "audit.retention.purge",
+        "The leaves {target_label} may be deleted: two people want it",
+        means="Rows older than the retention go for good. `root` and `frontier` stand"
+        " for them from now on; this leaf proves that they may be missing. Said again"
+        " (`again`), because the leaf that said it is pruned itself.",
+        remedy="Nobody announced it: withdraw is too late once the leaf is sealed; keep"
+        " a copy of the database at once, and ask both who are named.",
+        done=Severity.ALERT,
+        fields={
+            **PRUNE,
+            "approved_by": TEXT,
+            "tree_size": WHOLE,
+            "retention_days": WHOLE,
+            "again": FLAG,
+        },
+    ),
+    kind(
+        EventCode.PRUNE_PROPOSE,
+        "audit.prune.propose",
+        "{actor_label} proposed to prune {target_label}",
+        means="Nothing goes before another administrator approves it.",
+        remedy="Nobody announced it: withdraw it.",
+        done=Severity.WARNING,
+        fields=PRUNE,
+    ),
+    kind(
+        EventCode.PRUNE_WITHDRAW,
+        "audit.prune.withdraw",
+        "{actor_label} withdrew the prune of {target_label}",
+        means="What was proposed was not approved, and nothing went.",
+        done=Severity.NOTICE,
+        fields=PRUNE,
+    ),
+    kind(
+        EventCode.PRUNE_COMPLETE,
+        "audit.prune.complete",
+        "{target_label} are pruned",
+        means="The rows are gone; hashes, checkpoints and the frontier stay.",
+        done=Severity.NOTICE,
+        fields={**PRUNE, "events": WHOLE},
     ),
     kind(
         EventCode.SETTINGS_UPDATE,

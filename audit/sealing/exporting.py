@@ -12,6 +12,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from audit.checking import pruned_below
 from audit.errors import SealError
 from audit.models import (
     Log,
@@ -59,7 +60,8 @@ def export(
         if not path.exists():
             held = tables.nodes(log, level, index * WIDTH, width)
             _write(path, b"".join(held))
-    for number in range(-(-size // WIDTH)):
+    # What was pruned is not there; hashes are, and a copy made before keeps its rows.
+    for number in range(pruned_below(log) // WIDTH, -(-size // WIDTH)):
         _write_bundle(log, home, number, tile_width(size, 0, number))
         if with_rows:
             begin = number * WIDTH

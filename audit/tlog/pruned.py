@@ -25,6 +25,37 @@ from audit.tlog.merkle import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from audit.tlog.tiles import TileTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prune:
+    """What a leaf (AU005) says of a log: its first `below` leaves may be missing.
+
+    `leaf` is the index of the one that says so, in the control log.
+    """
+
+    log: str
+    leaf: int
+    below: int
+    root: bytes
+    hashes: tuple[bytes, ...]
+
+    def check(self, tree: TileTree, root: bytes) -> None:
+        """Accept that frontier and kept leaves give the signed root of a tree.
+
+        Raises:
+            ProofError: they give another, so that something else went.
+            TileError: the tree has no such leaves.
+        """
+        try:
+            frontier = CompactRange(size=self.below, hashes=self.hashes)
+            held = PrunedTree(size=tree.size, frontier=frontier, kept=tree.range_root)
+        except ValueError as exc:
+            raise ProofError(str(exc)) from exc
+        if frontier.root() != self.root or held.root() != root:
+            raise ProofError("its frontier does not lead to the signed root")
+
 
 class PrunedError(ProofError):
     """What is asked for lies below the prune."""
@@ -96,6 +127,16 @@ class PrunedTree:
                 return value
         middle = begin + split(end - begin)
         return node_hash(self._range_root(begin, middle), self._range_root(middle, end))
+
+
+def frontier_of(tree: TileTree, below: int) -> CompactRange:
+    """Return what is kept of the first `below` leaves of a tree."""
+    hashes, begin = [], 0
+    while begin < below:
+        width = 1 << ((below - begin).bit_length() - 1)
+        hashes.append(tree.range_root(begin, begin + width))
+        begin += width
+    return CompactRange(size=below, hashes=tuple(hashes))
 
 
 def _nodes(frontier: CompactRange) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from audit.tlog.pruned import Prune
 
 TAMPERED: Final = "tampered"
 INCOMPLETE: Final = "incomplete"
@@ -39,6 +42,8 @@ class Report:
 
     faults: list[Fault] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    prunes: list[Prune] = field(default_factory=list)
+    """What proved leaves of the control log say may be missing, of either log."""
 
     def add(self, what: str, log: str, index: int | None, message: str) -> None:
         """Add a fault."""

@@ -128,23 +128,23 @@ class TileTree:
     def root(self, size: int | None = None) -> bytes:
         """Return the root of the first `size` leaves; of all by default."""
         size = self.size if size is None else size
-        return self._range_root(0, size) if size else EMPTY_ROOT
+        return self.range_root(0, size) if size else EMPTY_ROOT
 
     def leaf(self, index: int) -> bytes:
         """Return the hash of a leaf."""
-        return self._range_root(index, index + 1)
+        return self.range_root(index, index + 1)
 
     def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
         """Return the proof that a leaf is among the first `size`; of all by default."""
         size = self.size if size is None else size
-        return [self._range_root(*part) for part in inclusion_ranges(index, size)]
+        return [self.range_root(*part) for part in inclusion_ranges(index, size)]
 
     def consistency_proof(self, old_size: int, size: int | None = None) -> list[bytes]:
         """Return the proof that the tree continues its first `old_size` leaves."""
         size = self.size if size is None else size
-        return [self._range_root(*part) for part in consistency_ranges(old_size, size)]
+        return [self.range_root(*part) for part in consistency_ranges(old_size, size)]
 
-    def _range_root(self, begin: int, end: int) -> bytes:
+    def range_root(self, begin: int, end: int) -> bytes:
         """Return the root over a range; it begins where a subtree of its size may."""
         if not 0 <= begin < end <= self.size:
             raise TileError(f"no leaves {begin} to {end} in a tree of {self.size}")
@@ -152,7 +152,7 @@ class TileTree:
         if count & (count - 1) == 0:
             return self._subtree(begin, count.bit_length() - 1)
         middle = begin + split(count)
-        return node_hash(self._range_root(begin, middle), self._range_root(middle, end))
+        return node_hash(self.range_root(begin, middle), self.range_root(middle, end))
 
     def _subtree(self, begin: int, height: int) -> bytes:
         """Return the root of 2**height leaves, from the one tile that holds it."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from audit.dates import Dates, moments
-from audit.rows import check_rows, has_rows, pruned_below
+from audit.rows import check_rows, excuse, has_rows, prunes
 from audit.tlog.note import NoteError
 from audit.tlog.report import TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH
@@ -19,7 +19,6 @@ from audit.tlog.whole import (
     check_bundle,
     check_checkpoint,
     checked_tree,
-    is_pruned,
 )
 
 if TYPE_CHECKING:
@@ -47,23 +46,23 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
     }
     faults: list[Fault] = []
     roots: list[bytes | None] = []
-    history, pruned = files.lines(HISTORY), 0
+    history, told = files.lines(HISTORY), []
     dates = Dates(name=files.name, history=history)
     with ExitStack() as stack:
         numbers = range(-(-size // WIDTH))
         ends = {0, len(numbers) - 1} if numbers else set()
         rows = any(has_rows(files, number) for number in ends)
         check = partial(_check, files, size, rows=rows)
-        found: Iterable[tuple[Bundle, int]] = map(check, numbers)
+        found: Iterable[Bundle] = map(check, numbers)
         if jobs > 1 and len(numbers) > CHUNK:
             # Not by fork: the caller may have threads.
             spawn = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn))
             found = pool.map(check, numbers, chunksize=CHUNK)
-        for bundle, below in found:
+        for bundle in found:
             faults += bundle.faults
             dates.hear(bundle.number * WIDTH, bundle.moments)
-            pruned = max(pruned, below)
+            told += bundle.prunes
             roots.append(bundle.root)
     tree = checked_tree(files, size, roots, faults)
     faults += dates.faults
@@ -75,16 +74,16 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
     sure, wrong = check_checkpoint(files, policy, tree, note, sure=sure)
     faults += wrong
     # An entry that is not proved excuses nothing.
-    pruned *= sure == size
-    report.faults += (fault for fault in faults if not is_pruned(fault, pruned))
+    report.prunes += told * (sure == size)
+    excuse(report, files.name, tree, accepted.checkpoint, faults)
 
 
-def _check(files: Files, size: int, number: int, *, rows: bool) -> tuple[Bundle, int]:
+def _check(files: Files, size: int, number: int, *, rows: bool) -> Bundle:
     found = check_bundle(files, size, number)
     if rows and found.entries:
         found.faults += check_rows(files, number, found.entries)
-    below = min(pruned_below(found.entries), number * WIDTH)
+    found.prunes = prunes(number * WIDTH, found.entries)
     found.moments = list(map(moments, found.entries))
     # Not to be sent from process to process.
     found.entries = []
-    return found, below
+    return found

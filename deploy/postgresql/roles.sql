@@ -4,8 +4,8 @@
 --
 -- Five parties. The owner runs migrations and nothing else. peerage_app is the portal,
 -- peerage_sealer the sealer, peerage_auditor somebody who looks, peerage_eraser whoever
--- runs manage.py erase_person: what the portal may do, and to take names out of the
--- log. None can log in; give each a login of its own:
+-- runs manage.py erase_person or prune_log: what the portal may do, and to take names
+-- and pruned leaves out of the log. None can log in; give each a login of its own:
 -- CREATE ROLE portal LOGIN PASSWORD '…' IN ROLE peerage_app.
 --
 -- This guards against accidents and against a stolen web process. Against whoever owns
@@ -35,7 +35,8 @@ BEGIN
     FOR item IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' LOOP
         CONTINUE WHEN item.name = ANY (appended || sealed || ARRAY[
             'audit_outbox', 'audit_sealerstate', 'audit_cosignature',
-            'audit_identitysalt', 'audit_erasedmention', 'django_migrations'
+            'audit_identitysalt', 'audit_erasedmention', 'audit_prune',
+            'django_migrations'
         ]);
         EXECUTE format(
             'GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO peerage_app', item.name
@@ -68,9 +69,9 @@ BEGIN
         TO peerage_app, peerage_sealer, peerage_auditor;
     -- Signatures of witnesses that a later one has made worthless go.
     GRANT SELECT, INSERT, UPDATE, DELETE ON audit_cosignature TO peerage_app;
-    -- Forgetting is not the portal's: a web process that was taken over must not be able
-    -- to make anybody deniable. What may be changed and when, the triggers say.
-    GRANT SELECT ON audit_erasedmention TO peerage_app, peerage_auditor;
+    -- Forgetting and pruning are not the portal's: a web process that was taken over must
+    -- not be able to make anything deniable. What may go and when, the triggers say.
+    GRANT SELECT ON audit_erasedmention, audit_prune TO peerage_app, peerage_auditor;
     GRANT peerage_app TO peerage_eraser;
     GRANT INSERT ON audit_erasedmention TO peerage_eraser;
     GRANT UPDATE (salt, forgotten_at) ON audit_identitysalt TO peerage_eraser;
@@ -79,6 +80,9 @@ BEGIN
         target_label, reason, details
     ) ON audit_auditevent TO peerage_eraser;
     GRANT UPDATE (attribution) ON audit_flowevent TO peerage_eraser;
+    GRANT INSERT, UPDATE ON audit_prune TO peerage_eraser;
+    GRANT DELETE ON audit_auditevent, audit_flowevent, audit_sealedleaf
+        TO peerage_eraser;
     GRANT DELETE ON audit_outbox TO peerage_sealer;
     GRANT INSERT, UPDATE ON audit_sealerstate TO peerage_sealer;
 

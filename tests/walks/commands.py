@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from audit.models import Prune
 from tests.walks.company import Company
 
 Words: TypeAlias = Callable[[Company, Path], Sequence[str]]
@@ -37,6 +38,20 @@ def _policy(action: str, *more: str) -> Words:
 def _people(_company: Company, folder: Path) -> Sequence[str]:
     (folder / "people").write_text("alice\nbob\n", encoding="utf-8")
     return [str(folder / "people"), "--reason", "a walk", "--people", "2"]
+
+
+def _approval(company: Company, _folder: Path) -> Sequence[str]:
+    """Let a prune wait, as if somebody had proposed it; walks have no 256 leaves."""
+    made = Prune.objects.create(
+        log="control",
+        begin=0,
+        below=256,
+        root=bytes(32),
+        hashes=bytes(32),
+        proposer_id="us_0",
+        proposed_at=company.owner.created_at,
+    )
+    return ["control", "--withdraw", made.ref.id, "--reason", "a walk"]
 
 
 def _nothing(_company: Company, _folder: Path) -> Sequence[str]:
@@ -93,6 +108,8 @@ RUNS: Final = (
         must_change=True,
     ),
     Run(name="legal_hold", words=lambda *_: ["list"]),
+    Run(name="prune_log", words=lambda *_: ["control"]),
+    Run(name="prune_log", words=_approval, must_change=True),
     Run(name="rebuild_connections", words=_nothing),
     Run(
         name="evidence_pack",

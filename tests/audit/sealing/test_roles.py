@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from audit import services
 from audit.actor import Actor
@@ -44,6 +44,7 @@ FORBIDDEN = {
     "say what was signed": "UPDATE audit_sealerstate SET size = 0",
     "forget a salt": "DELETE FROM audit_identitysalt",
     "forget somebody": "UPDATE audit_identitysalt SET salt = NULL",
+    "agree with oneself": "UPDATE audit_prune SET approved_at = now()",
     "excuse a text that went": "INSERT INTO audit_erasedmention (event_uid, person_id)"
     " VALUES (gen_random_uuid(), 'us_1')",
     "switch triggers off": "SET session_replication_role = replica",
@@ -72,12 +73,30 @@ if connection.vendor == "postgresql":
     @pytest.mark.usefixtures("roles")
     @pytest.mark.parametrize("table", LOG)
     @pytest.mark.parametrize("change", CHANGES)
-    @pytest.mark.parametrize("role", ["app", "sealer", "auditor", "eraser"])
+    @pytest.mark.parametrize("role", ["app", "sealer", "auditor"])
     def test_nobody_at_run_time_changes_the_log(
         role: str, change: str, table: str
     ) -> None:
         with acting_as(f"peerage_{role}"):
             refused(CHANGES[change].format(table))
+
+    @pytest.mark.usefixtures("roles")
+    @pytest.mark.parametrize("table", LOG)
+    @pytest.mark.parametrize("change", CHANGES.keys() - {"delete"})
+    def test_who_forgets_and_prunes_changes_nothing_else(
+        change: str, table: str
+    ) -> None:
+        with acting_as("peerage_eraser"):
+            refused(CHANGES[change].format(table))
+
+    @pytest.mark.usefixtures("roles")
+    def test_who_prunes_deletes_nothing_that_two_people_did_not_agree_on() -> None:
+        with acting_as("peerage_eraser"):
+            refused("DELETE FROM audit_sealedtile")
+            refused("DELETE FROM audit_sealedcheckpoint")
+            refused("DELETE FROM audit_prune")
+            with pytest.raises(IntegrityError, match="append-only"):
+                run("DELETE FROM audit_auditevent")
 
     @pytest.mark.usefixtures("roles")
     @pytest.mark.parametrize("attempt", FORBIDDEN)
