@@ -254,8 +254,11 @@ def agrees(leaf: bytes, row: Row, salts: Mapping[str, bytes | None]) -> bool:
     Raises:
         LeafError: the row is none.
     """
-    said = json.loads(leaf)
     shape = shape_of(row, leaf)
+    known = {who: salt for who, salt in salts.items() if salt is not None}
+    if len(known) == len(salts):
+        return shape.leaf(known) == leaf
+    said = json.loads(leaf)
     shape = replace(shape, hidden=(*shape.hidden, *_lost(said, row, salts)))
 
     def committed(opening: Opening) -> str | None:
