@@ -7,7 +7,7 @@ from django.core.signals import got_request_exception
 from django.db.backends.signals import connection_created
 
 from audit import room
-from audit.lookups import know_functions
+from audit.search.lookups import know_functions
 
 
 class AuditConfig(AppConfig):
@@ -17,7 +17,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         """Let SQLite know the functions of the search; hear of full disks."""
-        connection_created.connect(know_functions, dispatch_uid="audit.lookups")
+        connection_created.connect(know_functions, dispatch_uid="audit.search.lookups")
         got_request_exception.connect(
             room.make_after_failure, dispatch_uid="audit.room"
         )

@@ -33,7 +33,7 @@ from audit.text import visible
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
-    from audit.filters import Filter
+    from audit.search.filters import Filter
 
 CHUNK_ROWS: Final = 500
 Row = TypeVar("Row")

@@ -23,16 +23,16 @@ from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 
 from audit.events import EventCode, Outcome
-from audit.filters import Cursor
-from audit.finding import connection_ways, connections, event_ways, events
 from audit.models import AuditEvent, Connection
+from audit.search.filters import Cursor
+from audit.search.finding import connection_ways, connections, event_ways, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
     from uuid import UUID
 
-    from audit.filters import Filter
+    from audit.search.filters import Filter
 
 PAGE_SIZE: Final = 50
 EXPORT_PAGE_SIZE: Final = 1000

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
-    from audit.filters import Filter
     from audit.flows import AttributedFlow
+    from audit.search.filters import Filter
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models import Q
 
-from audit.lookups import Within
+from audit.search.lookups import Within
 from peers.keys import fingerprint
 from peers.models import AddressLease, DeviceKey
 

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from audit import selectors as audit_selectors
 from audit.errors import FilterError
 from audit.exports import connection_values
-from audit.filters import Filter, connection_filter
 from audit.models import Log
+from audit.search.filters import Filter, connection_filter
 from audit.services import record_query
 from peers.holders import holders_at
 from policies.allowing import AllowingReader, derived_columns, grants_of

@@ -1,6 +1,6 @@
 """What PostgreSQL is asked when the log is searched by words or by prefix.
 
-`audit_words` cuts a text as `audit.words.words_of` does, so that both databases find
+`audit_words` cuts a text as `audit.search.words.words_of` does, so that both databases find
 the same; the separators are that module's, at the time of this migration. An index is
 built over it: whoever changes it must build that index again. It takes 27 µs, which
 the planner must know: it decides whether to read rows in order until fifty fit, or to

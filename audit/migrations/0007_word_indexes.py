@@ -1,4 +1,4 @@
-"""What PostgreSQL finds words by; each names the columns of `audit.words` in order."""
+"""What PostgreSQL finds words by; each names the columns of `audit.search.words` in order."""
 
 from django.db import migrations
 

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from audit import selectors as audit_selectors
 from audit.exports import SHOWN_CONNECTION_COLUMNS, connections_csv, connections_jsonl
-from audit.filters import Filter, connection_filter
 from audit.models import Log
+from audit.search.filters import Filter, connection_filter
 from audit.services import record_query
 from policies.allowing import AllowingReader, derived_columns, grants_of
 from portal.accounts.access import reader_required

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_safe
 from audit import selectors as audit_selectors
 from audit.events import AREAS, ENDINGS
 from audit.exports import SHOWN_EVENT_COLUMNS, events_csv, events_jsonl
-from audit.filters import Filter, event_filter
 from audit.models import Log
+from audit.search.filters import Filter, event_filter
 from audit.services import record_query
 from portal.accounts.access import reader_required
 from portal.console import log

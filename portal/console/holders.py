@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.views.decorators.http import require_safe
 
-from audit.filters import address_or_prefix
+from audit.search.filters import address_or_prefix
 from peers.holders import holders_at
 from policies.services.inquiries import record_inquiry
 from portal.accounts.access import reader_required

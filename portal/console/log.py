@@ -14,7 +14,7 @@ from django.http import HttpResponseBadRequest, StreamingHttpResponse
 from audit.errors import FilterError
 from audit.events import CATALOGUE, EventCode
 from audit.exports import Cut, asynchronous
-from audit.filters import PERIODS, Filter, parse_cursor, with_period
+from audit.search.filters import PERIODS, Filter, parse_cursor, with_period
 from audit.services import record_export_end, record_query
 from portal.accounts.models import User
 from portal.console.people import find_person
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from audit.actor import Actor
-    from audit.filters import Cursor
     from audit.http import PortalRequest
     from audit.models import AuditEvent, Log
+    from audit.search.filters import Cursor
     from audit.selectors import Counted, Page
     from portal.console.forms import ConsoleForm
 

@@ -1,4 +1,4 @@
-"""Forms of the log's filters; `audit.filters` reads and checks what they send."""
+"""Forms of the log's filters; `audit.search.filters` checks what they send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 
 from audit.events import CATALOGUE, Outcome, Severity
-from audit.filters import Decision
+from audit.search.filters import Decision
 from peers.models import Gateway
 from policies.models import Application
 from portal.console.forms import ConsoleForm
@@ -21,7 +21,7 @@ def _moment_input() -> forms.DateTimeInput:
 
 
 class LogFilterForm(ConsoleForm):
-    """What both logs can be asked; `audit.filters` reads and checks the answers."""
+    """What both logs can be asked; `audit.search.filters` checks the answers."""
 
     q = forms.CharField(
         required=False,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import FilterError
-from audit.searches import LISTED, list_searches_for
+from audit.search.saved import LISTED, list_searches_for
 from audit.services import record_query
 from portal.accounts.access import person
 from portal.console import log
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from django.http import HttpResponse
 
-    from audit.filters import Filter
     from audit.http import PortalRequest
     from audit.models import Log
+    from audit.search.filters import Filter
     from audit.selectors import Counted, Page
     from portal.console.forms import ConsoleForm
 

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from audit import connection_receipts
 from audit import selectors as audit_selectors
-from audit.filters import Filter
 from audit.models import Log
+from audit.search.filters import Filter
 from audit.services import record_query
 from portal.accounts.access import reader_required
 from portal.console.pages import page

@@ -16,9 +16,9 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.errors import FilterError
-from audit.filters import connection_filter, event_filter
 from audit.models import Log
-from audit.searches import (
+from audit.search.filters import connection_filter, event_filter
+from audit.search.saved import (
     delete_search,
     get_search_for,
     list_searches_for,

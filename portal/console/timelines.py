@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from audit.errors import FilterError
-from audit.filters import connection_filter, parse_cursor, with_period
 from audit.models import Connection, Log
+from audit.search.filters import connection_filter, parse_cursor, with_period
+from audit.search.timelines import buckets, merged, moment_of, period
 from audit.selectors import list_connections
 from audit.services import record_query
-from audit.timelines import buckets, merged, moment_of, period
 from portal.accounts.access import person as visitor
 from portal.accounts.access import reader_required, signed_in
 from portal.console import log
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from django.http import HttpResponse
 
-    from audit.filters import Cursor, Filter
     from audit.http import PortalRequest
     from audit.models import AuditEvent
-    from audit.timelines import Bucket, Period
+    from audit.search.filters import Cursor, Filter
+    from audit.search.timelines import Bucket, Period
 
 KINDS: Final = ("person", "device", "key", "application", "gateway")
 MINE: Final = "My activity"

@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.views.decorators.http import require_safe
 
 from audit.errors import FilterError
-from audit.filters import connection_filter, with_period
+from audit.search.filters import connection_filter, with_period
 from audit.services import NOBODY
 from policies.selectors import get_application_for
 from policies.services.inquiries import record_inquiry

@@ -11,8 +11,8 @@ from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.filters import Filter
 from audit.models import Log
+from audit.search.filters import Filter
 from audit.services import record_query
 from peers import selectors as peers_selectors
 from policies import lock_selectors

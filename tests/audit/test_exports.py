@@ -14,8 +14,8 @@ from asgiref.sync import async_to_sync
 from audit import exports, selectors, services
 from audit.actor import Actor, Ref
 from audit.events import EventCode
-from audit.filters import Decision, Filter
 from audit.models import Connection, FlowKind
+from audit.search.filters import Decision, Filter
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         "audit.verify.__main__",
         "audit.events",
-        "audit.filters",
+        "audit.search.filters",
         "audit.leaves",
         "audit.formats.bodies",
         "audit.formats.syslog",

@@ -11,8 +11,8 @@ from audit import services
 from audit.actor import Actor, ActorKind, Ref
 from audit.errors import UndeclaredError
 from audit.events import EventCode, Outcome
-from audit.filters import Filter
 from audit.models import AuditEvent, Connection, FlowKind, Log
+from audit.search.filters import Filter
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 
 pytestmark = pytest.mark.django_db

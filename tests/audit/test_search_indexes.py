@@ -10,9 +10,9 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from audit.concurrently import AddIndexMeanwhile
-from audit.filters import Filter
-from audit.finding import connections, events
 from audit.models import AuditEvent, Connection
+from audit.search.filters import Filter
+from audit.search.finding import connections, events
 
 WORDS = import_module("audit.migrations.0007_word_indexes")
 FINGERPRINT = import_module("audit.migrations.0009_event_fingerprint_index")

@@ -13,8 +13,8 @@ from django.http import Http404
 from audit import selectors, services
 from audit.actor import Actor, ActorKind, Ref
 from audit.events import CATALOGUE, EventCode, Outcome, Severity
-from audit.filters import Cursor, Decision, Filter, parse_cursor
 from audit.models import AuditEvent, Connection, FlowKind
+from audit.search.filters import Cursor, Decision, Filter, parse_cursor
 from audit.selectors import Counted
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 

@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 from audit.actor import SYSTEM
-from audit.filters import Decision, Filter
 from audit.models import AuditEvent, Connection, Log
-from audit.searches import save_search
+from audit.search.filters import Decision, Filter
+from audit.search.saved import save_search
 from peers.services import approve_device
 from policies.conditions import ConditionsInput, parse_window
 from policies.models import GatewayRecovery, Revocation, RevocationTarget

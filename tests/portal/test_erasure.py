@@ -17,7 +17,6 @@ from audit.alarms.models import Alarm
 from audit.alarms.services import raise_findings
 from audit.errors import ForgettingError
 from audit.events import EventCode
-from audit.filters import Filter
 from audit.holds import lift_hold, place_hold
 from audit.leaves import commitment
 from audit.models import (
@@ -29,7 +28,8 @@ from audit.models import (
     Log,
     SavedSearch,
 )
-from audit.searches import save_search
+from audit.search.filters import Filter
+from audit.search.saved import save_search
 from audit.services import record
 from audit.tlog.report import Fault
 from audit.verification import verify_log

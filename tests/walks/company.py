@@ -11,9 +11,9 @@ from audit.actor import SYSTEM, Ref
 from audit.alarms.channels import ChannelInput, create_channel
 from audit.alarms.models import ChannelKind
 from audit.alarms.services import raise_findings
-from audit.filters import Filter
 from audit.models import AuditEvent, Connection, Log
-from audit.searches import save_search
+from audit.search.filters import Filter
+from audit.search.saved import save_search
 from audit.streams.checks import StreamInput
 from audit.streams.models import StreamForm, StreamKind
 from audit.streams.services import create_stream, disable_stream

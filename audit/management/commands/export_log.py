@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.actor import Actor, ActorKind
 from audit.errors import SealError
-from audit.filters import Filter
 from audit.models import Log
 from audit.sealing import keeping
 from audit.sealing.exporting import export
+from audit.search.filters import Filter
 from audit.services import record_query
 
 

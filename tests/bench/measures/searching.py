@@ -16,8 +16,8 @@ from django.db import connection
 django.setup()
 
 from audit import selectors  # noqa: E402 -- after Django's settings
-from audit.filters import Decision, Filter  # noqa: E402 -- the same
 from audit.models import Connection  # noqa: E402 -- the same
+from audit.search.filters import Decision, Filter  # noqa: E402 -- the same
 
 PEOPLE: Final = 20_000
 STEP: Final = 1_000_000
@@ -235,7 +235,7 @@ def _indexes(cursor: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- Django's 
 
 
 def _words_index() -> str:
-    from audit.words import CONNECTION_TEXT  # noqa: PLC0415 -- after the settings
+    from audit.search.words import CONNECTION_TEXT  # noqa: PLC0415 -- after the settings
 
     text = " || ' ' || ".join(CONNECTION_TEXT)
     return (

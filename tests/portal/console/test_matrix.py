@@ -15,9 +15,9 @@ from audit.actor import SYSTEM
 from audit.alarms.models import AlarmChannel
 from audit.alarms.services import raise_findings
 from audit.events import EventCode
-from audit.filters import Filter
 from audit.models import AuditEvent, Log
-from audit.searches import save_search
+from audit.search.filters import Filter
+from audit.search.saved import save_search
 from peers.models import Device, Gateway
 from policies.models import Application, Grant, Lock, Revocation
 from policies.services import create_label, create_label_grant

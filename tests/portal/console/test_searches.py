@@ -8,9 +8,9 @@ import pytest
 
 from audit.actor import SYSTEM
 from audit.events import EventCode
-from audit.filters import Filter
 from audit.models import AuditEvent, Log, SavedSearch
-from audit.searches import save_search
+from audit.search.filters import Filter
+from audit.search.saved import save_search
 from portal.accounts.models import User
 from tests.conftest import SignIn
 

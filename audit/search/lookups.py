@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db.models import BooleanField, Func
 
-from audit.words import begins_words
+from audit.search.words import begins_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Says(Func):
     output_field = BooleanField()
 
     def __init__(self, words: Sequence[str], columns: Sequence[str]) -> None:
-        """Seek words as `audit.words.words_of` returns them."""
+        """Seek words as `audit.search.words.words_of` returns them."""
         super().__init__(*columns)
         self.words = tuple(words)
 

@@ -14,14 +14,14 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDay, TruncHour
 
 from audit.errors import FilterError
-from audit.finding import connections
 from audit.models import AuditEvent, Connection, Verdict
+from audit.search.finding import connections
 from audit.selectors import list_connections, list_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from audit.filters import Filter
+    from audit.search.filters import Filter
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)

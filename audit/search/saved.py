@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor, Ref
-    from audit.filters import Filter
+    from audit.search.filters import Filter
 
 LISTED = 50
 

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from audit.errors import FilterError
 from audit.events import EventCode, Outcome, Severity
-from audit.words import words_of
+from audit.search.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@ begin one. No language is guessed: names are not prose, and a stemmer that takes
 
 PostgreSQL finds words by a GIN index over `audit_words(text)` (migration
 `search_functions`); SQLite, the small default, reads the rows and asks
-`begins_words`. Pure; `audit.lookups` says it in SQL.
+`begins_words`. Pure; `audit.search.lookups` says it in SQL.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Q, QuerySet
 
 from audit.events import CATALOGUE, OPENINGS, EventCode, Outcome, Severity
-from audit.lookups import Says, Within
 from audit.models import AuditEvent, Connection
-from audit.words import CONNECTION_TEXT, EVENT_TEXT, begins_words
+from audit.search.lookups import Says, Within
+from audit.search.words import CONNECTION_TEXT, EVENT_TEXT, begins_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from audit.filters import Filter
+    from audit.search.filters import Filter
 
 LABEL: Final = re.compile(r"\{[a-z_]+\}")
 CONNECTION_COLUMNS: Final = {

@@ -10,9 +10,9 @@ from audit import services
 from audit.actor import Actor
 from audit.errors import FilterError
 from audit.events import EventCode
-from audit.filters import Filter
 from audit.models import Connection, FlowKind
-from audit.timelines import DAY, HOUR, buckets, merged, moment_of, period
+from audit.search.filters import Filter
+from audit.search.timelines import DAY, HOUR, buckets, merged, moment_of, period
 from tests.audit.conftest import ALICE, GATEWAY, NOON, MakeFlow
 
 pytestmark = pytest.mark.django_db

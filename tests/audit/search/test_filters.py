@@ -10,7 +10,7 @@ import pytest
 
 from audit.errors import FilterError
 from audit.events import EventCode, Outcome, Severity
-from audit.filters import (
+from audit.search.filters import (
     Cursor,
     Decision,
     Filter,

@@ -1,0 +1,1 @@
+"""Questions to the log: filters, words, saved searches, and series over time."""
