@@ -10,8 +10,10 @@ from audit.models import (
     AuditEvent,
     Connection,
     Cosignature,
+    ErasedMention,
     FlowEvent,
     IdentitySalt,
+    LegalHold,
     Outbox,
     RefusalCount,
     SavedSearch,
@@ -128,6 +130,20 @@ class IdentitySaltAdmin(ReadOnlyAdmin[IdentitySalt]):
 
     hidden = ("salt",)
     list_display = ("person_id", "forgotten_at")
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(ReadOnlyAdmin[LegalHold]):
+    """What must stay."""
+
+    list_display = ("id", "__str__", "placed_at", "lifted_at")
+
+
+@admin.register(ErasedMention)
+class ErasedMentionAdmin(ReadOnlyAdmin[ErasedMention]):
+    """Which events about others named somebody who was forgotten."""
+
+    list_display = ("event_uid", "person_id")
 
 
 @admin.register(SavedSearch)
