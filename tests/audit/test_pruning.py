@@ -16,7 +16,6 @@ from audit import pruning, services
 from audit.actor import Actor, ActorKind, Ref
 from audit.errors import PruneError
 from audit.events import EventCode
-from audit.filters import Filter
 from audit.forgetting import Forgotten, forget_salt, record_forgotten
 from audit.holds import lift_hold, place_hold
 from audit.models import (
@@ -35,6 +34,7 @@ from audit.sealed_files import SealedFiles
 from audit.sealing.exporting import export
 from audit.sealing.keeping import verifier_key
 from audit.sealing.sealer import Sealer
+from audit.search.filters import Filter
 from audit.streams.models import Stream, StreamCursor
 from audit.tlog.policy import Policy, trusting
 from audit.tlog.proving import prove
