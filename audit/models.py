@@ -34,6 +34,7 @@ from audit.sealed_models import (
     SealedCheckpoint,
     SealedLeaf,
     SealedTile,
+    SealerRefusal,
     SealerState,
     Witness,
 )
@@ -56,6 +57,7 @@ __all__ = (
     "SealedCheckpoint",
     "SealedLeaf",
     "SealedTile",
+    "SealerRefusal",
     "SealerState",
     "Verdict",
     "Witness",

@@ -136,6 +136,18 @@ class SealerState(models.Model):
         return f"{self.log} of {self.size}"
 
 
+class SealerRefusal(models.Model):
+    """That a log is not signed, and why; the row goes when it is signed again."""
+
+    log = models.CharField(primary_key=True, max_length=16, choices=Log)
+    at = models.DateTimeField()
+    reason = models.TextField()
+
+    def __str__(self) -> str:
+        """Return the log and the reason."""
+        return f"{self.log}: {self.reason}"
+
+
 class Witness(models.Model):
     """Who signs under the logs' checkpoints, and the key they began with."""
 

@@ -20,6 +20,7 @@ from gateway.publisher import STATUS
 from gateway.standing import Standing
 from gateway.store import Identity, Store
 from gateway.trust import Anchor, Held, Judge
+from gateway.witness import parse_kept
 from policies.compiler.named import bounds
 
 SILENT_SECONDS: Final = 15.0
@@ -41,6 +42,7 @@ def lines(command: StatusCommand, *, now: datetime) -> Iterator[str]:
     yield f"agent       {_agent(found)}"
     told = found["report"]
     yield from _told_lines(told, now) if told else _stored_lines(found["stored"])
+    yield from _witness_lines(found["witness"])
 
 
 def document(state: Path, runtime: Path, *, now: datetime) -> dict[str, Any]:
@@ -65,6 +67,7 @@ def document(state: Path, runtime: Path, *, now: datetime) -> dict[str, Any]:
         "report_age_seconds": None if age is None else round(age, 1),
         "report": told,
         "stored": None if told else stored(store, identity, now=now),
+        "witness": _witness(store, identity),
     }
 
 
@@ -113,6 +116,27 @@ def stored(store: Store, identity: Identity, *, now: datetime) -> dict[str, Any]
         },
         "spool_records": spool.depth(store.spool_directory),
     }
+
+
+def _witness(store: Store, identity: Identity) -> dict[str, Any] | None:
+    """Return the witness's key, for an auditor's policy file, and what it signed."""
+    document = store.read_witness()
+    if document is None:
+        return None
+    kept = parse_kept(document)
+    return {
+        "key": str(kept.public_key(identity.gateway)),
+        "signed": {name: head.size for name, head in sorted(kept.heads.items())},
+    }
+
+
+def _witness_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        yield "witness     no key yet: it is made at the first start"
+        return
+    yield f"witness     {found['key']}"
+    signed = [f"{name} up to {size} leaves" for name, size in found["signed"].items()]
+    yield f"cosigned    {', '.join(signed) or 'nothing yet'}"
 
 
 def _agent(found: Mapping[str, Any]) -> str:

@@ -70,6 +70,11 @@ class Kept:
     keys: Mapping[str, str] = field(default_factory=dict)
     heads: Mapping[str, Head] = field(default_factory=dict)
 
+    def public_key(self, name: str) -> WitnessKey:
+        """Return the public half, under the name of the gateway."""
+        private = Ed25519PrivateKey.from_private_bytes(self.seed)
+        return WitnessKey(name=name, public_key=private.public_key().public_bytes_raw())
+
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
         logs = {
@@ -138,8 +143,7 @@ class Witness:
     @property
     def key(self) -> WitnessKey:
         """Return the public half, for an auditor's policy file."""
-        public = self._private().public_key().public_bytes_raw()
-        return WitnessKey(name=self._name, public_key=public)
+        return self._kept.public_key(self._name)
 
     def step(self) -> int:
         """Look at each log once; return how many were cosigned.

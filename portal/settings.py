@@ -63,6 +63,10 @@ PEERAGE_SEALER_STATE_DIR = Path(
 PEERAGE_WITNESSES = env_list("PEERAGE_WITNESSES")
 # What is younger is never pruned; shorter than this nobody can ask for.
 PEERAGE_LOG_RETENTION_DAYS = env_int("PEERAGE_LOG_RETENTION_DAYS", 400, minimum=30)
+# Whom a verifier believes: shown on a page, and the default of `verify_log`.
+PEERAGE_LOG_POLICY_FILE = env_text("PEERAGE_LOG_POLICY_FILE", "")
+# Who may read /metrics; empty: there is no such page.
+PEERAGE_METRICS_TOKEN = env_secret("PEERAGE_METRICS_TOKEN", "")
 PEERAGE_DEVICE_LIMIT = env_int("PEERAGE_DEVICE_LIMIT", 10, minimum=1)
 PEERAGE_SNAPSHOT_LIFETIME_SECONDS = env_int(
     "PEERAGE_SNAPSHOT_LIFETIME_SECONDS", 900, minimum=1

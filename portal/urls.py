@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from portal import views
+from portal import metrics, views
 from portal.accounts.api.oauth import oauth_token
 from portal.accounts.views import admin_sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", views.healthz, name="healthz"),
+    path("healthz/log", views.log_health, name="log_health"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("accounts/", include("portal.accounts.urls")),
     path("", include("portal.accounts.identity_urls")),
     path("admin/login/", admin_sign_in),

@@ -21,6 +21,7 @@ from audit.models import (
     SealedCheckpoint,
     SealedLeaf,
     SealedTile,
+    SealerRefusal,
     SealerState,
 )
 from audit.sealing.growing import GrowingTree, unfinished_widths
@@ -236,3 +237,17 @@ def _only(log: Log, found: list[bytes], count: int) -> list[bytes]:
             " the database was edited. Run manage.py verify_log"
         )
     return found
+
+
+def tell_refusal(log: Log, reason: str, *, now: datetime) -> None:
+    """Leave word that a log is not signed; the first moment of a reason stays."""
+    found = SealerRefusal.objects.filter(log=log).first()
+    if found is None or found.reason != reason:
+        SealerRefusal.objects.update_or_create(
+            log=log, defaults={"at": now, "reason": reason}
+        )
+
+
+def withdraw_refusal(log: Log) -> None:
+    """Take the word back: the log is signed."""
+    SealerRefusal.objects.filter(log=log).delete()

@@ -34,9 +34,9 @@ BEGIN
     -- What is not the log belongs to the portal.
     FOR item IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' LOOP
         CONTINUE WHEN item.name = ANY (appended || sealed || ARRAY[
-            'audit_outbox', 'audit_sealerstate', 'audit_cosignature',
-            'audit_identitysalt', 'audit_erasedmention', 'audit_prune',
-            'django_migrations'
+            'audit_outbox', 'audit_sealerstate', 'audit_sealerrefusal',
+            'audit_cosignature', 'audit_identitysalt', 'audit_erasedmention',
+            'audit_prune', 'django_migrations'
         ]);
         EXECUTE format(
             'GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO peerage_app', item.name
@@ -65,7 +65,7 @@ BEGIN
     END LOOP;
     GRANT SELECT ON django_migrations TO peerage_app, peerage_sealer;
     GRANT SELECT, INSERT ON audit_identitysalt TO peerage_app;
-    GRANT SELECT ON audit_outbox, audit_sealerstate
+    GRANT SELECT ON audit_outbox, audit_sealerstate, audit_sealerrefusal
         TO peerage_app, peerage_sealer, peerage_auditor;
     -- Signatures of witnesses that a later one has made worthless go.
     GRANT SELECT, INSERT, UPDATE, DELETE ON audit_cosignature TO peerage_app;
@@ -85,6 +85,7 @@ BEGIN
         TO peerage_eraser;
     GRANT DELETE ON audit_outbox TO peerage_sealer;
     GRANT INSERT, UPDATE ON audit_sealerstate TO peerage_sealer;
+    GRANT INSERT, UPDATE, DELETE ON audit_sealerrefusal TO peerage_sealer;
 
     -- The outbox is written by the triggers of the log, in their owner's name: the
     -- portal can neither put something into it nor leave something out.

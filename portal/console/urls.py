@@ -31,6 +31,7 @@ from portal.console import (
     timelines,
     usage,
     users,
+    witnesses,
 )
 
 app_name = "console"
@@ -234,6 +235,7 @@ AUDIT = [
     path("audit/used/people/<int:user_id>/", usage.used_person, name="used_person"),
     path("audit/events/", events.events, name="events"),
     path("audit/events/export/", events.export, name="export_events"),
+    path("audit/witnesses/", witnesses.witnesses, name="witnesses"),
     path("audit/events/codes/", events.codes, name="event_codes"),
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]

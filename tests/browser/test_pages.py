@@ -181,6 +181,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         f"/audit/connections/{Connection.objects.order_by('pk')[0].pk}/receipt/",
         "/audit/events/",
         "/audit/events/codes/",
+        "/audit/witnesses/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )
     streams = [stream.pk for stream in make_streams(now)]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from audit.tlog.cosignature import parse_witness_key
+from audit.tlog.witnessing import Head
 from gateway import status
 from gateway.__main__ import main
 from gateway.config import RunCommand, StatusCommand, parse
@@ -17,6 +19,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.room import Limits
 from gateway.spool import Spool
 from gateway.store import Identity, Store
+from gateway.witness import Kept
 from tests.gateway.world import NOW, facts, signer, snapshot
 from tests.policies.compiler.build import application, resolved
 
@@ -55,6 +58,26 @@ def test_a_fresh_gateway_is_closed(tmp_path: Path) -> None:
     assert "gw_1 of peerage" in text
     assert "none accepted yet: closed" in text
     assert "not running" in text
+
+
+def test_status_shows_the_key_for_an_auditors_policy_file(tmp_path: Path) -> None:
+    store = enrolled(tmp_path)
+    assert "witness     no key yet" in said(tmp_path)
+    kept = Kept(
+        seed=bytes(32),
+        keys={"control": "a", "connections": "b"},
+        heads={
+            "control": Head(size=7, root=bytes(32)),
+            "connections": Head(size=0, root=bytes(32)),
+        },
+    )
+    store.write_witness(kept.document())
+    text = said(tmp_path)
+    key = next(line for line in text.splitlines() if line.startswith("witness"))
+    assert parse_witness_key(key.split()[1]).name == "gw_1"
+    assert "cosigned    connections up to 0 leaves, control up to 7 leaves" in text
+    store.write_witness(Kept(seed=bytes(32)).document())
+    assert "cosigned    nothing yet" in said(tmp_path)
 
 
 def test_status_shows_generation_lease_and_spool(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ AGENT: Final = "signed; the walk of gateways sends it"
 
 ACCOUNTS: Final[dict[str, Line]] = {
     "healthz": looks(),
+    "healthz/log": looks(),
+    "metrics": looks("tests/portal/test_metrics sends the token"),
     "accounts/login/": looks(IDENTITY),
     "accounts/confirm/": looks(IDENTITY),
     "accounts/logout/": looks("it ends a session: ID002"),
@@ -244,6 +246,7 @@ LOGS: Final[dict[str, Line]] = {
     "audit/events/": looks(),
     "audit/events/export/": looks(),
     "audit/events/codes/": looks(),
+    "audit/witnesses/": looks(),
     "audit/events/<uuid:uid>/": looks(),
     "audit/addresses/": looks(),
     "audit/evidence/": asks(lambda _: {"since": "2026-11-01", "until": "2026-11-02"}),

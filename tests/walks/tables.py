@@ -38,6 +38,7 @@ NO_EVENT: Final = {
     "audit.SealedTile": THE_LOG,
     "audit.SealedCheckpoint": THE_LOG,
     "audit.SealerState": THE_LOG,
+    "audit.SealerRefusal": THE_LOG,
     "audit.Cosignature": THE_LOG,
     "audit.IdentitySalt": "random; made when the log first speaks of somebody",
     "audit.ErasedMention": "part of forgetting somebody: ID016 says which and how many",

@@ -25,6 +25,7 @@ from audit.sealing.keeping import last_signed, verifier_key
 from audit.tlog.note import NoteError, parse_verifier_key
 from audit.tlog.policy import Policy, PolicyError, parse_policy, trusting
 from audit.verification import record_verification, verify_log
+from audit.witness_states import named_policy
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -65,6 +66,8 @@ def _policy(options: dict[str, Any]) -> Policy:
             return parse_policy(Path(options["policy"]).read_text(encoding="utf-8"))
         if options["key"]:
             return trusting(*map(parse_verifier_key, options["key"]))
+        if (named := named_policy()) is not None:
+            return named
     except (OSError, UnicodeDecodeError, NoteError, PolicyError) as exc:
         raise CommandError(str(exc)) from exc
     try:

@@ -12,7 +12,9 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from audit import services
 from audit.actor import Actor
 from audit.events import EventCode
+from audit.log_states import log_states
 from audit.models import AuditEvent, Log, Outbox, SealedLeaf
+from audit.sealing import tables
 from audit.sealing.sealer import Sealer
 from tests.audit.conftest import NOON
 from tests.audit.sealing.conftest import Write
@@ -113,6 +115,16 @@ if connection.vendor == "postgresql":
         with acting_as("peerage_sealer"):
             assert Sealer(Log.CONTROL).seal(NOON) == 2
         assert SealedLeaf.objects.count() == AuditEvent.objects.count() == 2
+
+    @pytest.mark.usefixtures("roles")
+    def test_the_sealer_leaves_word_and_takes_it_back() -> None:
+        with acting_as("peerage_sealer"):
+            tables.tell_refusal(Log.CONTROL, "edited", now=NOON)
+        with acting_as("peerage_app"):
+            assert log_states(NOON)[0].refusal == "edited"
+            refused("DELETE FROM audit_sealerrefusal")
+        with acting_as("peerage_sealer"):
+            tables.withdraw_refusal(Log.CONTROL)
 
     @pytest.mark.usefixtures("roles")
     def test_the_file_may_be_applied_again() -> None:

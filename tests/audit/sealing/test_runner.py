@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -15,10 +15,11 @@ from django.db import OperationalError, connections
 
 from audit.errors import SealError
 from audit.management.commands import sealer
-from audit.models import Log, SealerState
-from audit.sealing import keeping, runner
+from audit.models import Log, SealerRefusal, SealerState
+from audit.sealing import keeping, runner, tables
 from audit.sealing.deciding import BATCH
 from audit.sealing.sealer import Sealer
+from tests.audit.conftest import NOON
 from tests.audit.sealing.conftest import Write
 
 
@@ -56,7 +57,7 @@ def test_both_logs_are_sealed_each_turn(write: Write) -> None:
     assert stop.rests == [1.0]
 
 
-@pytest.mark.usefixtures("kept_connections", "caplog")
+@pytest.mark.usefixtures("kept_connections", "db")
 @pytest.mark.parametrize(
     ("error", "rest"), [(SealError("edited"), 10.0), (OperationalError("gone"), 1.0)]
 )
@@ -83,7 +84,52 @@ def test_a_log_that_fails_does_not_hold_up_the_other(
     assert "the control log" in caplog.text
 
 
-@pytest.mark.usefixtures("kept_connections")
+@pytest.mark.usefixtures("kept_connections", "db")
+def test_the_portal_is_told_of_a_refusal_until_the_log_is_signed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[str] = ["edited", "edited", "", "no key", ""]
+    left: list[list[tuple[str, str]]] = []
+
+    def seal(self: Sealer, now: datetime) -> int:
+        if self.log is Log.CONNECTIONS:
+            return 0
+        left.append([*SealerRefusal.objects.values_list("log", "reason")])
+        if reason := answers.pop(0):
+            raise SealError(reason)
+        return 0
+
+    monkeypatch.setattr(Sealer, "seal", seal)
+    runner.run(Turns(5))
+    edited, no_key = [("control", "edited")], [("control", "no key")]
+    assert left == [[], edited, edited, [], no_key]
+    assert not SealerRefusal.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_reason_keeps_its_first_moment() -> None:
+    for reason, minute, told in (("a", 0, 0), ("a", 1, 0), ("b", 2, 2)):
+        now = NOON + timedelta(minutes=minute)
+        tables.tell_refusal(Log.CONTROL, reason, now=now)
+        assert SealerRefusal.objects.get().at == NOON + timedelta(minutes=told)
+
+
+@pytest.mark.usefixtures("kept_connections", "db")
+def test_a_database_that_takes_no_word_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*_: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(Sealer, "seal", lambda _self, _now: 0)
+    monkeypatch.setattr(tables, "withdraw_refusal", gone)
+    stop = Turns(2)
+    runner.run(stop)
+    assert stop.rests == [1.0, 1.0]
+    assert caplog.text.count("the portal was not told of the control log") == 2
+
+
+@pytest.mark.usefixtures("kept_connections", "db")
 def test_a_full_batch_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sealer, "seal", lambda _self, _now: BATCH)
     stop = Turns(1)

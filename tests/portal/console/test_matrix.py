@@ -80,6 +80,7 @@ READ: Final = (
     "events",
     "export_events",
     "event_codes",
+    "witnesses",
     "event",
     "streams",
     "stream",
