@@ -15,6 +15,7 @@ from audit.models import (
     IdentitySalt,
     LegalHold,
     Outbox,
+    Prune,
     RefusalCount,
     SavedSearch,
     SealedCheckpoint,
@@ -144,6 +145,14 @@ class ErasedMentionAdmin(ReadOnlyAdmin[ErasedMention]):
     """Which events about others named somebody who was forgotten."""
 
     list_display = ("event_uid", "person_id")
+
+
+@admin.register(Prune)
+class PruneAdmin(ReadOnlyAdmin[Prune]):
+    """What was deleted by two people's word, or is to be."""
+
+    hidden = ("root", "hashes")
+    list_display = ("id", "__str__", "proposed_at", "approved_at", "done_at")
 
 
 @admin.register(SavedSearch)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -34,9 +37,11 @@ def label(model: type[Model]) -> str:
     return model._meta.label_lower
 
 
-def address(model: type[Model], page: str, *args: object) -> str:
+def address(model: type[Model], page: str, *args: int | str | UUID) -> str:
     meta = model._meta
-    return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=args)
+    # As the admin itself does: "_12" within a key is not the twelfth character.
+    quoted = [quote(arg) for arg in args]
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=quoted)
 
 
 @pytest.fixture
