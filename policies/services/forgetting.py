@@ -16,6 +16,7 @@ from policies.models import (
     Lock,
     PolicyVersion,
     RequestReview,
+    ReviewItem,
     Revocation,
     TunnelSighting,
 )
@@ -52,6 +53,8 @@ def forget_in_policy(user: User, names: Names) -> None:
         Q(reviewer=user) | Q(request__requester=user)
     )
     reviews.exclude(note="").update(note=GONE)
+    items = ReviewItem.objects.filter(Q(person=user) | Q(decided_by=user))
+    items.exclude(note="").update(note=GONE)
     PolicyVersion.objects.filter(actor_id=names.person).update(actor_label=names.person)
     _forget_in_files(names)
 

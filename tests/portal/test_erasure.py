@@ -15,10 +15,14 @@ from audit.actor import SYSTEM, Ref
 from audit.alarms.findings import Subjects
 from audit.alarms.models import Alarm
 from audit.alarms.services import raise_findings
+from audit.blanking import COLUMNS
+from audit.connection_receipts import chain, connection_receipt
 from audit.errors import ForgettingError
 from audit.events import EventCode
+from audit.forgetting import FLOW_LABELS
 from audit.holds import lift_hold, place_hold
-from audit.leaves import commitment
+from audit.leaves import PERSONAL_FACTS, commitment
+from audit.mentions import text_columns
 from audit.models import (
     AuditEvent,
     Connection,
@@ -28,10 +32,11 @@ from audit.models import (
     Log,
     SavedSearch,
 )
+from audit.receipts import check_receipt
 from audit.search.filters import Filter
 from audit.search.saved import save_search
 from audit.services import record
-from audit.tlog.report import Fault
+from audit.tlog.report import Fault, Report
 from audit.verification import verify_log
 from peers.models import Device, DeviceKey
 from policies import services
@@ -303,6 +308,52 @@ def test_a_text_that_went_without_being_said_is_named(
         )
     found = [str(fault) for fault in faults()]
     assert any("went from other events than was said" in told for told in found)
+
+
+def test_half_of_somebody_is_never_forgotten(
+    gone: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at the last step, nothing happened; the next run does it all."""
+
+    def killed(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    before = sorted(texts())
+    with monkeypatch.context() as patch:
+        patch.setattr("audit.forgetting.record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            erase(gone)
+    assert sorted(texts()) == before
+    erase(gone)
+    assert traces() == set()
+
+
+def test_receipts_about_them_say_so_and_others_say_names(
+    gone: User, company: Company
+) -> None:
+    erase(gone)
+    seal(Log.CONTROL, moment())
+    for name, forgotten in (("alice", True), ("bob", False)):
+        whose = company.world.people[name].ref.id
+        row = Connection.objects.filter(person_id=whose)[0]
+        report = Report()
+        text = connection_receipt(chain(row), with_names=True)
+        check_receipt(text, policy(), report)
+        assert not [fault for fault in report.faults if fault.what == "tampered"]
+        assert report.facts["steps"]
+        assert report.facts.get("forgotten", []) == ([whose] if forgotten else [])
+        assert ("Alice Archer" in text, "Bob Baker" in text) == (False, not forgotten)
+
+
+def test_every_column_of_an_event_is_blanked_or_open_in_its_leaf() -> None:
+    """A new column of text has to be decided about: here, and in the trigger."""
+    is_open = {"request_id", "gateway_id", "gateway_label", "device_id", "person_id"}
+    is_open |= {"application_id", "application_label", "code", "outcome"}
+    is_open |= {"actor_kind", "actor_role"}
+    assert set(text_columns(AuditEvent)) == is_open | set(COLUMNS)
+    flow = {"gateway_id", "flow", "body", "attribution"}
+    assert set(text_columns(FlowEvent)) == flow
+    assert set(PERSONAL_FACTS) == {"person_id", *FLOW_LABELS}
 
 
 def test_who_is_not_gone_is_not_forgotten(company: Company) -> None:
