@@ -10,11 +10,13 @@
 * `connections.json`: whether the connections people search are what the flow events
   say, which an administrator of the database could have changed. Left out on demand:
   it reads all of them.
+* `verification.json`: the verifier's report on both logs, whom it believed, and the
+  verification that was recorded last (`portal.verified`).
 
 `manifest.json` (RFC 8785) names each file's size and SHA-256. The manifest's own hash
 is an event of the log, so that a pack is told from one that was made or changed later.
-Whether the log itself is whole is for its verifier to say (`python -m audit.verify`),
-on a machine that trusts nobody here.
+Who trusts nobody here runs the verifier (`python -m audit.verify`) on an export, on
+a machine of their own.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from audit.services import record
 from policies.models import Revocation, RevocationTarget
 from policies.reachability import who_could_reach
 from policies.stages import histogram
+from portal.verified import PAGE_LEAVES, verification
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,7 +107,6 @@ class Pack:
     digest: str
 
 
-@transaction.atomic
 def make_pack(
     *,
     since: datetime,
@@ -115,8 +117,24 @@ def make_pack(
 ) -> Pack:
     """Make the pack of a period, its end left out, and record its hash.
 
-    `until` is not after `now`. With `compares` all connections are read.
+    `until` is not after `now`. With `compares` all connections are read, and all leaves
+    are verified, however many there are.
     """
+    # Before the transaction: on SQLite everybody who writes would wait for it.
+    verified = verification(most=None if compares else PAGE_LEAVES, now=now)
+    return _make_pack(verified, since, until, compares=compares, actor=actor, now=now)
+
+
+@transaction.atomic
+def _make_pack(
+    verified: bytes,
+    since: datetime,
+    until: datetime,
+    *,
+    compares: bool,
+    actor: Actor,
+    now: datetime,
+) -> Pack:
     reached = who_could_reach(until)
     times = [*_times(since, until)]
     files = {
@@ -128,6 +146,7 @@ def make_pack(
         ),
         "gaps.csv": _events(GAPS, since, until),
         "reviews.csv": _events(REVIEWS, since, until),
+        "verification.json": verified,
     }
     if compares:
         files["connections.json"] = _compared()
