@@ -131,25 +131,31 @@ class Dates:
         for index, each in enumerate(told, begin):
             sealed = self._kept.moment(index)
             for clock, shown in each.items():
-                latest, of = self._latest.get(clock, (shown, index))
+                latest, earlier = self._latest.get(clock, (shown, index))
                 whose = f" by {clock}" if clock else ""
                 if shown > sealed + BOUND:
                     message = f"dated{whose} more than an hour after it was sealed"
-                    self._add(index, message)
+                    self._add(index, message, of=clock)
                 elif shown < latest - BOUND:
-                    message = f"dated{whose} more than an hour before leaf {of}"
-                    self._add(index, f"{message}, which was sealed earlier")
+                    message = f"dated{whose} more than an hour before leaf {earlier}"
+                    message += ", which was sealed earlier"
+                    self._add(index, message, of=clock)
                 elif shown >= latest:
                     self._latest[clock] = shown, index
 
-    def _add(self, index: int, message: str) -> None:
-        """Add a fault; what goes on from leaf to leaf is one."""
+    def _add(self, index: int, message: str, *, of: str) -> None:
+        """Add a fault; what goes on from leaf to leaf is one.
+
+        A gateway that was restored from a backup tells late what it had not sent, and
+        one whose clock was wrong tells lies in good faith: nobody need have tampered.
+        """
+        what = TAMPERED if of == PORTAL else INCOMPLETE
         place = self._runs.get(message)
         if place is not None and self.faults[place].until == index:
             self.faults[place] = replace(self.faults[place], until=index + 1)
             return
         self._runs[message] = len(self.faults)
-        self.faults.append(Fault(TAMPERED, self.name, index, message, index + 1))
+        self.faults.append(Fault(what, self.name, index, message, index + 1))
 
 
 def silences(name: str, history: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:

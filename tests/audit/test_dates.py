@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from audit.dates import BOUND, Dates, moments
 from audit.leaves import moment
+from audit.tlog.report import INCOMPLETE, TAMPERED
 from tests.audit.conftest import NOON
 
 HOUR = timedelta(seconds=BOUND)
@@ -27,14 +28,19 @@ def flow(at: datetime, received: datetime, gateway: str = "gw_1") -> bytes:
     return json.dumps(told).encode()
 
 
-def named(
-    *leaves: bytes, sealed: tuple[tuple[int, datetime], ...] = ()
-) -> list[tuple[int | None, int | None, str]]:
+def heard(*leaves: bytes, sealed: tuple[tuple[int, datetime], ...] = ()) -> Dates:
     history = [{"size": size, "at": moment(at)} for size, at in sealed]
     dates = Dates(name="control", history=history)
     for begin in range(0, len(leaves), 2):
         dates.hear(begin, [moments(leaf) for leaf in leaves[begin : begin + 2]])
-    return [(fault.index, fault.until, fault.message) for fault in dates.faults]
+    return dates
+
+
+def named(
+    *leaves: bytes, sealed: tuple[tuple[int, datetime], ...] = ()
+) -> list[tuple[int | None, int | None, str]]:
+    faults = heard(*leaves, sealed=sealed).faults
+    return [(fault.index, fault.until, fault.message) for fault in faults]
 
 
 def test_g05_back_dated_leaf_is_named_with_the_one_it_contradicts() -> None:
@@ -90,6 +96,13 @@ def test_record_that_is_dated_before_its_gateways_others_is_named() -> None:
         1,
         "dated by gw_1 more than an hour before leaf 0",
     )
+
+
+def test_clock_of_a_gateway_alone_is_no_tampering() -> None:
+    (fault,) = heard(flow(NOON, NOON), flow(NOON - 2 * HOUR, NOON)).faults
+    assert fault.what == INCOMPLETE
+    (fault,) = heard(event(NOON), event(NOON - 2 * HOUR)).faults
+    assert fault.what == TAMPERED
 
 
 def test_connection_that_was_received_too_early_is_named() -> None:
