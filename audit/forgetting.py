@@ -11,7 +11,6 @@ Who may be forgotten is decided by the caller, apart from legal holds.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import reduce
@@ -24,6 +23,7 @@ from django.db.models.functions import Cast
 
 from audit.actor import Ref
 from audit.blanking import COLUMNS, blanked, blanked_mentions
+from audit.claims import digest_of
 from audit.errors import ForgettingError
 from audit.events import EventCode
 from audit.holds import holds_on
@@ -157,11 +157,6 @@ def mentions_sha256(person: str) -> str:
     """Return a digest of which events about others lost somebody's name."""
     marks = ErasedMention.objects.filter(person_id=person)
     return digest_of(map(str, marks.values_list("event_uid", flat=True)))
-
-
-def digest_of(uids: Iterable[str]) -> str:
-    """Return the SHA-256 of unique ids, sorted, one a line."""
-    return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()
 
 
 def _blank(events: QuerySet[AuditEvent], names: Names) -> int:

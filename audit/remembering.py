@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 def check_forgotten(report: Report) -> None:
     """Add everybody to the report who was forgotten, or in part, without an event."""
-    told = {
-        str(event.details.get("whose")): event.details.get("mentions_sha256")
-        for event in AuditEvent.objects.filter(code=EventCode.USER_ERASE).order_by("id")
-    }
+    told = told_forgotten()
     gone = set(
         IdentitySalt.objects.filter(salt=None).values_list("person_id", flat=True)
     )
@@ -39,3 +36,12 @@ def check_forgotten(report: Report) -> None:
         report.add(TAMPERED, Log.CONTROL.value, None, message)
     if gone:
         report.facts["forgotten"] = sorted(gone)
+
+
+def told_forgotten() -> dict[str, str]:
+    """Return who was forgotten by an event, sealed or not, and what else it touched."""
+    events = AuditEvent.objects.filter(code=EventCode.USER_ERASE).order_by("id")
+    return {
+        str(event.details.get("whose")): str(event.details.get("mentions_sha256"))
+        for event in events
+    }

@@ -21,7 +21,7 @@ from audit.comparing import differences
 from audit.errors import SealError
 from audit.events import EventCode, Outcome
 from audit.models import Log
-from audit.remembering import check_forgotten
+from audit.remembering import check_forgotten, told_forgotten
 from audit.sealed_files import SealedFiles
 from audit.sealing import tables
 from audit.services import record
@@ -52,7 +52,7 @@ def verify_log(
     are compared in a process of their own, in a moment of theirs: they and their
     events are written together.
     """
-    report = Report()
+    report = Report(forgotten=told_forgotten())
     with _compared(jobs) as compared, _one_moment():
         for log in Log:
             if log in signed:

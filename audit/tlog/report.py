@@ -44,6 +44,8 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
     prunes: list[Prune] = field(default_factory=list)
     """What proved leaves of the control log say may be missing, of either log."""
+    forgotten: dict[str, str] = field(default_factory=dict)
+    """Who was forgotten, as they say; and a digest of which events named them."""
 
     def add(self, what: str, log: str, index: int | None, message: str) -> None:
         """Add a fault."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from audit.tlog.policy import Policy
-    from audit.tlog.pruned import Prune
 
 
 HISTORY: Final = "checkpoints.jsonl"
@@ -65,8 +64,8 @@ class Bundle:
     faults: list[Fault] = field(default_factory=list)
     moments: list[dict[str, float]] = field(default_factory=list)
     """When each was written, as far as whoever knows the entries can tell."""
-    prunes: list[Prune] = field(default_factory=list)
-    """What they say may be missing, as far as whoever knows the entries can tell."""
+    claims: Any = None
+    """What they say of the log itself, as far as whoever knows them can tell."""
 
 
 def check_bundle(files: Files, size: int, number: int) -> Bundle:

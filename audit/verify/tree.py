@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from audit.claims import Claims
 from audit.dates import Dates, moments
-from audit.rows import check_rows, excuse, has_rows, prunes
+from audit.rows import check_rows, has_rows
 from audit.tlog.note import NoteError
 from audit.tlog.report import TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH
@@ -46,7 +47,7 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
     }
     faults: list[Fault] = []
     roots: list[bytes | None] = []
-    history, told = files.lines(HISTORY), []
+    history, claims = files.lines(HISTORY), Claims()
     dates = Dates(name=files.name, history=history)
     with ExitStack() as stack:
         numbers = range(-(-size // WIDTH))
@@ -62,7 +63,7 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
         for bundle in found:
             faults += bundle.faults
             dates.hear(bundle.number * WIDTH, bundle.moments)
-            told += bundle.prunes
+            claims.merge(bundle.claims)
             roots.append(bundle.root)
     tree = checked_tree(files, size, roots, faults)
     faults += dates.faults
@@ -73,16 +74,15 @@ def fsck(files: Files, policy: Policy, report: Report, *, jobs: int = 1) -> None
         faults += wrong
     sure, wrong = check_checkpoint(files, policy, tree, note, sure=sure)
     faults += wrong
-    # An entry that is not proved excuses nothing.
-    report.prunes += told * (sure == size)
-    excuse(report, files.name, tree, accepted.checkpoint, faults)
+    claims.settle(report, files.name, tree, accepted.checkpoint, faults)
 
 
 def _check(files: Files, size: int, number: int, *, rows: bool) -> Bundle:
     found = check_bundle(files, size, number)
+    found.claims = Claims()
+    found.claims.hear(number * WIDTH, found.entries)
     if rows and found.entries:
-        found.faults += check_rows(files, number, found.entries)
-    found.prunes = prunes(number * WIDTH, found.entries)
+        found.faults += check_rows(files, number, found.entries, found.claims)
     found.moments = list(map(moments, found.entries))
     # Not to be sent from process to process.
     found.entries = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -33,11 +34,14 @@ from audit.models import (
     SavedSearch,
 )
 from audit.receipts import check_receipt
+from audit.sealing.exporting import export
 from audit.search.filters import Filter
 from audit.search.saved import save_search
 from audit.services import record
 from audit.tlog.report import Fault, Report
 from audit.verification import verify_log
+from audit.verify.data import LogFiles
+from audit.verify.tree import fsck
 from peers.models import Device, DeviceKey
 from policies import services
 from policies.models import Grant, PolicyVersion
@@ -169,6 +173,7 @@ def test_no_trace_is_left_anywhere_in_the_database(gone: User) -> None:
 def test_the_log_proves_afterwards_what_it_proved_before(gone: User) -> None:
     assert faults() == []
     erase(gone)
+    assert faults() == []
     seal(Log.CONTROL, moment())
     assert faults() == []
 
@@ -187,6 +192,24 @@ if connection.vendor == "postgresql":
         with acting_as("peerage_eraser"):
             erase(gone)
         assert traces() == set()
+
+
+def test_a_copy_for_auditors_is_sound_and_says_who_was_forgotten(
+    gone: User, tmp_path: Path
+) -> None:
+    erase(gone)
+    seal(Log.CONTROL, moment())
+    keys = [str(key) for key in policy().logs]
+    for log, key in zip(Log, keys, strict=True):
+        export(log, tmp_path, verifier_key=key, with_rows=True)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [file for file in files if b"Alice Archer" in file.read_bytes()]
+    report = Report()
+    for log in Log:
+        fsck(LogFiles(str(tmp_path), log.value), policy(), report)
+    told = [fault for fault in report.faults if "dated more than" not in fault.message]
+    assert told == []
+    assert report.forgotten.keys() == {gone.ref.id}
 
 
 def test_all_else_of_the_events_is_checked_still(gone: User) -> None:

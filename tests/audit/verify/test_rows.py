@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from audit.claims import digest_of
 from audit.leaves import event_shape, flow_shape
 from audit.rows import rows_path
 from audit.verify.__main__ import main
@@ -81,7 +82,17 @@ def write_rows(place: Path, lines: list[Line]) -> None:
 @pytest.fixture
 def lines() -> list[Line]:
     """Return the rows of a control log as an export has them."""
-    return [{"i": n, "row": event(n), "salts": dict(SALTS)} for n in range(300)]
+    lines: list[Line] = [
+        {"i": n, "row": event(n), "salts": dict(SALTS)} for n in range(300)
+    ]
+    # The last one forgets us_7, who was named in event 5, which is about somebody else.
+    lines[5]["row"] |= {"person_id": "us_8", "reason": "as Alice said"}
+    lines[5]["salts"] = {"us_8": SALTS["us_7"]}
+    lines[299]["row"] |= {
+        "code": "ID016",
+        "details": {"whose": "us_7", "mentions_sha256": digest_of([event(5)["uid"]])},
+    }
+    return lines
 
 
 @pytest.fixture
@@ -89,7 +100,7 @@ def export(tmp_path: Path, lines: list[Line]) -> Path:
     """Write both logs with their rows."""
     control = [
         event_shape(line["row"], open_details=line["row"]["details"]).leaf(
-            {"us_7": SALT}
+            {"us_7": SALT, "us_8": SALT}
         )
         for line in lines
     ]
@@ -155,18 +166,80 @@ def test_row_without_a_leaf_is_named(
     assert (code, report["faults"][0]["index"]) == (1, 300)
 
 
+def forget(lines: list[Line]) -> None:
+    """Blank what names us_7, as forgetting does."""
+    for line in lines:
+        if line["i"] == 5:
+            line["row"]["reason"] = ""
+            line["salts"]["@us_7"] = None
+        else:
+            line["row"] |= {"person_label": "", "device_label": ""}
+            line["salts"] = {"us_7": None}
+
+
 def test_what_was_forgotten_is_not_asked_and_all_else_is(
     export: Path, lines: list[Line], verify: Verify
 ) -> None:
-    for line in lines:
-        line["row"] |= {"person_label": "", "device_label": ""}
-        line["salts"] = {"us_7": None}
+    forget(lines)
     write_rows(export / "control", lines)
     assert verify("fsck", export / "control")[0] == 0
     lines[9]["row"]["code"] = "DV012"
     write_rows(export / "control", lines)
     code, report = verify("fsck", export / "control")
     assert (code, report["faults"][0]["index"]) == (1, 9)
+
+
+def test_what_others_said_in_an_event_of_theirs_is_asked_still(
+    export: Path, lines: list[Line], verify: Verify
+) -> None:
+    forget(lines)
+    lines[5]["salts"].pop("@us_7")
+    write_rows(export / "control", lines)
+    code, report = verify("fsck", export / "control")
+    assert (code, report["faults"][0]["index"]) == (1, 5)
+
+
+def test_a_text_that_no_leaf_of_forgetting_knows_is_told(
+    export: Path, lines: list[Line], verify: Verify
+) -> None:
+    """Whoever blanks a reason may not lay it at the door of somebody forgotten."""
+    forget(lines)
+    lines[6]["salts"]["@us_7"] = None
+    write_rows(export / "control", lines)
+    code, report = verify("fsck", export / "control")
+    assert code == 1
+    assert "went from other events than was said" in report["faults"][0]["message"]
+
+
+def test_a_salt_that_went_without_a_leaf_is_told(
+    export: Path, lines: list[Line], verify: Verify
+) -> None:
+    forget(lines)
+    lines[7]["row"] |= {"person_id": "us_9", "person_label": ""}
+    lines[8]["salts"]["us_9"] = None
+    write_rows(export / "control", lines)
+    code, report = verify("fsck", export / "control")
+    told = [fault["message"] for fault in report["faults"]]
+    assert code == 1
+    assert "us_9 has no salt, and no leaf here forgets them" in told
+
+
+def test_connections_are_excused_by_the_other_log(
+    export: Path, lines: list[Line], verify: Verify
+) -> None:
+    forget(lines)
+    write_rows(export / "control", lines)
+    flows = [flow(number) for number in range(40)]
+    for row in flows:
+        del row["attribution"]["person_label"]
+    gone = [{"i": n, "row": r, "salts": {"us_7": None}} for n, r in enumerate(flows)]
+    write_rows(export / "connections", gone)
+    keys = [
+        f"--key={(export / name / 'vkey').read_text(encoding='utf-8').strip()}"
+        for name in ("control", "connections")
+    ]
+    assert main(["fsck", str(export), *keys]) == 0
+    assert main(["fsck", str(export / "connections"), *keys]) == 2
 
 
 def test_lines_that_are_no_rows_are_named(export: Path, verify: Verify) -> None:

@@ -1,0 +1,168 @@
+"""What a log says of itself: what was pruned, and who was forgotten. Pure.
+
+Entries that are missing, and texts whose salt is gone, are excused by a leaf that says
+so, or by nothing. Such leaves are in the control log, so that it is checked first; what
+they say is believed when the log that holds them was proved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from audit.leaves import MENTIONED
+from audit.tlog.pruned import Prune
+from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, MissingError, Report
+from audit.tlog.strict_json import strict_json
+from audit.tlog.whole import is_pruned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from audit.tlog.note import Checkpoint
+    from audit.tlog.tiles import TileTree
+
+CODES: Final = (b'"code":"AU005"', b'"code":"ID016"')
+
+
+@dataclass(slots=True)
+class Claims:
+    """What some leaves say, and what their rows need to be excused for.
+
+    `forgotten` maps a person to the digest of which events about others lost their
+    name (`digest_of`), as their last leaf says; `gone` are those whose salt is missing,
+    `marks` person and event where such a text went.
+    """
+
+    prunes: list[Prune] = field(default_factory=list)
+    forgotten: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    marks: list[tuple[str, str]] = field(default_factory=list)
+
+    def hear(self, begin: int, entries: Sequence[bytes]) -> None:
+        """Take in what leaves say, from index `begin` on.
+
+        A leaf that only looks like one of these says nothing.
+        """
+        for index, entry in enumerate(entries, begin):
+            if any(code in entry for code in CODES):
+                try:
+                    self._hear(index, strict_json(entry))
+                except (ValueError, TypeError):
+                    continue
+
+    def need(self, row: Mapping[str, Any], salts: Mapping[str, object]) -> None:
+        """Take in whose salts a row lacks."""
+        for person, salt in salts.items():
+            if salt is None and person.startswith(MENTIONED):
+                self.marks.append((person.removeprefix(MENTIONED), str(row.get("uid"))))
+            elif salt is None:
+                self.gone.add(person)
+
+    def merge(self, other: Claims) -> None:
+        """Take in what later leaves of the same log say."""
+        self.prunes += other.prunes
+        self.forgotten |= other.forgotten
+        self.gone |= other.gone
+        self.marks += other.marks
+
+    def settle(
+        self,
+        report: Report,
+        name: str,
+        tree: TileTree,
+        checkpoint: Checkpoint,
+        faults: Iterable[Fault],
+    ) -> None:
+        """Add faults of a log to the report, but for what proved leaves excuse.
+
+        `checkpoint` was accepted; where its root is not that of `tree`, nothing that
+        this log says is proved.
+        """
+        log = checkpoint.origin.rpartition("/")[2]
+        if is_proved(tree, checkpoint):
+            report.prunes += self.prunes
+            report.forgotten |= self.forgotten
+        below = _pruned(report, name, log, tree, checkpoint)
+        report.faults += (fault for fault in faults if not is_pruned(fault, below))
+        report.faults += self._unexcused(report, name, whole=not below)
+
+    def _hear(self, index: int, leaf: object) -> None:
+        match leaf:
+            case {
+                "code": "AU005",
+                "details": {
+                    "log": str(log),
+                    "to": int(below),
+                    "root": str(root),
+                    "frontier": [*hashes],
+                },
+            }:
+                self.prunes.append(
+                    Prune(
+                        log=log,
+                        leaf=index,
+                        below=below,
+                        root=bytes.fromhex(root),
+                        hashes=tuple(map(bytes.fromhex, hashes)),
+                    )
+                )
+            case {
+                "code": "ID016",
+                "details": {"whose": str(whose), "mentions_sha256": str(digest)},
+            }:
+                self.forgotten[whose] = digest
+
+    def _unexcused(self, report: Report, name: str, *, whole: bool) -> list[Fault]:
+        """Return who lacks a salt for no reason that the log gives."""
+        texts: dict[str, list[str]] = {}
+        for person, uid in self.marks:
+            texts.setdefault(person, []).append(uid)
+        found = []
+        for person in sorted(self.gone | texts.keys()):
+            digest = report.forgotten.get(person)
+            if digest is None:
+                # A copy may be a second older than the leaf, or of one log alone.
+                message = f"{person} has no salt, and no leaf here forgets them"
+                found.append(Fault(INCOMPLETE, name, None, message))
+            elif whole and person in texts and digest_of(texts[person]) != digest:
+                message = f"names of {person} went from other events than was said"
+                found.append(Fault(TAMPERED, name, None, message))
+        return found
+
+
+def is_proved(tree: TileTree, checkpoint: Checkpoint) -> bool:
+    """Return whether a tree is the one that was signed."""
+    try:
+        return tree.size == checkpoint.size and tree.root() == checkpoint.root
+    except (MissingError, ValueError):
+        return False
+
+
+def digest_of(uids: Iterable[str]) -> str:
+    """Return the SHA-256 of unique ids, sorted, one a line."""
+    return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()
+
+
+def _pruned(
+    report: Report, name: str, log: str, tree: TileTree, checkpoint: Checkpoint
+) -> int:
+    """Return below which index a log was pruned; a wrong claim is a fault."""
+    below = 0
+    for prune in report.prunes:
+        if prune.log != log:
+            continue
+        try:
+            prune.check(tree, checkpoint.root)
+        except ValueError as exc:
+            message = f"leaf {prune.leaf} of control tells of a prune, but {exc}"
+            report.faults.append(Fault(TAMPERED, name, 0, message, prune.below))
+        except MissingError:
+            # What is missing beyond a prune is told where it is missing.
+            continue
+        else:
+            below = max(below, prune.below)
+            told = f"below {prune.below}, proved by leaf {prune.leaf} of control"
+            report.facts[checkpoint.origin]["pruned"] = told
+    return below
