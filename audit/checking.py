@@ -7,8 +7,7 @@ not fit the one before it. Tables are read in parts, in the order of the index.
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 from django.db.models import Exists, OuterRef
 
@@ -25,6 +24,7 @@ from audit.models import (
     SealedTile,
     SealerState,
 )
+from audit.parts import parts
 from audit.rows import salts
 from audit.sealed_files import opened
 from audit.tlog.merkle import HASH_LENGTH, CompactRange
@@ -32,13 +32,8 @@ from audit.tlog.note import NoteError, parse_checkpoint, parse_note
 from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH, tiles
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
 PART: Final = 500
 EVENTS: Final[dict[Log, Any]] = {Log.CONTROL: AuditEvent, Log.CONNECTIONS: FlowEvent}
-
-Item = TypeVar("Item")
 
 
 def check_tables(log: Log, report: Report) -> None:
@@ -92,7 +87,7 @@ def _check_places(log: Log, size: int, report: Report, *, pruned: int) -> None:
     """Find indexes below the size without an event, and places above it."""
     model, expected = EVENTS[log], 0
     places = SealedLeaf.objects.filter(log=log).order_by("index")
-    for part in _parts(places.values_list("index", "event_id").iterator(), PART):
+    for part in parts(places.values_list("index", "event_id").iterator(), PART):
         held = set(
             model.objects.filter(pk__in=[number for _, number in part]).values_list(
                 "pk", flat=True
@@ -121,7 +116,7 @@ def _check_unsealed(log: Log, report: Report) -> None:
     place = SealedLeaf.objects.filter(log=log, event_id=OuterRef("pk"))
     waiting = Outbox.objects.filter(log=log, event_id=OuterRef("pk"))
     unsealed = model.objects.filter(~Exists(place)).order_by("pk")
-    for part in _parts(unsealed.annotate(waits=Exists(waiting)).iterator(PART), PART):
+    for part in parts(unsealed.annotate(waits=Exists(waiting)).iterator(PART), PART):
         for event, line in zip(part, opened(part), strict=True):
             if not event.waits:
                 message = f"event {event.pk} is in no tree and does not wait for one"
@@ -182,9 +177,3 @@ def _check_checkpoints(log: Log, report: Report) -> None:
             )
             report.add(TAMPERED, log.value, before.size, message)
         before = row
-
-
-def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part

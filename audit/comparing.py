@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from audit.flows import stored_flow
 from audit.models import Connection, FlowEvent, FlowKind, Verdict
+from audit.parts import parts
 from audit.projection import BEGINNING, END, folded, key
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ COLUMNS: Final = (*BEGINNING, *END)
 BESIDE: Final = ("leaf", "nonce", "received_at")
 """Columns of an event that tell nothing of its connection."""
 ADDRESSES: Final = frozenset({"source", "destination"})
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ class Difference:
 def differences() -> Iterator[Difference]:
     """Yield every connection that differs from its flow events, or has none."""
     rows = Connection.objects.order_by("pk").iterator(PART)
-    for part in _parts(rows, PART):
+    for part in parts(rows, PART):
         told = _told({row.flow for row in part})
         for row in part:
             if key(row) not in told:
@@ -67,7 +65,7 @@ def _missing() -> Iterator[Difference]:
     connection of its gateway.
     """
     events = FlowEvent.objects.order_by("pk").values_list("gateway_id", "flow", "kind")
-    for part in _parts(events.iterator(PART), PART):
+    for part in parts(events.iterator(PART), PART):
         keys = {
             (gateway, flow, _verdict(kind))
             for gateway, flow, kind in part
@@ -119,9 +117,3 @@ def _verdict(kind: str) -> str:
 
 def _difference(row: Connection, message: str) -> Difference:
     return Difference(number=row.pk, key=key(row), message=message)
-
-
-def _parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part

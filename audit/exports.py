@@ -20,13 +20,14 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
 
 from audit.leaves import moment
 from audit.models import SEAL_COLUMNS, AuditEvent, Connection
+from audit.parts import parts
 from audit.selectors import iterate_connections, iterate_events
 from audit.text import visible
 
@@ -195,21 +196,15 @@ def _csv(
     columns: tuple[str, ...], rows: Iterable[Mapping[str, object]]
 ) -> Iterator[str]:
     lines = ([cell(row[name]) for name in columns] for row in rows)
-    for part in _parts(chain([list(columns)], lines)):
+    for part in parts(chain([list(columns)], lines), CHUNK_ROWS):
         buffer = io.StringIO()
         csv.writer(buffer, quoting=csv.QUOTE_ALL).writerows(part)
         yield buffer.getvalue()
 
 
 def _jsonl(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    for part in _parts(rows):
+    for part in parts(rows, CHUNK_ROWS):
         yield "".join(f"{_json(item)}\n" for item in part)
-
-
-def _parts(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rest = iter(rows)
-    while part := list(islice(rest, CHUNK_ROWS)):
-        yield part
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 -- any column's value

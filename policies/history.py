@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never
 
 from django.db.models import Max, OuterRef, Q, Subquery
 
 from audit.events import EventCode
 from audit.models import AuditEvent
+from audit.parts import parts
 from peers.models import Device, Gateway
 from policies.compiler.envelope import open_envelope
 from policies.compiler.errors import CompilerError
@@ -127,8 +127,7 @@ def names_at(
     What the log never named has its present name; what is gone, its machine id.
     """
     found: dict[int, str] = {}
-    rest = iter(sorted(set(ids)))
-    while part := list(islice(rest, CHUNK)):
+    for part in parts(sorted(set(ids)), CHUNK):
         found |= _present(party, part)
         if at is not None:
             found |= _recorded(party, part, at)
