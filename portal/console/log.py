@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponseBadRequest, StreamingHttpResponse
 
 from audit.errors import FilterError
-from audit.events import CATALOGUE, EventCode
+from audit.events import CATALOGUE, EventCode, Outcome
 from audit.exports import Cut, asynchronous
 from audit.search.filters import PERIODS, Filter, parse_cursor, with_period
 from audit.services import record_export_end, record_query
@@ -224,6 +224,8 @@ def _chip_text(name: str, text: str, filters: Filter, rows: Sequence[Any]) -> st
         return f"{at:%Y-%m-%d %H:%M} UTC"
     if name == "code":
         return f"{text} {CATALOGUE[EventCode(text)].name}"
+    if name == "outcome":
+        return Outcome(text).name.lower()
     for row in rows[:1]:
         if getattr(row, f"{name}_id", "") == text:
             return getattr(row, f"{name}_label", "") or text

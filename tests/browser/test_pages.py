@@ -18,6 +18,7 @@ from policies.models import GatewayRecovery, Revocation, RevocationTarget
 from policies.services import create_grant
 from tests.browser.alarms import make_alarms
 from tests.browser.conftest import MakeWindow, Window
+from tests.browser.contrast import PALE
 from tests.browser.streams import make_streams
 from tests.browser.world import World, make_world
 
@@ -203,7 +204,9 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("width", "light"), [(375, "dark"), (1280, "light")])
+@pytest.mark.parametrize(
+    ("width", "light"), [(375, "dark"), (1280, "light"), (1280, "dark")]
+)
 def test_no_page_sticks_out_or_breaks_a_rule(
     width: int, light: str, clock: datetime, window_of: WindowOf
 ) -> None:
@@ -223,6 +226,7 @@ def test_no_page_sticks_out_or_breaks_a_rule(
             *window.problems,
             *window.page.evaluate(UNLABELLED),
             *window.page.evaluate(NAMELESS),
+            *window.page.evaluate(PALE),
         ]
         window.problems.clear()
         if window.page.evaluate(STICKS_OUT) > 0:
