@@ -32,7 +32,14 @@ from audit.selectors import iterate_connections, iterate_events
 from audit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from audit.search.filters import Filter
 
@@ -166,6 +173,16 @@ def cell(value: Any) -> str:  # noqa: ANN401 -- any column's value
     # Some programs look past leading blanks.
     dangerous = isinstance(value, str) and value.lstrip().startswith(FORMULA)
     return f"'{text}" if dangerous or text.startswith(FORMULA) else text
+
+
+def table_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return rows as CSV in which no program finds a formula."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([cell(value) for value in row])
+    return buffer.getvalue().encode()
 
 
 def connection_values(row: Connection) -> dict[str, object]:

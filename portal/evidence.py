@@ -7,6 +7,9 @@
 * `revocations.csv`: how many revocations took how long.
 * `gaps.csv`: every event that says that evidence is missing or may be.
 * `reviews.csv`: every event of an access review.
+* `review_campaigns.csv` and `review_items.csv`: the reviews that were open in the
+  period, in full: who held what, who decided what, when and why, and whether it was
+  applied. A finished one says whether its rows are still what the log says of them.
 * `connections.json`: whether the connections people search are what the flow events
   say, which an administrator of the database could have changed. Left out on demand:
   it reads all of them.
@@ -21,9 +24,7 @@ a machine of their own.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -37,11 +38,18 @@ from django.db import transaction
 
 from audit.comparing import differences
 from audit.events import EventCode
-from audit.exports import cell
+from audit.exports import table_csv
 from audit.leaves import moment
 from audit.models import AuditEvent
 from audit.services import record
-from policies.models import Revocation, RevocationTarget
+from policies.access_reviews.results import (
+    CAMPAIGN_COLUMNS,
+    ITEM_COLUMNS,
+    campaign_rows,
+    campaigns_between,
+    item_rows,
+)
+from policies.models import ReviewItem, Revocation, RevocationTarget
 from policies.reachability import who_could_reach
 from policies.stages import histogram
 from portal.verified import PAGE_LEAVES, verification
@@ -137,16 +145,20 @@ def _make_pack(
 ) -> Pack:
     reached = who_could_reach(until)
     times = [*_times(since, until)]
+    reviews = campaigns_between(since, until)
+    items = ReviewItem.objects.filter(campaign__in=reviews.order_by())
     files = {
         "access.csv": _access(reached),
-        "leavers.csv": _csv(LEAVER_COLUMNS, _leavers(since, until)),
-        "revocations.csv": _csv(
+        "leavers.csv": table_csv(LEAVER_COLUMNS, _leavers(since, until)),
+        "revocations.csv": table_csv(
             ("took", "revocations"),
             ((bar.label, bar.count) for bar in histogram(times)),
         ),
         "gaps.csv": _events(GAPS, since, until),
         "reviews.csv": _events(REVIEWS, since, until),
         "verification.json": verified,
+        "review_campaigns.csv": table_csv(CAMPAIGN_COLUMNS, campaign_rows(reviews)),
+        "review_items.csv": table_csv(ITEM_COLUMNS, item_rows(items)),
     }
     if compares:
         files["connections.json"] = _compared()
@@ -198,7 +210,7 @@ def wrong_files(files: Mapping[str, bytes]) -> list[str]:
 
 
 def _access(reached: Reach) -> bytes:
-    return _csv(
+    return table_csv(
         ACCESS_COLUMNS,
         (
             [
@@ -266,7 +278,7 @@ def _found(
 
 
 def _events(codes: Sequence[str], since: datetime, until: datetime) -> bytes:
-    return _csv(
+    return table_csv(
         EVENT_COLUMNS,
         (
             [getattr(event, name) for name in EVENT_COLUMNS]
@@ -290,13 +302,3 @@ def _compared() -> bytes:
         ensure_ascii=True,
         indent=1,
     ).encode()
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Return rows as CSV in which no program finds a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([cell(value) for value in row])
-    return buffer.getvalue().encode()

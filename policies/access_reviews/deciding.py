@@ -178,8 +178,8 @@ def _events(
             application=row.grant.application.ref if row.grant else NOBODY,
             details={
                 "decision": decision.value,
-                "before": row.decision,
                 "item": row.ref.id,
                 "held": row.held.id,
+                **({"before": row.decision} if row.decision else {}),
             },
         )

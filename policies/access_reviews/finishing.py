@@ -45,12 +45,15 @@ SEPARATORS: Final = (",", ":")
 
 
 def finish_review(
-    *, campaign: ReviewCampaign, actor: Actor, now: datetime
+    *, campaign: ReviewCampaign, seen: str = "", actor: Actor, now: datetime
 ) -> ReviewCampaign:
     """Finish a review and apply it.
 
+    `seen` is the digest of the items that somebody looked at who confirms it.
+
     Raises:
-        CampaignOverError: it is over already, or undecided before its due date.
+        CampaignOverError: it is over already, undecided before its due date, or
+            something was decided since it was `seen`.
         UnknownLabelError: a label was removed meanwhile.
     """
     try:
@@ -63,6 +66,9 @@ def finish_review(
                     f"{count} items are undecided; before {held.due_at:%Y-%m-%d %H:%M}"
                     " UTC a review is finished when everything is decided"
                 )
+                raise CampaignOverError(msg)
+            if seen and seen != result_digest(items):
+                msg = "something was decided since you looked; look again"
                 raise CampaignOverError(msg)
             removed = items.filter(decision=Decision.REMOVE).select_related(*SHOWN)
             found = settlement([*removed.order_by("pk")], now=now)
@@ -108,7 +114,8 @@ def result_digest(items: QuerySet[ReviewItem]) -> str:
     """Return the SHA-256 of what came of items, without names: the same for ever.
 
     Over JSON without spaces: for each item, by number, its id, person, what they held,
-    the decision, note, who decided and when, what came of it and how.
+    the decision, who decided and when, what came of it and how. Notes are the reasons
+    of RQ007, and go when somebody is forgotten.
     """
     rows: list[list[Any]] = [
         [
@@ -117,7 +124,6 @@ def result_digest(items: QuerySet[ReviewItem]) -> str:
             f"gt_{item.grant_id}" if item.grant_id else "",
             f"gr_{item.group_id}" if item.group_id else "",
             item.decision,
-            item.note,
             f"us_{item.decided_by_id}" if item.decided_by_id else "",
             f"{item.decided_at:%Y-%m-%dT%H:%M:%S.%fZ}" if item.decided_at else "",
             item.outcome,

@@ -37,8 +37,10 @@ NAMED: Final = 10
 SHOWN: Final = 50
 """So many rows and connections are shown; the others are counted."""
 
-OURS: Final = frozenset({"csrfmiddlewaretoken", "effect", "confirmed", "again"})
-"""What the confirmation itself sends; the rest is the form's."""
+OURS: Final = frozenset(
+    {"csrfmiddlewaretoken", "effect", "confirmed", "again", "start", "seen"}
+)
+"""What a confirmation itself sends; the rest is the form's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def confirmed(
             found,
             is_stale=is_stale,
             is_unconfirmed=is_unconfirmed,
-            fields=_fields(request) if form is None else (),
+            fields=sent_fields(request) if form is None else (),
         ),
         form=form,
         **context,
@@ -162,7 +164,7 @@ def _record_look(request: PortalRequest, found: Outlook, title: str) -> None:
         )
 
 
-def _fields(request: PortalRequest) -> Sequence[tuple[str, str]]:
+def sent_fields(request: PortalRequest) -> Sequence[tuple[str, str]]:
     """Return what was sent, to be sent again as it is."""
     return [
         (name, value)

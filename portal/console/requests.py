@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from policies import request_selectors
+from policies import request_selectors, review_selectors
 from policies import selectors as policies_selectors
 from policies import services as policies_services
 from policies.errors import PolicyError
@@ -60,6 +60,7 @@ def my_requests(request: PortalRequest) -> HttpResponse:
         pages=pages,
         rows=request_rows(pages, request.received_at),
         answers=request_selectors.reviewable_by(user).exists(),
+        reviews=review_selectors.waiting_for(user).exists(),
     )
 
 

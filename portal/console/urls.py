@@ -25,6 +25,7 @@ from portal.console import (
     receipts,
     recoveries,
     requests,
+    reviews,
     revocations,
     searches,
     streams,
@@ -239,6 +240,24 @@ AUDIT = [
     path("audit/events/codes/", events.codes, name="event_codes"),
     path("audit/events/<uuid:uid>/", events.event, name="event"),
 ]
+REVIEWS = [
+    path("reviews/", reviews.reviews, name="reviews"),
+    path("reviews/<int:campaign_id>/", reviews.review, name="review"),
+    path(
+        "reviews/<int:campaign_id>/result/", reviews.review_result, name="review_result"
+    ),
+    path("manage/reviews/start/", reviews.start_review, name="start_review"),
+    path(
+        "manage/reviews/<int:campaign_id>/finish/",
+        reviews.finish_review,
+        name="finish_review",
+    ),
+    path(
+        "manage/reviews/<int:campaign_id>/call-off/",
+        reviews.call_off_review,
+        name="call_off_review",
+    ),
+]
 STREAMS = [
     path("audit/evidence/", evidence.evidence, name="evidence"),
     path("audit/streams/", streams.streams, name="streams"),
@@ -325,6 +344,7 @@ urlpatterns = [
     *GATEWAYS,
     *CREDENTIALS,
     *AUDIT,
+    *REVIEWS,
     *STREAMS,
     *ALARMS,
 ]

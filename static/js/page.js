@@ -83,6 +83,14 @@ document.addEventListener("submit", (event) => {
   for (const button of buttons) button.disabled = true;
 });
 
+// A box that ticks the others of its form.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-tick-all]")) return;
+  for (const box of event.target.form.querySelectorAll('input[name="item"]')) {
+    box.checked = event.target.checked;
+  }
+});
+
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = csrfToken();
 });

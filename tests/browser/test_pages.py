@@ -19,6 +19,7 @@ from policies.services import create_grant
 from tests.browser.alarms import make_alarms
 from tests.browser.conftest import MakeWindow, Window
 from tests.browser.contrast import PALE
+from tests.browser.reviews import make_reviews
 from tests.browser.streams import make_streams
 from tests.browser.world import World, make_world
 
@@ -217,8 +218,8 @@ def test_no_page_sticks_out_or_breaks_a_rule(
         for name in ("alice", "dave", "carol")
     }
     wrong = {}
-    alarms = (("dave", path) for path in make_alarms(world, clock))
-    for name, path in [*pages(world, clock), *alarms]:
+    made = (*make_reviews(world, clock), *make_alarms(world, clock))
+    for name, path in [*pages(world, clock), *(("dave", path) for path in made)]:
         window = windows[name]
         window.open(path)
         found = [

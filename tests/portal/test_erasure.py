@@ -43,8 +43,8 @@ from audit.verification import verify_log
 from audit.verify.data import LogFiles
 from audit.verify.tree import fsck
 from peers.models import Device, DeviceKey
-from policies import services
-from policies.models import Grant, PolicyVersion
+from policies import access_reviews, services
+from policies.models import Decision, Grant, PolicyVersion, ReviewCampaign, ReviewItem
 from policies.policy_files.versions import keep_version
 from portal import erasure, revocation
 from portal.accounts.models import User
@@ -90,6 +90,16 @@ def gone(company: Company) -> User:
     subjects = Subjects(person=alice.ref, device=world.devices["laptop"].ref)
     raise_findings(
         [finding(at=now, key=alice.ref.id, subjects=subjects, sentence=about)], now=now
+    )
+    asked = ReviewCampaign.objects.get(pk=company.numbers["campaign_id"])
+    access_reviews.decide_items(
+        campaign=asked,
+        seen=dict(asked.items.values_list("pk", "revision")),
+        decision=Decision.KEEP,
+        note=about,
+        reviewer=dave,
+        actor=actor_named(dave),
+        now=now,
     )
     keep_version(
         '{"groups": {"group:x": ["alice@example.test"]}}',
@@ -244,6 +254,16 @@ def test_what_stays_is_a_number(gone: User) -> None:
     assert FlowEvent.objects.count() == flows
     assert Connection.objects.filter(person_id=gone.ref.id).exists()
     assert Alarm.objects.filter(person_id=gone.ref.id).exists()
+
+
+def test_who_kept_what_stays_and_the_notes_about_them_go(gone: User) -> None:
+    erase(gone)
+    notes = {
+        (item.person_id == gone.pk, item.note)
+        for item in ReviewItem.objects.filter(decision=Decision.KEEP)
+    }
+    assert (True, "(forgotten)") in notes
+    assert all(is_theirs or gone.ref.id in note for is_theirs, note in notes)
 
 
 def test_others_keep_their_names(gone: User) -> None:

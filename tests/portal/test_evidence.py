@@ -18,12 +18,19 @@ from audit.events import EventCode, Outcome
 from audit.models import AuditEvent, Connection, FlowKind
 from audit.services import record, record_flows
 from peers.models import Device, Gateway
-from policies.models import Application, Grant, Revocation, RevocationTarget
-from portal.accounts.models import User
+from policies.models import (
+    Application,
+    Decision,
+    Grant,
+    Revocation,
+    RevocationTarget,
+)
+from portal.accounts.models import Group, User
 from portal.evidence import MANIFEST, make_pack, wrong_files
 from tests.audit.conftest import GATEWAY, MakeFlow, make_flow
 from tests.peers.makers import Machine
-from tests.policies.makers import NOW, publish
+from tests.policies.campaigns import DUE, decide, finish, review
+from tests.policies.makers import NOW, make_grant, publish
 from tests.policies.test_explanations import acknowledge
 
 __all__ = ["make_flow"]
@@ -109,6 +116,57 @@ def test_a_revocation_nobody_confirmed_is_shown_as_open(
     RevocationTarget.objects.create(revocation=revoked, gateway=gw1)
     (row,) = rows(pack_of(actor)["leavers.csv"])
     assert (row["enforced_at"], row["milliseconds"]) == ("", "")
+
+
+def test_reviews_of_the_period_are_in_it_in_full(
+    alices_grant: Grant,
+    wiki: Application,
+    engineering: Group,
+    alice: User,
+    bob: User,
+    dave: User,
+    actor: Actor,
+) -> None:
+    make_grant(wiki, group=engineering)
+    before = review(wiki, by=(dave,), title="before", now=NOW - 9 * DAY, due=NOW)
+    decide(before, Decision.KEEP, by=dave, note="", now=NOW - 8 * DAY)
+    finish(before, now=NOW - 7 * DAY)
+    found = review(wiki, by=(dave,))
+    decide(found, Decision.REMOVE, alice, by=dave, note="=left")
+    finish(found, now=DUE)
+    review(wiki, by=(dave,), title="after", now=NOW + 2 * DAY)
+    files = pack_of(actor)
+    (campaign,) = rows(files["review_campaigns.csv"])
+    assert (campaign["title"], campaign["reviewed"]) == ("autumn", "wiki")
+    assert (campaign["reviewers"], campaign["state"]) == ("Dave", "finished")
+    assert (campaign["items"], campaign["is_as_logged"]) == ("3", "True")
+    told = {
+        (row["person"], row["group"]): row for row in rows(files["review_items.csv"])
+    }
+    ended, left = told["Alice", ""], told["Alice", "engineering"]
+    assert (ended["decision"], ended["decided_by"]) == ("remove", "Dave")
+    assert (ended["note"], ended["outcome"]) == ("'=left", "ended")
+    assert (ended["is_applied"], ended["is_still_held"]) == ("True", "False")
+    assert (left["outcome"], left["how"]) == ("follow_up", "provider")
+    assert (left["is_applied"], left["is_still_held"]) == ("False", "True")
+    assert told["Bob", "engineering"]["outcome"] == "undecided"
+    codes = {row["code"] for row in rows(files["reviews.csv"])}
+    assert codes == {"RQ005", "RQ007"}
+
+
+def test_a_review_that_goes_on_has_applied_nothing(
+    alices_grant: Grant, wiki: Application, dave: User, actor: Actor
+) -> None:
+    review(wiki, by=(dave,))
+    files = pack_of(actor)
+    (campaign,) = rows(files["review_campaigns.csv"])
+    assert (campaign["state"], campaign["is_as_logged"]) == ("open", "")
+    (row,) = rows(files["review_items.csv"])
+    assert (row["decision"], row["is_applied"], row["is_still_held"]) == (
+        "",
+        "",
+        "True",
+    )
 
 
 def test_gaps_of_the_period_are_in_it_and_no_others(actor: Actor) -> None:

@@ -21,11 +21,18 @@ from peers import services as peers_services
 from peers.models import Gateway
 from policies import services
 from policies.destinations import DestinationInput
-from policies.models import AccessRequest, Application, GatewayRecovery, Revocation
+from policies.models import (
+    AccessRequest,
+    Application,
+    Decision,
+    GatewayRecovery,
+    Revocation,
+)
 from portal import revocation
 from portal.accounts.models import Role, User
 from portal.accounts.services import assign_role
 from tests.audit.alarms.makers import finding
+from tests.browser.reviews import decided, started
 from tests.browser.world import World, make_world
 
 NOT_YET: Final = timedelta(minutes=5)
@@ -91,7 +98,9 @@ def make_company(now: datetime) -> Company:
         owner=owner,
         auditor=auditor,
         own_request=own,
-        numbers=_numbers(world, done) | _watched(now, owner.ref),
+        numbers=_numbers(world, done)
+        | _watched(now, owner.ref)
+        | _reviewed(world, now),
         spare=spare,
         porto=porto,
     )
@@ -137,6 +146,21 @@ def _watched(now: datetime, owner: Ref) -> dict[str, Any]:
         "channel_id": channel.pk,
         "stream_id": flows.pk,
         "stopped_id": stopped.pk,
+    }
+
+
+def _reviewed(world: World, now: datetime) -> dict[str, Any]:
+    """Start two reviews; everything of the second one is decided."""
+    alice = world.people["alice"]
+    asked = started(world, "Wiki", [world.applications["wiki"]], now)
+    answered = started(world, "Shop", [world.applications["database"]], now)
+    everybody = [item.person for item in answered.items.select_related("person")]
+    decided(world, answered, Decision.REMOVE, everybody)
+    item = asked.items.filter(person=alice)[0]
+    return {
+        "campaign_id": asked.pk,
+        "decided_id": answered.pk,
+        "choice": f"{item.pk}.{item.revision}",
     }
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from tests.walks.company import Company
+from tests.walks.company import Company, moment
 
 Sent: TypeAlias = Callable[[Company], Mapping[str, Any]]
 
@@ -259,6 +260,32 @@ LOGS: Final[dict[str, Line]] = {
 }
 
 
+def _review(company: Company) -> object:
+    return company.numbers["decided_id"]
+
+
+def _kept(company: Company) -> Mapping[str, Any]:
+    return {"keep_one": company.numbers["choice"]}
+
+
+REVIEWS: Final[dict[str, Line]] = {
+    "reviews/": looks(),
+    "reviews/<int:campaign_id>/": changes(_kept),
+    "reviews/<int:campaign_id>/result/": looks(),
+    "manage/reviews/start/": changes(
+        lambda company: {
+            "title": "walked",
+            "applications": [company.world.applications["wiki"].pk],
+            "reviewers": "dave",
+            "due": f"{moment() + timedelta(days=7):%Y-%m-%d}",
+            "start": "",
+        }
+    ),
+    "manage/reviews/<int:campaign_id>/finish/": changes(_nothing, campaign_id=_review),
+    "manage/reviews/<int:campaign_id>/call-off/": changes(_because),
+}
+
+
 def _channel(name: str) -> Sent:
     return lambda _: {
         "name": name,
@@ -403,6 +430,7 @@ LINES: Final[dict[str, Line]] = {
     **POLICY,
     **GATEWAYS,
     **LOGS,
+    **REVIEWS,
     **ALARMS,
     **STREAMS,
     **API,

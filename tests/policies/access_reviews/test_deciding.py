@@ -52,7 +52,6 @@ def test_a_decision_is_kept_with_who_when_and_why(
     assert event.reason == "not needed"
     assert event.details == {
         "decision": "remove",
-        "before": "",
         "item": found.ref.id,
         "held": found.held.id,
     }

@@ -257,7 +257,9 @@ def test_the_event_holds_a_digest_that_tells_a_later_change(
     campaign = ReviewCampaign.objects.get()
     assert campaign.result_sha256 == told
     assert access_reviews.result_digest(campaign.items.all()) == told
-    campaign.items.update(note="somebody else's reason")
+    campaign.items.update(note="(forgotten)")
+    assert access_reviews.result_digest(campaign.items.all()) == told
+    campaign.items.update(decided_by=alices_grant.user)
     assert access_reviews.result_digest(campaign.items.all()) != told
 
 
