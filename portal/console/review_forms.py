@@ -124,7 +124,7 @@ class ItemFilter(ConsoleForm):
     use = forms.ChoiceField(
         label="Use",
         required=False,
-        choices=[("", "any"), ("never", "never used"), ("used", "used")],
+        choices=[("", "any"), ("never", "not used"), ("used", "used")],
     )
     follow_up = forms.ChoiceField(
         label="Result",

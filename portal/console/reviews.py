@@ -254,6 +254,9 @@ def _shown(
     )
     progress = review_selectors.progress_for(user, [found])
     ticked = form.cleaned_data.get("seen", ()) if form.is_bound else ()
+    if form.is_bound:
+        # The table may be long, and why it was refused stands below it.
+        form.fields["note"].widget.attrs["autofocus"] = True
     filtering = ItemFilter(request.GET)
     return {
         "campaign": found,

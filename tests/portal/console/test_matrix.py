@@ -26,6 +26,7 @@ from portal.console.urls import urlpatterns
 from tests.audit.alarms.makers import finding
 from tests.audit.streams.conftest import MakeStream, make_stream
 from tests.conftest import SignIn
+from tests.policies.campaigns import review
 from tests.policies.requests import ask, open_for_requests
 from tests.portal.credentials import MakeKey, make_key
 
@@ -45,10 +46,18 @@ OWN: Final = (
     "requestable",
     "inbox",
     "request",
+    "reviews",
 )
 OWN_ACTS: Final = ("rename_device", "revoke_device", "cancel_request")
-# Who may do these is each request's own affair: tests/portal/console/test_requests.py.
-ASKED: Final = ("ask", "approve_request", "refuse_request", "end_request")
+# Each request's and review's own affair: test_requests.py and test_reviews.py.
+ASKED: Final = (
+    "ask",
+    "approve_request",
+    "refuse_request",
+    "end_request",
+    "review",
+    "review_result",
+)
 READ: Final = (
     "manage_devices",
     "manage_users",
@@ -140,6 +149,9 @@ ACTS: Final = (
     "renew_alarm_channel_secret",
     "add_search",
     "remove_search",
+    "start_review",
+    "finish_review",
+    "call_off_review",
 )
 POSTED: Final = ("issue_token", "enable_stream", "test_stream")
 """Acts that are a button, without a page of their own."""
@@ -152,6 +164,7 @@ def address(
     alices_grant: Grant,
     gw1: Gateway,
     alice: User,
+    dave: User,
     make_key: MakeKey,
     make_stream: MakeStream,
 ) -> Address:
@@ -200,6 +213,7 @@ def address(
             least_severity=1,
             created_at=laptop.created_at,
         ).pk,
+        "campaign_id": review(wiki, by=(dave,)).pk,
         "uid": uuid.UUID(int=0),
     }
     wanted = {str(route.name): route.pattern.converters for route in urlpatterns}

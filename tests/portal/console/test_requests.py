@@ -348,7 +348,7 @@ def test_an_owner_who_cannot_answer_is_refused(
 
 
 LISTS = {
-    "/requests/": ("erin", 5),
+    "/requests/": ("erin", 6),
     "/requests/inbox/": ("bob", 4),
     "/requests/new/": ("erin", 4),
     "/manage/requests/": ("carol", 5),

@@ -318,7 +318,7 @@ def test_the_finish_names_what_stops_for_whom_and_does_it(
     decide(campaign, Decision.REMOVE, by=bob, note="left the team")
     browser = sign_in(dave)
     page = text(browser.get(url("finish_review", campaign)))
-    for words in ("1 access ends now", "Alice → wiki", "left the team", "loses"):
+    for words in ("1 item ends now", "Alice → wiki", "left the team", "loses"):
         assert words in page
     sent = {"seen": seen_on(page)}
     confirm(browser, url("finish_review", campaign), sent, confirmed="on")
