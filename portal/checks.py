@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -88,6 +89,14 @@ def check_room(**_kwargs: object) -> Sequence[CheckMessage]:
             Error(
                 f"PEERAGE_ROOM_DIR {settings.PEERAGE_ROOM_DIR}: {exc.strerror}.",
                 id="portal.E005",
+            )
+        ]
+    if found is not None and not os.access(settings.PEERAGE_ROOM_DIR, os.W_OK):
+        return [
+            Error(
+                f"PEERAGE_ROOM_DIR {settings.PEERAGE_ROOM_DIR} cannot be written to:"
+                " there can be no ballast.",
+                id="portal.E006",
             )
         ]
     if found is None:

@@ -19,6 +19,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 -- after the setup
 from django.core.management import call_command  # noqa: E402 -- the same
+from django.db import connection  # noqa: E402 -- the same
 from django.test import Client  # noqa: E402 -- the same
 from django.test.utils import setup_test_environment  # noqa: E402 -- the same
 
@@ -124,6 +125,7 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     call_command("init_keys", verbosity=0)
     settings.PEERAGE_ROOM_RESERVE_MB = RESERVE
+    settings.PEERAGE_ROOM_DIR = settings.PEERAGE_STATE_DIR
     world, watch = make_world(now()), RoomWatch()
     disk = Disk(Path(settings.PEERAGE_STATE_DIR))
     desk = Desk(world)
@@ -134,7 +136,7 @@ def main() -> None:
     low(world, desk, disk, watch)
     full(world, desk, disk)
     relieved(desk, disk, watch)
-    print("done")
+    print(connection.vendor, "done")
 
 
 def sealer_full(world: World, desk: Desk) -> None:

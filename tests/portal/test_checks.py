@@ -77,3 +77,12 @@ def test_a_disk_that_nobody_watches_is_said(settings: Settings, tmp_path: Path) 
     assert ids(checks.check_room()) == ["portal.I002"]
     settings.PEERAGE_ROOM_DIR = tmp_path / "gone"
     assert ids(checks.check_room()) == ["portal.E005"]
+
+
+def test_a_disk_without_a_place_for_the_ballast_is_refused(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PEERAGE_ROOM_DIR, settings.PEERAGE_ROOM_RESERVE_MB = tmp_path, 1
+    # Root may write everywhere, so the question is answered for it.
+    monkeypatch.setattr("os.access", lambda path, _mode: path != tmp_path)
+    assert ids(checks.check_room()) == ["portal.E006"]
