@@ -88,6 +88,11 @@ def is_forgotten(person: str) -> bool:
     return IdentitySalt.objects.filter(person_id=person, salt=None).exists()
 
 
+def people_forgotten() -> QuerySet[IdentitySalt]:
+    """Return those whose salts are gone, the last one first."""
+    return IdentitySalt.objects.filter(salt=None).order_by("-forgotten_at")
+
+
 def blank_log(names: Names) -> Forgotten:
     """Take somebody's names out of both logs; their salt must be gone.
 

@@ -25,6 +25,16 @@ class DeactivatedError(AccountError):
         self.user = user
 
 
+class ForgottenError(AccountError):
+    """Somebody who was forgotten has no identity any more, and never comes back."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "This person was forgotten. Who comes again signs in and is somebody new."
+        )
+
+
 class ForeignGroupError(AccountError):
     """The identity provider says who is in a group; here nobody is taken out of it."""
 

@@ -17,6 +17,7 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode
+from audit.forgetting import is_forgotten
 from audit.services import event, record, record_all
 from portal.accounts.claims import (
     MAX_EMAIL,
@@ -29,6 +30,7 @@ from portal.accounts.claims import (
 from portal.accounts.errors import (
     DeactivatedError,
     ForeignGroupError,
+    ForgottenError,
     InvalidIdentityError,
 )
 from portal.accounts.models import (
@@ -243,7 +245,12 @@ def reactivate_user(*, user: User, reason: str, actor: Actor, now: datetime) -> 
     """Enable a person again; what was revoked stays revoked, they enrol anew.
 
     A token that was being handed out at the moment they were disabled ends here.
+
+    Raises:
+        ForgottenError: they were forgotten.
     """
+    if is_forgotten(user.ref.id):
+        raise ForgottenError
     changed = User.objects.filter(pk=user.pk, is_active=False).update(
         is_active=True, revoked_at=None
     )

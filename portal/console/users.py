@@ -11,6 +11,8 @@ from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_http_methods, require_safe
 
+from audit.forgetting import is_forgotten
+from audit.holds import holds_on
 from audit.models import Log
 from audit.search.filters import Filter
 from audit.services import record_query
@@ -26,6 +28,7 @@ from portal.accounts.access import (
     reader_required,
     recent_authentication_required,
 )
+from portal.accounts.errors import ForgottenError
 from portal.console import selectors
 from portal.console.forms import ManyForm, ReasonForm, UserFilter
 from portal.console.pages import page, paged, posted
@@ -80,6 +83,8 @@ def user(request: PortalRequest, user_id: int) -> HttpResponse:
         sessions=UserSession.objects.filter(user=found).order_by("-last_seen_at"),
         connections=selectors.connections_of(found.ref.id),
         revocations=found.revocations.all(),
+        holds=holds_on(found.ref.id),
+        is_forgotten=is_forgotten(found.ref.id),
         locks=lock_selectors.locks_on(found, now=request.received_at),
     )
 
@@ -147,13 +152,18 @@ def reactivate_user(request: PortalRequest, user_id: int) -> HttpResponse:
     found = accounts_selectors.get_user_for(person(request), user_id)
     form = ReasonForm(posted(request))
     if request.method == "POST" and form.is_valid():
-        accounts_services.reactivate_user(
-            user=found,
-            reason=form.cleaned_data["reason"],
-            actor=request.actor,
-            now=request.received_at,
-        )
-        messages.success(request, f"{found} may sign in again and enrol new devices.")
+        try:
+            accounts_services.reactivate_user(
+                user=found,
+                reason=form.cleaned_data["reason"],
+                actor=request.actor,
+                now=request.received_at,
+            )
+        except ForgottenError as exc:
+            messages.error(request, str(exc))
+        else:
+            told = f"{found} may sign in again and enrol new devices."
+            messages.success(request, told)
         return redirect("console:user", user_id=found.pk)
     return page(
         request,

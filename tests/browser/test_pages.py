@@ -184,6 +184,7 @@ def pages(world: World, now: datetime) -> list[tuple[str, str]]:
         "/audit/events/",
         "/audit/events/codes/",
         "/audit/witnesses/",
+        "/audit/retention/",
         f"/audit/events/{AuditEvent.objects.order_by('pk')[0].uid}/",
     )
     streams = [stream.pk for stream in make_streams(now)]

@@ -248,6 +248,7 @@ LOGS: Final[dict[str, Line]] = {
     "audit/events/export/": looks(),
     "audit/events/codes/": looks(),
     "audit/witnesses/": looks(),
+    "audit/retention/": looks(),
     "audit/events/<uuid:uid>/": looks(),
     "audit/addresses/": looks(),
     "audit/evidence/": asks(lambda _: {"since": "2026-11-01", "until": "2026-11-02"}),

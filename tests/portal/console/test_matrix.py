@@ -90,6 +90,7 @@ READ: Final = (
     "export_events",
     "event_codes",
     "witnesses",
+    "retention",
     "event",
     "streams",
     "stream",

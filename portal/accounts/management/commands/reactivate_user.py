@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.actor import Actor, ActorKind
 from portal.accounts import services
+from portal.accounts.errors import ForgottenError
 from portal.accounts.selectors import find_user
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ class Command(BaseCommand):
         if user is None:
             msg = f"nobody, or more than one, is called {options['person']}"
             raise CommandError(msg)
-        services.reactivate_user(
-            user=user,
-            reason=options["reason"],
-            actor=Actor(kind=ActorKind.COMMAND, label="manage.py reactivate_user"),
-            now=datetime.now(UTC),  # noqa: TID251 -- the edge
-        )
+        try:
+            services.reactivate_user(
+                user=user,
+                reason=options["reason"],
+                actor=Actor(kind=ActorKind.COMMAND, label="manage.py reactivate_user"),
+                now=datetime.now(UTC),  # noqa: TID251 -- the edge
+            )
+        except ForgottenError as exc:
+            raise CommandError(str(exc)) from exc
         self.stdout.write(f"{user} ({user.ref.id}) may sign in again")
