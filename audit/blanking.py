@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from audit.leaves import Opening, Row
 
 PRIVATE: Final = "private"
+WORD_LENGTH: Final = 4
+NUMBER_LENGTH: Final = 8
+PART_LENGTH: Final = 3
 COLUMNS: Final = (
     "actor_id",
     "actor_label",
@@ -41,7 +45,7 @@ class Names:
     """What somebody is called.
 
     `certain` is theirs alone and is looked for everywhere; `own` (a device called
-    "laptop") means them only where their id stands beside it.
+    "laptop", somebody called "Al") means them only where their id stands beside it.
     """
 
     person: str
@@ -95,9 +99,33 @@ class Names:
         return re.compile(rf"(?<!\w)(?:{told})(?!\w)", re.IGNORECASE)
 
 
+def is_telling(name: str) -> bool:
+    """Return whether a name can mean nobody else in what others wrote.
+
+    People choose what they are called. A short word ("Al", "the") or number (the
+    subject 7, in every address) would take texts out of the log that are about others.
+    """
+    least = NUMBER_LENGTH if name.isdecimal() else WORD_LENGTH
+    return len(name.split()) > 1 or len(name) >= least
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name, of an address those before the @, in small letters.
+
+    Letters alone ("J.") are none.
+    """
+    words = re.findall(r"\w+", name.partition("@")[0].casefold())
+    return {word for word in words if len(word) >= PART_LENGTH}
+
+
 def _forms(name: str) -> set[str]:
     """Return how a name is written in texts, in the log, and in a query string."""
-    return {name, visible(name), quote(name, safe=""), quote_plus(name)}
+    composed = {name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))}
+    return {
+        form
+        for text in composed
+        for form in (text, visible(text), quote(text, safe=""), quote_plus(text))
+    }
 
 
 def blanked(row: Row, leaf: bytes, names: Names) -> dict[str, Any]:

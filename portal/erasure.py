@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from django.apps import apps
 from django.db import transaction
 
 from audit import forgetting
 from audit.alarms.forgetting import forget_in_alarms
-from audit.blanking import Names
+from audit.blanking import Names, is_telling, words_of
 from audit.errors import ForgettingError
 from audit.mentions import mentions, replace_mentions
 from audit.models import LegalHold
@@ -25,6 +26,7 @@ from portal.accounts import forgetting as accounts_forgetting
 from portal.accounts.models import User
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from audit.actor import Actor
@@ -59,8 +61,17 @@ class Erasure:
 
 
 @transaction.atomic
-def erase_person(*, user: User, reason: str, actor: Actor, now: datetime) -> Erasure:
+def erase_person(
+    *,
+    user: User,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    ordinary: Collection[str] = (),
+) -> Erasure:
     """Forget a person who is gone, for good. Again: what was written meanwhile, too.
+
+    `ordinary` are names that stay in what others wrote (`names_of`).
 
     Raises:
         ForgettingError: they are active, have a live device or grant, or are under
@@ -68,7 +79,7 @@ def erase_person(*, user: User, reason: str, actor: Actor, now: datetime) -> Era
     """
     held = User.objects.select_for_update().get(pk=user.pk)
     check_may_go(held, now=now)
-    names = names_of(held)
+    names = names_of(held, ordinary=ordinary)
     if names.are_in(reason) or not reason.strip():
         raise ForgettingError("say why, without naming them: the reason stays")
     person = names.person
@@ -110,16 +121,44 @@ def check_may_go(user: User, *, now: datetime) -> None:
     forgetting.check_may_be_forgotten(user.ref.id)
 
 
-def names_of(user: User) -> Names:
-    """Return what a person and their devices are called."""
+def names_of(user: User, *, ordinary: Collection[str] = ()) -> Names:
+    """Return what a person and their devices are called.
+
+    Nobody chooses a name by which evidence about others goes: short words, names of
+    things, and devices that are not called after their owner are `own` and stay in
+    what others wrote. `ordinary` are words of which the caller says the same.
+    """
     devices, same = peers_forgetting.device_names(user)
     labels = forgetting.labels_of(user.ref.id)
-    certain, shared = accounts_forgetting.names_of(user, labels)
+    personal, shared = accounts_forgetting.names_of(user, labels)
     # Whoever was forgotten before is called by a number already.
-    numbers = {user.ref.id, str(user)} if not user.name else {user.ref.id}
+    numbers = {user.ref.id, f"forgotten-{user.pk}"}
     numbers |= {device.ref.id for device in user.devices.all()}
+    theirs = set[str]().union(*map(words_of, personal))
+    after_them = {name for name in devices if words_of(name) & theirs}
+    taken = {word.casefold() for word in ordinary} | _names_of_things()
+    certain = {
+        name
+        for name in {*personal, *after_them} - numbers
+        if is_telling(name) and name.casefold() not in taken
+    }
+    own = {*personal, *shared, *devices, *same} - numbers - certain
     return Names(
-        person=user.ref.id,
-        certain=tuple(sorted({*certain, *devices} - numbers)),
-        own=tuple(sorted({*shared, *same} - numbers)),
+        person=user.ref.id, certain=tuple(sorted(certain)), own=tuple(sorted(own))
     )
+
+
+def _names_of_things() -> set[str]:
+    """Return the names of things that are one word, in small letters."""
+    models = [apps.get_model(label) for label in NAMES_OF_THINGS]
+    named = [
+        model
+        for model in models
+        if any(field.name == "name" for field in model._meta.concrete_fields)
+    ]
+    return {
+        name.casefold()
+        for model in named
+        for name in model._default_manager.values_list("name", flat=True)
+        if "@" not in name and len(name.split()) == 1
+    }

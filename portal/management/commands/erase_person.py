@@ -14,6 +14,7 @@ from portal.accounts.selectors import find_user
 from portal.management.actors import command_actor
 
 if TYPE_CHECKING:
+    from audit.blanking import Names
     from portal.accounts.models import User
 
 GOES = """\
@@ -35,6 +36,13 @@ class Command(BaseCommand):
         """Take who, why, and their number again."""
         parser.add_argument("user", help="us_7, or the subject at the provider")
         parser.add_argument("--reason", required=True, help="stays; names nobody")
+        parser.add_argument(
+            "--ordinary",
+            action="append",
+            default=[],
+            metavar="WORD",
+            help="a name that is an ordinary word: stays in what others wrote",
+        )
         parser.add_argument("--confirm", metavar="us_7", help="their number: does it")
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 -- Django's signature
@@ -43,7 +51,9 @@ class Command(BaseCommand):
         now = datetime.now(UTC)  # noqa: TID251 -- a command is an edge
         try:
             erasure.check_may_go(user, now=now)
+            names = erasure.names_of(user, ordinary=options["ordinary"])
             self.stdout.write(GOES.format(person=user.ref.id))
+            self.stdout.write(_sought(names))
             if options["confirm"] is None:
                 self.stdout.write(f"nothing was done; --confirm {user.ref.id} does it")
                 return
@@ -54,6 +64,7 @@ class Command(BaseCommand):
                 reason=options["reason"],
                 actor=command_actor("erase_person"),
                 now=now,
+                ordinary=options["ordinary"],
             )
         except ForgettingError as exc:
             raise CommandError(str(exc)) from exc
@@ -66,6 +77,17 @@ class Command(BaseCommand):
         )
         for name in done.stays:
             self.stdout.write(f"still bears their name: {name}; rename it by hand")
+
+
+def _sought(names: Names) -> str:
+    """Say which names cost events about others a part, and which do not."""
+    sought, left = (
+        ", ".join(map(repr, each)) or "nothing" for each in (names.certain, names.own)
+    )
+    return (
+        f"in what others wrote, also in events about others, goes what holds {sought}\n"
+        f"and stays {left}; --ordinary WORD lets a word stay that is an ordinary one\n"
+    )
 
 
 def _user(text: str) -> User:
