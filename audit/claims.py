@@ -43,7 +43,7 @@ class Claims:
     def hear(self, begin: int, entries: Sequence[bytes]) -> None:
         """Take in what leaves say, from index `begin` on.
 
-        A leaf that only looks like one of these says nothing.
+        A leaf that only looks like one of these says nothing; a prune has two people.
         """
         for index, entry in enumerate(entries, begin):
             if any(code in entry for code in CODES):
@@ -97,8 +97,10 @@ class Claims:
                     "to": int(below),
                     "root": str(root),
                     "frontier": [*hashes],
+                    "proposed_by": str(one),
+                    "approved_by": str(other),
                 },
-            }:
+            } if one and other and one != other:
                 self.prunes.append(
                     Prune(
                         log=log,

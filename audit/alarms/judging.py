@@ -37,7 +37,6 @@ from audit.alarms.rules import (
     BY_CODE,
     GREAT_BURST,
     RULES,
-    TELLING,
     RuleId,
     Severity,
     Tuning,
@@ -67,7 +66,7 @@ def event_findings(events: Iterable[SeenEvent], tuning: Tuning) -> list[Finding]
         rule = BY_CODE.get(event.code)
         if rule is None or not tuning.is_on(rule.id):
             continue
-        if event.outcome not in TELLING:
+        if event.outcome not in rule.outcomes:
             continue
         found.append(
             Finding(
@@ -375,10 +374,12 @@ def _event_key(event: SeenEvent) -> str:
         return subjects.device.id or subjects.person.id
     if event.code == "AU010":
         return str(event.details.get("code", "")) or "refusals"
+    if event.code == "ID016":
+        return subjects.person.id
     return subjects.gateway.id or event.target_id or "log"
 
 
 def _event_sentence(template: str, event: SeenEvent) -> str:
-    if event.code in {"AU010", "AU033"}:
+    if event.code in {"AU010", "AU033", "AU005", "AU017", "ID016"}:
         return event.sentence
     return template.format(**event.subjects.labels())

@@ -61,6 +61,11 @@ class RuleId(StrEnum):
     REFUSED_BURST = "refused-burst"
     ROOM_LOW = "room-low"
     STREAM_FAILED = "stream-failed"
+    EVIDENCE_GOES = "evidence-goes"
+
+
+TELLING: Final = frozenset({Outcome.ALERT, Outcome.FAILED})
+"""How most events ended that raise an alarm by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class Rule:
 
     `sentence` is a `str.format` template over the labels of a finding and its
     numbers; `key` says in words of what there is one alarm at a time. `codes` are the
-    events that raise it by themselves.
+    events that raise it by themselves, with one of `outcomes`.
     """
 
     id: RuleId
@@ -80,6 +85,7 @@ class Rule:
     runbook: str
     parameters: tuple[Parameter, ...] = ()
     codes: tuple[str, ...] = ()
+    outcomes: frozenset[Outcome] = TELLING
 
 
 GREAT_BURST: Final = 10
@@ -299,6 +305,19 @@ RULES: Final[Mapping[RuleId, Rule]] = {
             ),
             codes=("AU033",),
         ),
+        Rule(
+            id=RuleId.EVIDENCE_GOES,
+            title="Evidence goes",
+            sentence="A prune was approved, a hold lifted, or somebody forgotten",
+            severity=Severity.ALERT,
+            key="a prune, a hold, or a person",
+            runbook=(
+                "Ask who wanted it. If nobody knows of it, place a legal hold and keep"
+                " a copy of the database at once: a backup from before has the rest."
+            ),
+            codes=("AU005", "AU017", "ID016"),
+            outcomes=frozenset({Outcome.DONE}),
+        ),
     )
 }
 PARAMETERS: Final = (
@@ -306,8 +325,6 @@ PARAMETERS: Final = (
     *(parameter for rule in RULES.values() for parameter in rule.parameters),
 )
 BY_CODE: Final = {code: rule for rule in RULES.values() for code in rule.codes}
-TELLING: Final = frozenset({Outcome.ALERT, Outcome.FAILED})
-"""How an event ended that may raise an alarm by itself."""
 AWAITED: Final = frozenset({"KY009"})
 """Codes that are promised but that nothing writes yet."""
 UNFED: Final = frozenset(

@@ -502,6 +502,28 @@ def test_a_sealed_leaf_with_a_frontier_of_another_tree_excuses_nothing(
     )
 
 
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("approver", ["us_3", ""])
+@pytest.mark.parametrize("log", Log)
+def test_a_leaf_without_two_people_excuses_nothing(
+    log: Log, approver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write events can let one be sealed that says what they like."""
+
+    def alone(code: EventCode, **about: Any) -> AuditEvent:  # noqa: ANN401 -- passed on
+        if code == EventCode.AUDIT_PRUNE:
+            about["details"] |= {"approved_by": approver}
+        return services.record(code, **about)
+
+    monkeypatch.setattr("audit.pruning.record", alone)
+    approve(propose(log))
+    seal()
+    with undone():
+        delete(log, BELOW)
+        found = faults()
+    assert any(fault.log == log.value and fault.index == 0 for fault in found)
+
+
 if connection.vendor == "postgresql":
 
     @pytest.mark.usefixtures("logs")

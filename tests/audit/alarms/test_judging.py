@@ -50,6 +50,9 @@ FEW = Tuning(
         ("GW030", "A", RuleId.GATEWAY_AHEAD, "gw_1"),
         ("FL004", "A", RuleId.FLOW_UNATTRIBUTED, "gw_1"),
         ("PL008", "E", RuleId.POLICY_NOT_COMPILED, "gw_1"),
+        ("AU005", "I", RuleId.EVIDENCE_GOES, "gw_1"),
+        ("AU017", "I", RuleId.EVIDENCE_GOES, "gw_1"),
+        ("ID016", "I", RuleId.EVIDENCE_GOES, "us_1"),
     ],
 )
 def test_an_event_raises_its_alarm(
