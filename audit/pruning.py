@@ -22,6 +22,7 @@ from django.db import IntegrityError, transaction
 from django.db import connection as database
 from django.db.models import Max, Min, Q, QuerySet
 
+from audit.actor import Ref
 from audit.errors import PruneError, SealError
 from audit.events import EventCode
 from audit.holds import holds_in_force
@@ -31,7 +32,6 @@ from audit.models import (
     FlowEvent,
     Log,
     Prune,
-    SealedCheckpoint,
     SealedLeaf,
     SealerState,
 )
@@ -155,6 +155,8 @@ def approve_prune(*, prune: Prune, approver: str, actor: Actor, now: datetime) -
             EventCode(event.code),
             actor=actor,
             now=now,
+            person=Ref(id=event.person_id),
+            target=Ref(id=event.target_id, label=event.target_label),
             reason=AGAIN,
             details=event.details
             | ({"again": True} if event.code == EventCode.AUDIT_PRUNE else {}),
@@ -256,15 +258,13 @@ def _is_held(hold: LegalHold, log: Log, begin: int, below: int) -> bool:
 def _kept_elsewhere(log: Log) -> int:
     """Return the size of the largest tree that others have signed or a copy holds."""
     signed = Cosignature.objects.filter(log=log).aggregate(size=Max("size"))["size"]
-    copied = AuditEvent.objects.filter(
-        code=EventCode.AUDIT_EXPORT,
+    copies = AuditEvent.objects.filter(
+        code=EventCode.AUDIT_EXPORT_COMPLETE,
         details__log=log.value,
         details__format__startswith="tiles",
     )
-    last = copied.aggregate(at=Max("at"))["at"]
-    held = SealedCheckpoint.objects.filter(log=log, at__lte=last) if last else None
-    size = held.aggregate(size=Max("size"))["size"] if held is not None else 0
-    return max(signed or 0, size or 0)
+    held = copies.values_list("details__rows", flat=True)
+    return max([signed or 0, *map(int, held)])
 
 
 def _needed_still(log: Log, below: int) -> Iterator[AuditEvent]:

@@ -10,6 +10,8 @@ from audit.actor import Ref
 class PolicyVersion(models.Model):
     """A policy file that became the policy; never changed, never deleted (ADR-0015).
 
+    But for one: who is forgotten stands in it by their number (ADR-0029).
+
     `number` counts without gaps: of two who apply at once, the second one's number is
     taken. `etag` is the SHA-256 of the text in canonical style. Who applied it is
     copied: the row outlives them.

@@ -82,6 +82,16 @@ def logins(count: int, now: Any, actor: Actor) -> None:  # noqa: ANN401 -- a mom
     )
 
 
+def copy(log: Log, size: int) -> None:
+    """Say that a copy of so many leaves was taken."""
+    begun = services.record_query(
+        log=log, filters=Filter(), actor=ROOT, now=NOON, export_format="tiles"
+    )
+    services.record_export_end(
+        export=begun, rows=size, sha256="ab", actor=ROOT, now=NOON
+    )
+
+
 @pytest.fixture
 def logs(db: None, sealer_files: Path, actor: Actor, make_flow: MakeFlow) -> None:
     """Fill both logs with 600 old leaves and some young ones; a copy was taken.
@@ -103,9 +113,7 @@ def logs(db: None, sealer_files: Path, actor: Actor, make_flow: MakeFlow) -> Non
     services.record_flows(gateway=GATEWAY, flows=flows, now=OLD)
     seal(OLD)
     for log in Log:
-        services.record_query(
-            log=log, filters=Filter(), actor=ROOT, now=NOON, export_format="tiles"
-        )
+        copy(log, OLDER)
     logins(40, NOON, actor)
     young = [
         make_flow(FlowKind.DENY, OLDER + number, flow=f"y{number}", at=NOON)
@@ -287,7 +295,9 @@ def test_what_is_young_stays(settings: Settings) -> None:
 @pytest.mark.usefixtures("logs")
 def test_what_nobody_else_holds_stays() -> None:
     with undone():
-        run("DELETE FROM audit_auditevent WHERE code = 'AU002'")
+        run("DELETE FROM audit_auditevent WHERE code = 'AU013'")
+        copy(Log.CONTROL, BELOW - 1)
+        copy(Log.CONNECTIONS, BELOW)
         with pytest.raises(PruneError, match="export_log first"):
             propose()
         Cosignature.objects.create(

@@ -129,7 +129,7 @@ CLEANS: Final = "it removes what is over by itself"
 NOT_RUN: Final = {
     "runportal": SERVES,
     "verify_log": "it reads the sealed log and compares",
-    "export_log": "it copies the sealed log into files, recorded as AU002",
+    "export_log": "it copies the sealed log into files: AU002, AU013",
     "sealer": "it seals what the log holds",
     "deliver_streams": "it sends what the log holds; that it stops is AU033",
     "init": "it runs migrate, createcachetable, init_keys and init_pools",

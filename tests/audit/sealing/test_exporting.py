@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,23 @@ def test_taking_a_copy_is_recorded_before_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nothing of the control log was sealed"):
         call_command("export_log", str(tmp_path))
     assert AuditEvent.objects.filter(code="AU002").count() == 2
+    assert not AuditEvent.objects.filter(code="AU013").exists()
+
+
+def test_a_copy_that_is_whole_is_recorded_with_its_checkpoint(
+    write: Write, tmp_path: Path
+) -> None:
+    write(3)
+    seal()
+    files = export(to=tmp_path)
+    told = AuditEvent.objects.filter(code="AU013").order_by("pk")
+    assert [
+        (event.details["log"], event.details["rows"], event.details["sha256"])
+        for event in told
+    ] == [
+        (log, rows, hashlib.sha256(files[f"{log}/checkpoint"]).hexdigest())
+        for log, rows in (("control", 3), ("connections", 0))
+    ]
 
 
 def test_a_leaf_that_is_gone_is_not_passed_over(
