@@ -17,7 +17,7 @@ from django.db.models import Max, OuterRef, Q, Subquery
 from audit.events import EventCode
 from audit.models import AuditEvent
 from audit.parts import parts
-from peers.models import Device, Gateway
+from peers.models import Device, Gateway, GatewayState
 from policies.compiler.envelope import open_envelope
 from policies.compiler.errors import CompilerError
 from policies.compiler.snapshot import digest, parse_snapshot
@@ -87,13 +87,13 @@ def standings_at(
 
     Five queries; the gateways come by name.
     """
-    retired = AuditEvent.objects.filter(code=EventCode.GATEWAY_RETIRE, at__lte=at)
-    gone = set(retired.values_list("gateway_id", flat=True))
+    retired = AuditEvent.objects.filter(code=EventCode.GATEWAY_RETIRE)
+    gone = dict(retired.values_list("gateway_id", "at"))
     placed = _placed(at)
     gateways = [
         gateway
         for gateway in Gateway.objects.filter(pk__in=placed)
-        if gateway.ref.id not in gone
+        if not _is_retired(gateway, gone.get(gateway.ref.id), at)
         and (gateway_ids is None or gateway.pk in gateway_ids)
     ]
     acknowledgements = Acknowledgement.objects.in_bulk(
@@ -112,6 +112,11 @@ def standings_at(
         )
         for gateway in gateways
     )
+
+
+def _is_retired(gateway: Gateway, told: datetime | None, at: datetime) -> bool:
+    """Return whether it was retired; where the event was pruned, long ago."""
+    return gateway.state == GatewayState.RETIRED if told is None else told <= at
 
 
 def contents(standings: Iterable[Standing]) -> list[Content]:

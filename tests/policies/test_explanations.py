@@ -12,7 +12,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from audit.actor import SYSTEM
-from peers.models import Device, Gateway
+from peers.models import Device, Gateway, GatewayState
 from peers.services import retire_gateway, revoke_device
 from policies import services
 from policies.compiler.explanation import Condition, Question
@@ -233,6 +233,16 @@ def test_a_retired_gateway_answers_for_the_time_before(
     retire_gateway(gateway=gw1, actor=SYSTEM, now=NOW + timedelta(seconds=20))
     assert then(alice, seconds=10).is_allowed
     assert not then(alice, seconds=20).is_allowed
+
+
+@pytest.mark.usefixtures("alices_grant", "laptop")
+def test_a_gateway_whose_retirement_was_pruned_answers_nothing(
+    alice: User, gw1: Gateway
+) -> None:
+    """The log may forget when that was (ADR 0036), and not that it was."""
+    publish()
+    Gateway.objects.filter(pk=gw1.pk).update(state=GatewayState.RETIRED)
+    assert not then(alice, seconds=10).is_allowed
 
 
 @pytest.mark.usefixtures("alices_grant", "laptop")
