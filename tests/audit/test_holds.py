@@ -97,3 +97,9 @@ def test_command_refuses_what_is_no_hold(words: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         run(*words)
     assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["us_07", "us_\uff17"])
+def test_a_hold_is_on_whom_the_log_means(text: str) -> None:
+    call_command("legal_hold", "place", text, "--reason", "a case")
+    assert list(holds_on("us_7")) == list(LegalHold.objects.all())

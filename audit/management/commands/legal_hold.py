@@ -79,11 +79,13 @@ def _day(text: str) -> datetime:
 
 
 def _person(text: str) -> str:
-    if text and not (
-        text.startswith(PERSON_PREFIX) and text.removeprefix(PERSON_PREFIX).isdecimal()
-    ):
+    number = text.removeprefix(PERSON_PREFIX)
+    if not text:
+        return ""
+    if number == text or not number.isdecimal():
         raise CommandError(f"{text!r} is no number of a person, as us_7")
-    return text
+    # As the log writes it: a hold on us_07 would keep nobody.
+    return f"{PERSON_PREFIX}{int(number)}"
 
 
 def _hold(text: str) -> LegalHold:

@@ -24,6 +24,8 @@ goes:  the salt of their commitments; their name, e-mail address and identity; w
        events, connections, alarms, searches, reasons, notes and policy files
 stays: the log, its tree and every proof; what {person} did, as a number; devices and
        keys as numbers; tunnel addresses; what was exported, streamed or backed up
+Whoever signs in with their identity later is somebody new, and active: close their
+account at the identity provider first.
 """
 
 
