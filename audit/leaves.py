@@ -239,7 +239,7 @@ def shape_of(row: Row, leaf: bytes | None = None) -> Shape:
         if "sequence" in row:
             return flow_shape(row)
         said = json.loads(leaf) if leaf else {}
-        return event_shape(row, open_details=said.get("details", {}).keys())
+        return event_shape(row, open_details=_open_by(said, row))
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
         raise LeafError(f"not a row of a log: {exc!r}") from exc
 
@@ -346,6 +346,19 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
 def _opening(part: str, person: str, row: Row, *names: str) -> Opening:
     identity = {name: row[name] for name in names if row[name]}
     return Opening(part=part, person=person, identity=identity)
+
+
+def _open_by(said: Mapping[str, Any], row: Row) -> Collection[str]:
+    """Return which details were open, as a leaf says.
+
+    What is empty is in no leaf. Where it holds nothing private, nothing that is empty
+    was private; where it does, what is empty adds nothing to that.
+    """
+    shown = {*said.get("details", {})}
+    if "private" in said:
+        return shown
+    details = row["details"]
+    return shown | {key for key in details if not _plain({key: details[key]})}
 
 
 def _lost(

@@ -139,6 +139,25 @@ def test_a_changed_row_does_not_agree_with_its_leaf(change: dict[str, Any]) -> N
     assert not agrees(leaf(event()), event_row(event(**change)), salts)
 
 
+@pytest.mark.parametrize("empty", ["", {}, {"of": ""}], ids=repr)
+@pytest.mark.parametrize("more", [{}, {"of": "somebody"}], ids=["open", "private"])
+def test_an_open_detail_that_is_empty_is_no_edit(
+    empty: object, more: dict[str, object]
+) -> None:
+    details = {"generation": empty, **more}
+    made = event_shape(event_row(event(details=details)), open_details=OPEN)
+    leaf = made.leaf({"us_1": SALT})
+    assert agrees(leaf, event_row(event(details=details)), {"us_1": SALT})
+    for changed in ({**details, "generation": "7"}, {**details, "of": "mallory"}):
+        assert not agrees(leaf, event_row(event(details=changed)), {"us_1": SALT})
+
+
+def test_a_private_detail_that_is_empty_is_no_edit() -> None:
+    row = event_row(event(details={"of": ""}))
+    leaf = event_shape(row, open_details=OPEN).leaf({"us_1": SALT})
+    assert agrees(leaf, row, {"us_1": SALT})
+
+
 def test_a_changed_flow_does_not_agree_with_its_leaf() -> None:
     salts = {"us_1": SALT}
     assert agrees(flow_leaf(flow()), flow_row(flow()), salts)
