@@ -380,6 +380,6 @@ def _event_key(event: SeenEvent) -> str:
 
 
 def _event_sentence(template: str, event: SeenEvent) -> str:
-    if event.code in {"AU010", "AU033", "AU005", "AU017", "ID016"}:
+    if event.code in {"AU010", "AU033", "AU005", "AU017", "ID016", "RQ008"}:
         return event.sentence
     return template.format(**event.subjects.labels())

@@ -62,6 +62,7 @@ class RuleId(StrEnum):
     ROOM_LOW = "room-low"
     STREAM_FAILED = "stream-failed"
     EVIDENCE_GOES = "evidence-goes"
+    REVIEW_OVERDUE = "review-overdue"
 
 
 TELLING: Final = frozenset({Outcome.ALERT, Outcome.FAILED})
@@ -317,6 +318,18 @@ RULES: Final[Mapping[RuleId, Rule]] = {
             ),
             codes=("AU005", "AU017", "ID016"),
             outcomes=frozenset({Outcome.DONE}),
+        ),
+        Rule(
+            id=RuleId.REVIEW_OVERDUE,
+            title="Access review overdue",
+            sentence="An access review was not finished by the day it was due",
+            severity=Severity.WARNING,
+            key="a review",
+            runbook=(
+                "Open the review: ask its reviewers, or decide in their place, and"
+                " finish it. What is undecided then is kept."
+            ),
+            codes=("RQ008",),
         ),
     )
 }

@@ -8,6 +8,8 @@ import pytest
 from django.core import mail
 from pytest_django import Settings
 
+from audit.alarms.models import Alarm
+from audit.alarms.watching import watch_events
 from audit.models import AuditEvent
 from policies import access_reviews, tasks
 from policies.models import Application, Grant, ReviewCampaign
@@ -122,3 +124,12 @@ def test_the_job_reports_and_reminds(campaign: ReviewCampaign) -> None:
     tasks.tend_reviews()
     assert AuditEvent.objects.filter(code="RQ008").count() == 1
     assert len(mail.outbox) == 1
+
+
+def test_an_overdue_review_is_an_alarm_with_its_name(campaign: ReviewCampaign) -> None:
+    watch_events(now=NOW)
+    access_reviews.report_overdue(now=DUE)
+    watch_events(now=DUE)
+    alarm = Alarm.objects.get(rule="review-overdue")
+    assert (alarm.key, alarm.count) == (campaign.ref.id, 1)
+    assert "<autumn> & more is overdue" in alarm.sentence
