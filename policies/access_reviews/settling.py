@@ -75,8 +75,8 @@ def _settle_grants(draft: _Draft, removed: Sequence[ReviewItem], now: datetime) 
     held = {
         (person, grant.pk) for grant, person, _ in holders(grants, with_disabled=True)
     }
-    given = _given(grants)
     asked = {(item.person_id, item.grant_id) for item in removed}
+    wide = {source for source, pairs in _given(grants).items() if not pairs <= asked}
     filed = grants_of_newest(now=now) if removed else frozenset[int]()
     for item in removed:
         grant = item.grant
@@ -84,9 +84,9 @@ def _settle_grants(draft: _Draft, removed: Sequence[ReviewItem], now: datetime) 
             draft.said[item.pk] = (ItemOutcome.GONE, Way(item.way))
             continue
         source = grant.source or grant
-        is_whole = given.get(source, frozenset()) <= asked
-        way = way_of(grant, is_wide=not is_whole, filed=filed)
-        if is_whole:
+        if source in wide:
+            way = way_of(grant, is_wide=True, filed=filed)
+        else:
             way = Way.FILE if grant.pk in filed else Way.PORTAL
         if way is Way.PORTAL:
             draft.sources[source] = None
