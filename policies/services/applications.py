@@ -158,8 +158,8 @@ def delete_application(
     """Remove an application that was never granted to anybody.
 
     Raises:
-        ApplicationInUseError: a grant names it, even one that has ended, a request or a
-            lock.
+        ApplicationInUseError: a grant names it, even one that has ended, a request, a
+            lock or an access review.
     """
     ref = application.ref
     try:
@@ -179,6 +179,12 @@ def delete_application(
             if application.locks.exists():
                 msg = (
                     f"{application} was locked, and the log speaks of it; take it off"
+                    " its gateways instead"
+                )
+                raise ApplicationInUseError(msg)
+            if application.campaigns.exists():
+                msg = (
+                    f"{application} was reviewed, and the log speaks of it; take it off"
                     " its gateways instead"
                 )
                 raise ApplicationInUseError(msg)

@@ -22,7 +22,9 @@ from policies.errors import (
 )
 from policies.facts import gateway_facts
 from policies.models import Application, Grant, Publication
+from portal.accounts.models import User
 from tests.peers.makers import codes
+from tests.policies.campaigns import review
 from tests.policies.makers import NOW, make_application, web
 
 pytestmark = pytest.mark.django_db
@@ -161,6 +163,16 @@ def test_granted_application_is_not_deleted(alices_grant: Grant) -> None:
         services.delete_application(
             application=alices_grant.application, actor=SYSTEM, now=NOW
         )
+    assert codes()[-1] == "PL003W"
+
+
+def test_reviewed_application_is_not_deleted(
+    alices_grant: Grant, wiki: Application, gw1: Gateway, bob: User
+) -> None:
+    git = make_application("git", "10.2.0.0/24", gateways=[gw1])
+    review(wiki, git, by=(bob,))
+    with pytest.raises(ApplicationInUseError, match="was reviewed"):
+        services.delete_application(application=git, actor=SYSTEM, now=NOW)
     assert codes()[-1] == "PL003W"
 
 
