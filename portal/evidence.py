@@ -158,7 +158,7 @@ def _make_pack(
         "reviews.csv": _events(REVIEWS, since, until),
         "verification.json": verified,
         "review_campaigns.csv": table_csv(CAMPAIGN_COLUMNS, campaign_rows(reviews)),
-        "review_items.csv": table_csv(ITEM_COLUMNS, item_rows(items)),
+        "review_items.csv": table_csv(ITEM_COLUMNS, item_rows(items, now=now)),
     }
     if compares:
         files["connections.json"] = _compared()

@@ -16,20 +16,17 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
-from django.db.models import Q
 
 from audit.events import EventCode, Outcome
 from audit.services import record
-from peers.models import Gateway
 from policies.access_reviews.deciding import hold_campaign, in_batches
 from policies.access_reviews.settling import settlement
 from policies.errors import CampaignOverError, InvalidCampaignError, PolicyError
 from policies.models import CampaignState, Decision, ItemOutcome, ReviewItem
 from policies.names import clean_description
 from policies.review_selectors import SHOWN
-from policies.services.grants import end_grant
-from policies.services.labels import end_label_grant, hold_labels
-from policies.services.publishing import hold_gateways, hold_users
+from policies.services.labels import end_grants, hold_labels
+from policies.services.publishing import hold_users
 from portal.accounts.services import remove_members
 
 if TYPE_CHECKING:
@@ -136,24 +133,14 @@ def result_digest(items: QuerySet[ReviewItem]) -> str:
 
 
 def _apply(found: Settlement, actor: Actor, now: datetime) -> None:
-    """End what is to end. Labels, people and gateways are held first, in this order."""
+    """End what is to end. Labels and people are held first, publications last."""
     hold_labels({source.label for source in found.label_grants})
     hold_users([user.pk for _, users in found.leaving for user in users])
-    hold_gateways(None if found.leaving else _gateways(found))
-    for grant in found.grants:
-        end_grant(grant=grant, actor=actor, now=now)
-    for source in found.label_grants:
-        end_label_grant(grant=source, actor=actor, now=now)
+    end_grants(
+        grants=found.grants, label_grants=found.label_grants, actor=actor, now=now
+    )
     for group, users in found.leaving:
         remove_members(group=group, users=users, actor=actor, now=now)
-
-
-def _gateways(found: Settlement) -> list[int]:
-    rows = Gateway.objects.filter(
-        Q(applications__in=[grant.application_id for grant in found.grants])
-        | Q(applications__grants__source__in=found.label_grants)
-    )
-    return [*rows.order_by().values_list("pk", flat=True).distinct()]
 
 
 def _write(found: Settlement) -> None:

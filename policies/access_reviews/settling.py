@@ -117,7 +117,9 @@ def _open_now(removed: Iterable[ReviewItem], now: datetime) -> list[Grant]:
     grants = [item.grant for item in removed if item.grant]
     sources = {grant.source_id for grant in grants if grant.source_id is not None}
     own = {grant.pk for grant in grants if grant.source_id is None}
-    rows = open_grants(now).select_related("user", "group", "source__label")
+    rows = open_grants(now).select_related(
+        "user", "group", "application", "source__label"
+    )
     return [*rows.filter(Q(pk__in=own) | Q(source__in=sources)).order_by("pk")]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.services import NOBODY, Json, record
+from audit.parts import parts
+from audit.services import NOBODY, Json, event, record, record_all
+from peers.models import Gateway
 from policies.conditions import (
     UNCONDITIONAL,
     condition_columns,
@@ -23,9 +26,11 @@ from policies.names import clean_description
 from policies.services.publishing import publish_on_commit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from audit.actor import Actor
+    from audit.models import AuditEvent
     from policies.conditions import ConditionsInput
     from policies.models import Application, LabelGrant
     from policies.models.terms import Terms
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 LONGEST: Final = timedelta(days=3653)
 """Ten years: a longer time is a slip of the keyboard, "no end" is said by name."""
+BATCH: Final = 500
+"""Rows of a statement; databases limit its parameters."""
 
 
 def create_grant(
@@ -75,7 +82,8 @@ def create_grant(
             if source is None:
                 check_terms(grant, now=now)
             grant.save()
-            _record(EventCode.GRANT_CREATE, grant, actor, now)
+            record_all([_event(EventCode.GRANT_CREATE, grant, actor, now)])
+            _publish({application.pk}, EventCode.GRANT_CREATE, actor, now)
     except PolicyError as exc:
         record(
             EventCode.GRANT_CREATE,
@@ -138,19 +146,32 @@ def end_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
             reason=msg,
         )
         raise InvalidGrantError(msg)
-    return end_derived_grant(grant=grant, actor=actor, now=now)
-
-
-def end_derived_grant(*, grant: Grant, actor: Actor, now: datetime) -> Grant:
-    """End a grant now, wherever it came from; for whoever ends its source."""
-    with transaction.atomic():
-        ended = Grant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
-            ended_at=now
-        )
-        grant.refresh_from_db()
-        if ended:
-            _record(EventCode.GRANT_END, grant, actor, now)
+    end_derived_grants(grants=[grant], actor=actor, now=now)
+    grant.refresh_from_db()
     return grant
+
+
+@transaction.atomic
+def end_derived_grants(
+    *, grants: Collection[Grant], actor: Actor, now: datetime
+) -> None:
+    """End many grants now, wherever they came from; gateways hear of all at once.
+
+    The number of statements does not grow with each grant, and what is published is
+    held last: who ends one grant meanwhile waits for no more than the commit.
+    """
+    ended: list[Grant] = []
+    for part in parts(sorted(grants, key=attrgetter("pk")), BATCH):
+        rows = Grant.objects.filter(
+            pk__in=[grant.pk for grant in part], ended_at__isnull=True
+        )
+        found = {*rows.select_for_update().order_by("pk").values_list("pk", flat=True)}
+        Grant.objects.filter(pk__in=found).update(ended_at=now)
+        ended += [grant for grant in part if grant.pk in found]
+    if not ended:
+        return
+    record_all(_event(EventCode.GRANT_END, grant, actor, now) for grant in ended)
+    _publish({grant.application_id for grant in ended}, EventCode.GRANT_END, actor, now)
 
 
 def _check_subject(user: User | None, group: Group | None) -> None:
@@ -179,8 +200,8 @@ def _check_times(begins: datetime, ends: datetime | None, now: datetime) -> None
         raise InvalidGrantError(msg)
 
 
-def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
-    record(
+def _event(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> AuditEvent:
+    return event(
         code,
         actor=actor,
         now=now,
@@ -190,8 +211,14 @@ def _record(code: EventCode, grant: Grant, actor: Actor, now: datetime) -> None:
         reason=grant.reason,
         details=terms_details(grant),
     )
+
+
+def _publish(
+    applications: Collection[int], code: EventCode, actor: Actor, now: datetime
+) -> None:
+    serving = Gateway.objects.filter(applications__in=applications).order_by()
     publish_on_commit(
-        gateway_ids=[*grant.application.gateways.values_list("pk", flat=True)],
+        gateway_ids=[*serving.values_list("pk", flat=True).distinct()],
         cause=code.value,
         actor=actor,
         now=now,

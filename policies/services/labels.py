@@ -9,6 +9,7 @@ other.
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
@@ -16,7 +17,8 @@ from django.db.models import Q
 
 from audit.actor import Ref
 from audit.events import EventCode, Outcome
-from audit.services import NOBODY, record
+from audit.parts import parts
+from audit.services import NOBODY, event, record, record_all
 from policies.conditions import (
     UNCONDITIONAL,
     condition_columns,
@@ -30,20 +32,22 @@ from policies.errors import (
     PolicyError,
     UnknownLabelError,
 )
-from policies.models import Application, Label, LabelGrant
+from policies.models import Application, Grant, Label, LabelGrant
 from policies.services.grants import (
+    BATCH,
     check_terms,
     create_grant,
-    end_derived_grant,
+    end_derived_grants,
     terms_details,
 )
 from policies.services.publishing import hold_gateways, hold_users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from audit.actor import Actor
+    from audit.models import AuditEvent
     from policies.conditions import ConditionsInput
     from portal.accounts.models import Group, User
 
@@ -129,8 +133,8 @@ def label_application(
         details={"added": [*map(str, come)], "removed": [*map(str, gone)]},
     )
     derived = application.grants.filter(source__label__in=gone, ended_at__isnull=True)
-    for grant in derived.select_related("source__label", "user", "group"):
-        end_derived_grant(grant=grant, actor=actor, now=now)
+    derived = derived.select_related("source__label", "user", "group")
+    end_derived_grants(grants=[*derived], actor=actor, now=now)
     for source in _open_grants(come, now):
         _carry_out(source, application, actor, now)
 
@@ -171,7 +175,7 @@ def create_label_grant(
             )
             check_terms(source, now=now)
             source.save()
-            _record(EventCode.LABEL_GRANT_CREATE, source, actor, now)
+            record_all([_event(EventCode.LABEL_GRANT_CREATE, source, actor, now)])
             _hold_gateways_of(label)
             for application in label.applications.order_by("pk"):
                 _carry_out(source, application, actor, now)
@@ -192,18 +196,37 @@ def create_label_grant(
 
 def end_label_grant(*, grant: LabelGrant, actor: Actor, now: datetime) -> LabelGrant:
     """End the grant of a label now, and all that it gave."""
-    with transaction.atomic():
-        hold_labels([grant.label])
-        _hold_gateways_of(grant.label)
-        ended = LabelGrant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(
-            ended_at=now
-        )
-        grant.refresh_from_db()
-        if ended:
-            for derived in grant.grants.filter(ended_at__isnull=True).order_by("pk"):
-                end_derived_grant(grant=derived, actor=actor, now=now)
-            _record(EventCode.LABEL_GRANT_END, grant, actor, now)
+    end_grants(label_grants=[grant], actor=actor, now=now)
+    grant.refresh_from_db()
     return grant
+
+
+@transaction.atomic
+def end_grants(
+    *,
+    grants: Collection[Grant] = (),
+    label_grants: Collection[LabelGrant],
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """End many grants now, and grants of labels with all that they gave.
+
+    Raises:
+        UnknownLabelError: a label was removed meanwhile.
+    """
+    hold_labels({grant.label for grant in label_grants})
+    given: list[Grant] = [*grants]
+    ended: list[LabelGrant] = []
+    for part in parts(sorted(label_grants, key=attrgetter("pk")), BATCH):
+        rows = LabelGrant.objects.filter(pk__in=[grant.pk for grant in part])
+        found = {*rows.filter(ended_at__isnull=True).values_list("pk", flat=True)}
+        # Nobody else ends them meanwhile: whoever does holds the label.
+        LabelGrant.objects.filter(pk__in=found).update(ended_at=now)
+        ended += [grant for grant in part if grant.pk in found]
+        derived = Grant.objects.filter(source__in=found, ended_at__isnull=True)
+        given += derived.select_related("user", "group", "application")
+    record_all(_event(EventCode.LABEL_GRANT_END, grant, actor, now) for grant in ended)
+    end_derived_grants(grants=given, actor=actor, now=now)
 
 
 def hold_labels(labels: Iterable[Label]) -> None:
@@ -294,8 +317,10 @@ def _save(label: Label) -> None:
         raise InvalidNameError(msg) from exc
 
 
-def _record(code: EventCode, grant: LabelGrant, actor: Actor, now: datetime) -> None:
-    record(
+def _event(
+    code: EventCode, grant: LabelGrant, actor: Actor, now: datetime
+) -> AuditEvent:
+    return event(
         code,
         actor=actor,
         now=now,

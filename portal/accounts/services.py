@@ -18,6 +18,7 @@ from django.db import transaction
 from audit.actor import Ref
 from audit.events import EventCode
 from audit.forgetting import is_forgotten
+from audit.parts import parts
 from audit.services import event, record, record_all
 from portal.accounts.claims import (
     MAX_EMAIL,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
+    from audit.models import AuditEvent
     from audit.services import Json
 
 # An event must fit into a leaf of the log (64 KiB), whatever the names are like.
@@ -286,9 +288,11 @@ def remove_members(
     if not gone:
         return frozenset()
     Membership.objects.filter(pk__in=[row.pk for row in gone.values()]).delete()
-    for user in users:
-        if user.pk in gone:
-            _record_groups(user, [("removed", group)], actor=actor, now=now)
+    record_all(
+        _groups_event(user, [("removed", group)], actor=actor, now=now)
+        for user in users
+        if user.pk in gone
+    )
     people_changed.send(sender=User, user_ids=frozenset(gone))
     return frozenset(gone)
 
@@ -359,17 +363,17 @@ def _follow_groups(
         return
     changes = [("added", group) for group in added]
     changes += [("removed", item.group) for item in removed]
-    for start in range(0, len(changes), GROUPS_PER_EVENT):
-        _record_groups(
-            user, changes[start : start + GROUPS_PER_EVENT], actor=actor, now=now
-        )
+    record_all(
+        _groups_event(user, part, actor=actor, now=now)
+        for part in parts(changes, GROUPS_PER_EVENT)
+    )
     people_changed.send(sender=User, user_ids=frozenset({user.pk}))
 
 
-def _record_groups(
+def _groups_event(
     user: User, changes: list[tuple[str, Group]], *, actor: Actor, now: datetime
-) -> None:
-    record(
+) -> AuditEvent:
+    return event(
         EventCode.GROUP_MEMBERSHIP_CHANGE,
         actor=actor,
         now=now,

@@ -28,6 +28,7 @@ HOW: Final = {
     Way.FILE: "must be removed in the policy file, which would grant it again",
 }
 """What a human has to do where the portal cannot."""
+REMOVALS: Final = {ItemOutcome.ENDED, ItemOutcome.GONE, ItemOutcome.FOLLOW_UP}
 COLOURS: Final = {
     ItemOutcome.KEPT: "green",
     ItemOutcome.UNDECIDED: "orange",
@@ -60,7 +61,8 @@ class ItemRow:
     """An item in a list.
 
     `choice` is what its box sends; empty where the reader does not decide about it.
-    `how` is what a human has to do; `is_open` if that is still to be done.
+    `how` is what a human has to do; `is_open` if that is still to be done. What is
+    gone may be reached by another grant all the same: `is_reached`.
     """
 
     item: ReviewItem
@@ -70,6 +72,7 @@ class ItemRow:
     outcome: Badge | None
     how: str
     is_open: bool
+    is_reached: bool
 
 
 def state_of(campaign: ReviewCampaign, now: datetime) -> Badge:
@@ -107,6 +110,7 @@ def item_rows(
     viewer: User,
     decidable: Collection[int],
     held: Collection[int],
+    reached: Collection[int],
     ticked: Collection[int] = (),
 ) -> list[ItemRow]:
     """Return items that came through the gate, in their order."""
@@ -119,6 +123,9 @@ def item_rows(
             outcome=_outcome(item),
             how=how(item),
             is_open=item.outcome == ItemOutcome.FOLLOW_UP and item.pk in held,
+            is_reached=item.outcome in REMOVALS
+            and item.pk in reached
+            and item.pk not in held,
         )
         for item in items
     ]

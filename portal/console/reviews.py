@@ -19,6 +19,7 @@ from policies.access_reviews.results import (
     is_as_logged,
     item_rows,
     still_held,
+    still_reached,
 )
 from policies.access_reviews.settling import settlement
 from policies.errors import PolicyError
@@ -109,7 +110,7 @@ def review_result(request: PortalRequest, campaign_id: int) -> HttpResponse:
     )
     visible = review_selectors.list_items_for(person(request)).filter(campaign=found)
     return HttpResponse(
-        table_csv(ITEM_COLUMNS, item_rows(visible)),
+        table_csv(ITEM_COLUMNS, item_rows(visible, now=request.received_at)),
         content_type="text/csv; charset=utf-8",
         headers={
             "Cache-Control": "no-store",
@@ -245,7 +246,7 @@ def _tell(request: PortalRequest, done: Decided) -> None:
 def _shown(
     request: PortalRequest, found: ReviewCampaign, form: DecideForm
 ) -> dict[str, Any]:
-    user = person(request)
+    user, now = person(request), request.received_at
     rows = review_selectors.list_items_for(user).filter(campaign=found)
     pages = paged(request, _filtered(request, rows))
     mine = review_selectors.decidable_by(user).filter(campaign=found)
@@ -260,7 +261,7 @@ def _shown(
     filtering = ItemFilter(request.GET)
     return {
         "campaign": found,
-        "state": review_rows.state_of(found, request.received_at),
+        "state": review_rows.state_of(found, now),
         "progress": progress.get(found.pk, Progress()),
         "things": [*found.applications.all(), *found.groups.all()],
         "reviewers": _reviewers(found),
@@ -275,7 +276,8 @@ def _shown(
             decidable={
                 *mine.filter(pk__in=[i.pk for i in pages]).values_list("pk", flat=True)
             },
-            held=still_held([*pages]) if not found.is_open else (),
+            held=() if found.is_open else still_held([*pages], now=now),
+            reached=() if found.is_open else still_reached([*pages], now=now),
             ticked=ticked,
         ),
         "outcomes": _outcomes(rows) if not found.is_open else (),

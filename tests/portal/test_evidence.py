@@ -147,6 +147,8 @@ def test_reviews_of_the_period_are_in_it_in_full(
     assert (ended["decision"], ended["decided_by"]) == ("remove", "Dave")
     assert (ended["note"], ended["outcome"]) == ("'=left", "ended")
     assert (ended["is_applied"], ended["is_still_held"]) == ("True", "False")
+    # The group gives it still.
+    assert ended["is_still_reached"] == "True"
     assert (left["outcome"], left["how"]) == ("follow_up", "provider")
     assert (left["is_applied"], left["is_still_held"]) == ("False", "True")
     assert told["Bob", "engineering"]["outcome"] == "undecided"

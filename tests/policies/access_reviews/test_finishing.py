@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.actor import SYSTEM
 from audit.models import AuditEvent
 from peers.models import Gateway
 from policies import access_reviews, services
+from policies.access_reviews.results import still_held, still_reached
 from policies.errors import CampaignOverError, InvalidCampaignError
 from policies.models import (
     Application,
@@ -21,6 +24,7 @@ from policies.policy_files.applying import apply_policy
 from policies.whatif import outlook
 from portal import revocation
 from portal.accounts.models import Group, Membership, User
+from tests.conftest import MakeUser
 from tests.peers.makers import Machine
 from tests.policies.campaigns import (
     DAY,
@@ -290,3 +294,88 @@ def test_who_is_disabled_meanwhile_does_not_get_it_back_when_enabled(
     for found in (alices_grant, shared):
         found.refresh_from_db()
         assert found.ended_at == NOW + DAY
+
+
+def test_gateways_are_held_once_and_last_however_much_ends(
+    wiki: Application,
+    tag: Label,
+    alices_grant: Grant,
+    alice: User,
+    bob: User,
+    dave: User,
+) -> None:
+    for user in (alice, bob):
+        services.create_label_grant(label=tag, user=user, actor=SYSTEM, now=NOW)
+    few = review(wiki, Application.objects.get(name="git"), by=(dave,))
+    remove(few, by=dave)
+    with CaptureQueriesContext(connection) as captured:
+        finish(few)
+    told = [query["sql"] for query in captured]
+    held = [n for n, sql in enumerate(told) if "policies_publication" in sql]
+    logged = [n for n, sql in enumerate(told) if "audit_auditevent" in sql]
+    ended = [n for n, sql in enumerate(told) if 'UPDATE "policies_grant"' in sql]
+    assert len(ended) == 1
+    assert sum("FOR UPDATE" in told[n] for n in held) <= 1
+    assert [n for n in logged if n < held[0]]
+    assert max(ended) < held[0]
+    assert len(codes("PL006")) == 5
+
+
+def test_the_number_of_statements_does_not_grow_with_what_ends(
+    wiki: Application, bob: User, dave: User, make_user: MakeUser
+) -> None:
+    counts = []
+    for number in (2, 6):
+        people = [make_user(f"p{number}-{n}") for n in range(number)]
+        for user in people:
+            make_grant(wiki, user=user)
+        group = group_of(*people, name=f"group {number}")
+        counted = []
+        for what in (wiki, group):
+            campaign = review(what, by=(dave,))
+            remove(campaign, by=dave)
+            with CaptureQueriesContext(connection) as captured:
+                finish(campaign)
+            counted.append(len(captured))
+        counts.append(counted)
+    assert counts[0] == counts[1]
+
+
+def test_what_has_expired_since_is_not_said_to_be_held_or_reached(
+    wiki: Application, alice: User, bob: User, dave: User
+) -> None:
+    group = group_of(alice, bob)
+    make_grant(wiki, group=group, expires_at=NOW + DAY)
+    campaign = review(wiki, by=(dave,))
+    remove(campaign, alice, by=dave)
+    keep(campaign, bob, by=dave)
+    finish(campaign)
+    items = [*campaign.items.all()]
+    every = {item.pk for item in items}
+    assert still_held(items, now=NOW) == still_reached(items, now=NOW) == every
+    later = NOW + 2 * DAY
+    assert still_held(items, now=later) == still_reached(items, now=later) == set()
+
+
+def test_what_another_grant_gives_still_is_told(
+    wiki: Application,
+    alices_grant: Grant,
+    alice: User,
+    bob: User,
+    mallory: User,
+    dave: User,
+) -> None:
+    local, other = group_of(alice, bob, mallory), group_of(bob, name="other")
+    campaign = review(local, by=(dave,))
+    remove(campaign, by=dave)
+    for group in (local, other):
+        make_grant(wiki, group=group)
+    finish(campaign)
+    items = [*campaign.items.select_related("person", "grant")]
+    assert {*outcomes(campaign).values()} == {("ended", "portal")}
+    assert not still_held(items, now=NOW)
+    reached = still_reached(items, now=NOW)
+    by_name = {str(item.person) for item in items if item.pk in reached}
+    assert by_name == {"Alice", "Bob"}
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert len(still_reached([*campaign.items.all()], now=NOW)) == 1

@@ -105,7 +105,7 @@ def test_ending_the_grant_of_a_label_ends_all_that_it_gave(
     )
     assert opened() == []
     assert source.ended_at == LATER
-    assert codes()[-2:] == ["PL006I", "PL024I"]
+    assert codes()[-2:] == ["PL024I", "PL006I"]
 
 
 def test_ended_grant_of_a_label_gives_nothing_new(

@@ -382,6 +382,26 @@ def test_what_a_human_has_to_remove_is_said_before_and_after(
     assert "gone by now" in text(browser.get(address))
 
 
+def test_a_removal_says_when_another_grant_gives_it_still(
+    campaign: ReviewCampaign,
+    wiki: Application,
+    alice: User,
+    bob: User,
+    carol: User,
+    sign_in: SignIn,
+) -> None:
+    remove(campaign, by=bob)
+    finish(campaign)
+    words, browser = "reaches wiki still, by another grant", sign_in(carol)
+    assert words not in text(browser.get(url("review", campaign)))
+    make_grant(wiki, user=alice)
+    assert words in text(browser.get(url("review", campaign)))
+    (row,) = csv.DictReader(
+        io.StringIO(text(browser.get(url("review_result", campaign))))
+    )
+    assert (row["is_still_held"], row["is_still_reached"]) == ("False", "True")
+
+
 def test_rows_that_were_changed_afterwards_are_told(
     campaign: ReviewCampaign, bob: User, carol: User, sign_in: SignIn
 ) -> None:
