@@ -234,8 +234,11 @@ def _decided(
 
 
 def _tell(request: PortalRequest, done: Decided) -> None:
-    items = f"{done.count} item{'' if done.count == 1 else 's'}"
-    messages.success(request, f"Decided: {items}.")
+    if done.count:
+        items = f"{done.count} item{'' if done.count == 1 else 's'}"
+        messages.success(request, f"Decided: {items}.")
+    elif not done.overtaken:
+        messages.info(request, "It was decided like that already.")
     if done.overtaken:
         names = ", ".join(str(item.person) for item in done.overtaken[:NAMED])
         messages.warning(
@@ -293,11 +296,12 @@ def _filtered(request: PortalRequest, rows: Any) -> Any:  # noqa: ANN401 -- a qu
 
 def _reviewers(found: ReviewCampaign) -> list[str]:
     """Return who reviews what, in words."""
-    rows = found.assignments.select_related("reviewer", "application")
-    return [
+    rows = [*found.assignments.select_related("reviewer", "application")]
+    named = [
         f"{row.reviewer} ({row.application})" if row.application else str(row.reviewer)
         for row in rows[:NAMED]
     ]
+    return [*named, f"and {len(rows) - NAMED} more"] if len(rows) > NAMED else named
 
 
 def _outcomes(rows: Any) -> list[tuple[str, int]]:  # noqa: ANN401 -- a query set of items

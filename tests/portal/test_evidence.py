@@ -171,6 +171,15 @@ def test_a_review_that_goes_on_has_applied_nothing(
     )
 
 
+def test_what_has_expired_is_not_held_any_more(
+    wiki: Application, alice: User, dave: User, actor: Actor
+) -> None:
+    make_grant(wiki, user=alice, expires_at=NOW + DAY / 2)
+    review(wiki, by=(dave,))
+    (row,) = rows(pack_of(actor)["review_items.csv"])
+    assert row["is_still_held"] == "False"
+
+
 def test_gaps_of_the_period_are_in_it_and_no_others(actor: Actor) -> None:
     for number, at in enumerate((NOW, NOW - 2 * DAY, NOW + DAY)):
         record(

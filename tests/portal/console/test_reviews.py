@@ -199,6 +199,29 @@ def test_what_somebody_else_decided_meanwhile_is_told(
     assert ReviewItem.objects.get().decision == "remove"
 
 
+def test_the_same_again_is_told_and_changes_nothing(
+    campaign: ReviewCampaign, bob: User, sign_in: SignIn
+) -> None:
+    keep(campaign, by=bob)
+    page = sign_in(bob).post(
+        url("review", campaign), {"keep_one": choice()}, follow=True
+    )
+    assert "It was decided like that already." in text(page)
+    assert len(codes("RQ007")) == 1
+
+
+def test_who_decides_too_late_is_told(
+    campaign: ReviewCampaign, bob: User, sign_in: SignIn
+) -> None:
+    keep(campaign, by=bob)
+    finish(campaign)
+    late = {"remove_one": choice(), "note": "late"}
+    assert "is finished already" in text(
+        sign_in(bob).post(url("review", campaign), late)
+    )
+    assert ReviewItem.objects.get().decision == "keep"
+
+
 def test_nobody_can_tick_their_own(
     wiki: Application, bob: User, dave: User, sign_in: SignIn
 ) -> None:
