@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from django.conf import settings
@@ -73,7 +75,9 @@ def oldest_kept(log: Log, *, now: datetime, days: int) -> int:
     Full bundles go only, so that an index is rounded down to one.
     """
     cutoff = now - timedelta(days=days)
-    young = _dated(log, gt=cutoff).values("pk")
+    # As old as the portal has had it: a gateway's own date may be any.
+    column = "at" if log is Log.CONTROL else "received_at"
+    young = _events(log, _within(column, gt=cutoff)).values("pk")
     places = SealedLeaf.objects.filter(log=log, event_id__in=young)
     first = places.aggregate(first=Min("index"))["first"]
     found = tables.size(log) if first is None else int(first)
@@ -246,7 +250,10 @@ def _check_holds(log: Log, begin: int, below: int) -> None:
 def _is_held(hold: LegalHold, log: Log, begin: int, below: int) -> bool:
     """Return whether a hold covers any event that would go."""
     places = SealedLeaf.objects.filter(log=log, index__gte=begin, index__lt=below)
-    events = _dated(log, gte=hold.since, lt=hold.until)
+    # What a gateway delivered late belongs to the time it is about, too.
+    times = ("at",) if log is Log.CONTROL else ("at", "received_at")
+    covered = (_within(name, gte=hold.since, lt=hold.until) for name in times)
+    events = _events(log, reduce(or_, covered))
     if hold.person_id and log is Log.CONTROL:
         who = hold.person_id
         events = events.filter(Q(person_id=who) | Q(actor_id=who) | Q(target_id=who))
@@ -327,11 +334,13 @@ def _newest(log: Log, below: int) -> int:
     return int(places.aggregate(last=Max("event_id"))["last"] or 0)
 
 
-def _dated(log: Log, **bounds: datetime | None) -> Any:  # noqa: ANN401 -- of either model
-    """Return events by when the portal wrote them; a bound that is None is none."""
-    column = "at" if log is Log.CONTROL else "received_at"
-    where = {f"{column}__{name}": at for name, at in bounds.items() if at is not None}
-    return tables.EVENTS[log].objects.filter(**where).order_by()
+def _events(log: Log, which: Q) -> Any:  # noqa: ANN401 -- of either model
+    return tables.EVENTS[log].objects.filter(which).order_by()
+
+
+def _within(column: str, **bounds: datetime | None) -> Q:
+    """Return that a time is within bounds; one that is None is none."""
+    return Q(**{f"{column}__{name}": at for name, at in bounds.items() if at})
 
 
 def _record(

@@ -358,6 +358,33 @@ def test_a_legal_hold_on_others_and_other_times_keeps_nothing(
 
 
 @pytest.mark.usefixtures("logs")
+def test_a_legal_hold_keeps_what_a_gateway_delivered_late(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The case is about the day of the connection, not about that of its delivery."""
+    then = OLD - timedelta(days=30)
+    late = [
+        make_flow(FlowKind.DENY, 2000 + number, flow=f"l{number}", at=then)
+        for number in range(256)
+    ]
+    services.record_flows(gateway=GATEWAY, flows=late, now=NOON)
+    seal()
+    hold = place_hold(
+        person=ALICE.id,
+        since=then,
+        until=then + timedelta(days=1),
+        reason="a case",
+        actor=ROOT,
+        now=NOON,
+    )
+    monkeypatch.setattr(pruning, "oldest_kept", lambda *_, **__: 10**6)
+    monkeypatch.setattr(pruning, "_kept_elsewhere", lambda _: 10**6)
+    with pytest.raises(PruneError, match=hold.ref.id):
+        propose(Log.CONNECTIONS, below=768)
+    propose(Log.CONNECTIONS)
+
+
+@pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize("log", Log)
 def test_a_run_that_was_killed_goes_on(
     log: Log, monkeypatch: pytest.MonkeyPatch
