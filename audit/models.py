@@ -24,8 +24,8 @@ from audit.events import (
     sentence,
     severity,
 )
-from audit.forgetting_models import ErasedMention, LegalHold
-from audit.pruning_models import Prune
+from audit.retention.forgetting_models import ErasedMention, LegalHold
+from audit.retention.pruning_models import Prune
 from audit.sealed_models import (
     Cosignature,
     IdentitySalt,

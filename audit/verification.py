@@ -21,7 +21,7 @@ from audit.comparing import differences
 from audit.errors import SealError
 from audit.events import EventCode, Outcome
 from audit.models import Log
-from audit.remembering import check_forgotten, told_forgotten
+from audit.retention.remembering import check_forgotten, told_forgotten
 from audit.sealed_files import SealedFiles
 from audit.sealing import tables
 from audit.services import record

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from django.apps import apps
 from django.db import transaction
 
-from audit import forgetting
 from audit.alarms.forgetting import forget_in_alarms
-from audit.blanking import Names, is_telling, words_of
 from audit.errors import ForgettingError
-from audit.mentions import mentions, replace_mentions
 from audit.models import LegalHold
+from audit.retention import forgetting
+from audit.retention.blanking import Names, is_telling, words_of
+from audit.retention.mentions import mentions, replace_mentions
 from peers.services import forgetting as peers_forgetting
 from policies.services import forgetting as policies_forgetting
 from portal.accounts import forgetting as accounts_forgetting
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from audit.actor import Actor
-    from audit.forgetting import Forgotten
+    from audit.retention.forgetting import Forgotten
 
 # Names of things, by which people and providers find them: told, and left.
 NAMES_OF_THINGS: Final = (

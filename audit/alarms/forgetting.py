@@ -9,7 +9,7 @@ from django.db.models import Q
 from audit.alarms.models import Acquaintance, Alarm, AlarmEvidence
 
 if TYPE_CHECKING:
-    from audit.blanking import Names
+    from audit.retention.blanking import Names
 
 
 def forget_in_alarms(names: Names) -> int:

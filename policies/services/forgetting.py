@@ -25,7 +25,7 @@ from policies.policy_files.versions import etag_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from audit.blanking import Names
+    from audit.retention.blanking import Names
     from portal.accounts.models import User
 
 GONE: Final = "(forgotten)"

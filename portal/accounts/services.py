@@ -17,8 +17,8 @@ from django.db import transaction
 
 from audit.actor import Ref
 from audit.events import EventCode
-from audit.forgetting import is_forgotten
 from audit.parts import parts
+from audit.retention.forgetting import is_forgotten
 from audit.services import event, record, record_all
 from portal.accounts.claims import (
     MAX_EMAIL,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.views.decorators.http import require_safe
 
-from audit.forgetting import people_forgotten
 from audit.models import LegalHold, Prune
+from audit.retention.forgetting import people_forgotten
 from portal.accounts.access import reader_required
 from portal.console.pages import page
 

@@ -11,9 +11,9 @@ from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_http_methods, require_safe
 
-from audit.forgetting import is_forgotten
-from audit.holds import holds_on
 from audit.models import Log
+from audit.retention.forgetting import is_forgotten
+from audit.retention.holds import holds_on
 from audit.search.filters import Filter
 from audit.services import record_query
 from peers import selectors as peers_selectors

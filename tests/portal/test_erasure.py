@@ -16,14 +16,10 @@ from audit.actor import SYSTEM, Ref
 from audit.alarms.findings import Subjects
 from audit.alarms.models import Alarm
 from audit.alarms.services import raise_findings
-from audit.blanking import COLUMNS
 from audit.connection_receipts import chain, connection_receipt
 from audit.errors import ForgettingError
 from audit.events import EventCode
-from audit.forgetting import FLOW_LABELS
-from audit.holds import lift_hold, place_hold
 from audit.leaves import PERSONAL_FACTS, commitment
-from audit.mentions import text_columns
 from audit.models import (
     AuditEvent,
     Connection,
@@ -34,6 +30,10 @@ from audit.models import (
     SavedSearch,
 )
 from audit.receipts import check_receipt
+from audit.retention.blanking import COLUMNS
+from audit.retention.forgetting import FLOW_LABELS
+from audit.retention.holds import lift_hold, place_hold
+from audit.retention.mentions import text_columns
 from audit.sealing.exporting import export
 from audit.search.filters import Filter
 from audit.search.saved import save_search
@@ -363,7 +363,7 @@ def test_half_of_somebody_is_never_forgotten(
 
     before = sorted(texts())
     with monkeypatch.context() as patch:
-        patch.setattr("audit.forgetting.record", killed)
+        patch.setattr("audit.retention.forgetting.record", killed)
         with pytest.raises(KeyboardInterrupt):
             erase(gone)
     assert sorted(texts()) == before

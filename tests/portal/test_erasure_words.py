@@ -10,9 +10,9 @@ import pytest
 from django.core.management import call_command
 
 from audit.actor import SYSTEM
-from audit.blanking import is_telling
 from audit.events import EventCode
 from audit.models import AuditEvent
+from audit.retention.blanking import is_telling
 from audit.services import record
 from peers.models import Device
 from portal import erasure

@@ -14,9 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.actor import Actor, ActorKind
 from audit.errors import HoldError
-from audit.holds import holds_in_force, lift_hold, place_hold
 from audit.leaves import PERSON_PREFIX
 from audit.models import LegalHold
+from audit.retention.holds import holds_in_force, lift_hold, place_hold
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -14,7 +14,7 @@ from portal.accounts.selectors import find_user
 from portal.management.actors import command_actor
 
 if TYPE_CHECKING:
-    from audit.blanking import Names
+    from audit.retention.blanking import Names
     from portal.accounts.models import User
 
 GOES = """\

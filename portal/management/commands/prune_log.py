@@ -19,10 +19,10 @@ from typing import Any, TypedDict
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit import pruning
 from audit.actor import Actor
 from audit.errors import PruneError
 from audit.models import Log, Prune
+from audit.retention import pruning
 from portal.accounts.selectors import find_user
 from portal.management.actors import command_actor
 

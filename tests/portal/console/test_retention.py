@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from audit.actor import SYSTEM
-from audit.forgetting import forget_salt
-from audit.holds import lift_hold, place_hold
 from audit.models import Prune
+from audit.retention.forgetting import forget_salt
+from audit.retention.holds import lift_hold, place_hold
 from portal.accounts.models import User
 from tests.conftest import NOW, SignIn
 

@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from audit.models import Log, SealedLeaf
 from portal.accounts.models import Role, User
 from tests.audit.conftest import make_flow as flows_of_alice
-from tests.audit.test_pruning import BELOW, seal
-from tests.audit.test_pruning import logs as two_logs
-from tests.audit.test_pruning import sealer_files as keys_and_state
+from tests.audit.retention.test_pruning import BELOW, seal
+from tests.audit.retention.test_pruning import logs as two_logs
+from tests.audit.retention.test_pruning import sealer_files as keys_and_state
 from tests.conftest import MakeUser
 
 logs, sealer_files, make_flow = two_logs, keys_and_state, flows_of_alice

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from audit.events import EventCode
-from audit.forgetting import mentions_sha256
 from audit.models import AuditEvent, ErasedMention, IdentitySalt, Log
+from audit.retention.forgetting import mentions_sha256
 from audit.tlog.report import TAMPERED
 
 if TYPE_CHECKING:

@@ -12,12 +12,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
-from audit import pruning, services
+from audit import services
 from audit.actor import Actor, ActorKind, Ref
 from audit.errors import PruneError
 from audit.events import EventCode
-from audit.forgetting import Forgotten, forget_salt, record_forgotten
-from audit.holds import lift_hold, place_hold
 from audit.models import (
     AuditEvent,
     Connection,
@@ -30,6 +28,9 @@ from audit.models import (
     SealedLeaf,
     SealerState,
 )
+from audit.retention import pruning
+from audit.retention.forgetting import Forgotten, forget_salt, record_forgotten
+from audit.retention.holds import lift_hold, place_hold
 from audit.sealed_files import SealedFiles
 from audit.sealing.exporting import export
 from audit.sealing.keeping import verifier_key
@@ -552,7 +553,7 @@ def test_a_leaf_without_two_people_excuses_nothing(
             about["details"] |= {"approved_by": approver}
         return services.record(code, **about)
 
-    monkeypatch.setattr("audit.pruning.record", alone)
+    monkeypatch.setattr("audit.retention.pruning.record", alone)
     approve(propose(log))
     seal()
     with undone():

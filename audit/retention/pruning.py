@@ -27,7 +27,6 @@ from django.db.models import Max, Min, Q, QuerySet
 from audit.actor import Ref
 from audit.errors import PruneError, SealError
 from audit.events import EventCode
-from audit.holds import holds_in_force
 from audit.models import (
     AuditEvent,
     Cosignature,
@@ -38,6 +37,7 @@ from audit.models import (
     SealerState,
 )
 from audit.parts import parts
+from audit.retention.holds import holds_in_force
 from audit.sealing import tables
 from audit.services import record, reproject
 from audit.streams.models import StreamCursor

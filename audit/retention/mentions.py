@@ -2,8 +2,8 @@
 
 Whatever people typed may name somebody: a reason, a note, a search, a policy file. In
 every text and JSON column of every table their id takes the place of the name. The
-append-only log is none of this module's business (`audit.forgetting`); nor are names
-of things (`spared`), by which others find them.
+append-only log is none of this module's business (`audit.retention.forgetting`); nor
+are names of things (`spared`), by which others find them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from audit.append_only import AppendOnlyModel
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from audit.blanking import Names
+    from audit.retention.blanking import Names
 
 
 def replace_mentions(names: Names, *, spared: Collection[str]) -> int:

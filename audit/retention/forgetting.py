@@ -22,11 +22,9 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from audit.actor import Ref
-from audit.blanking import COLUMNS, blanked, blanked_mentions
 from audit.claims import digest_of
 from audit.errors import ForgettingError
 from audit.events import EventCode
-from audit.holds import holds_on
 from audit.leaves import event_row
 from audit.models import (
     AuditEvent,
@@ -37,6 +35,8 @@ from audit.models import (
     SavedSearch,
 )
 from audit.parts import parts
+from audit.retention.blanking import COLUMNS, blanked, blanked_mentions
+from audit.retention.holds import holds_on
 from audit.services import record
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from audit.actor import Actor
-    from audit.blanking import Names
+    from audit.retention.blanking import Names
 
 PART: Final = 500
 FLOW_LABELS: Final = ("person_label", "device_label", "grant_label")

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 
 from audit.actor import Actor
 from audit.errors import HoldError
-from audit.holds import holds_in_force, holds_on, lift_hold, place_hold
 from audit.models import AuditEvent, LegalHold
+from audit.retention.holds import holds_in_force, holds_on, lift_hold, place_hold
 from tests.audit.conftest import NOON
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,1 @@
+"""How long the log keeps what: holds, people who are forgotten, pruning."""
