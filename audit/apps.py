@@ -18,6 +18,7 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         """Let SQLite know the functions of the search; hear of full disks."""
         connection_created.connect(know_functions, dispatch_uid="audit.search.lookups")
+        connection_created.connect(room.watch_statements, dispatch_uid="audit.room")
         got_request_exception.connect(
             room.make_after_failure, dispatch_uid="audit.room"
         )

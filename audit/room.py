@@ -12,17 +12,23 @@ is on another host nothing can be asked, and `look` says nothing.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import OperationalError
 
 from audit.errors import NoRoomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +104,15 @@ def make() -> bool:
         room = look()
         if room is None or not room.is_spent or not room.ballast:
             return False
-        left = max(0, room.ballast - STEP)
-        os.truncate(_ballast(), left)
+        with _ballast().open("r+b") as file:
+            # One at a time: who read a larger size would make it longer by a hole,
+            # and a step that somebody just gave back may be enough.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            room = look()
+            if room is None or not room.is_spent or not room.ballast:
+                return False
+            left = max(0, room.ballast - STEP)
+            os.truncate(file.fileno(), left)
     except OSError:
         logger.exception("the ballast of %s is out of reach", settings.PEERAGE_ROOM_DIR)
         return False
@@ -120,9 +133,29 @@ def make_after_failure(**_told: object) -> None:
     """Make room when a request met the end, so that the next try finds its place.
 
     A receiver of `got_request_exception`: sessions, for one, are stored after the view.
+    Also where the database could not be reached: PostgreSQL stops when its own log
+    finds no place, and starts again only where there is some.
     """
-    if is_full(sys.exc_info()[1]):
+    if isinstance(sys.exc_info()[1], OperationalError):
         make()
+
+
+def watch_statements(connection: BaseDatabaseWrapper, **_told: object) -> None:
+    """Make room when any statement met the end, of a page, a job or a command.
+
+    A receiver of `connection_created`. What takes away may need a page of a table
+    before its event is recorded; its next try finds it.
+    """
+    if _watched not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_watched)
+
+
+def _watched(execute: Callable[..., object], *statement: object) -> object:
+    try:
+        return execute(*statement)
+    except OperationalError:
+        make()
+        raise
 
 
 def fill() -> None:
@@ -138,9 +171,14 @@ def fill() -> None:
     if room.ballast == whole or room.free < 2 * room.reserve:
         return
     with _ballast().open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            # Not by its length, which would leave a hole, and a hole holds no room.
+            os.posix_fallocate(file.fileno(), 0, whole)
+        except OSError:
+            os.truncate(file.fileno(), room.ballast)
+            raise
         os.truncate(file.fileno(), whole)
-        # A file with a hole would hold no room.
-        os.posix_fallocate(file.fileno(), 0, whole)
         os.fsync(file.fileno())
 
 

@@ -19,7 +19,7 @@ from django.db import transaction
 from audit import room
 from audit.actor import Ref
 from audit.catalogue.checking import problems, without_secrets
-from audit.catalogue.giving import GIVING
+from audit.catalogue.giving import gives
 from audit.errors import LeafError, UndeclaredError
 from audit.events import CATALOGUE, EventCode, Outcome, open_details
 from audit.flows import LABEL_LENGTH, bind, facts, stored_flow
@@ -278,7 +278,8 @@ def _declared(
 def _find_room(events: Sequence[AuditEvent]) -> None:
     """Refuse what gives when the disk has little room; else see that there is some."""
     if any(
-        event.code in GIVING and event.outcome == Outcome.DONE.value for event in events
+        event.outcome == Outcome.DONE.value and gives(event.code, event.details)
+        for event in events
     ):
         room.require()
     else:

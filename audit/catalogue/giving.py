@@ -1,4 +1,4 @@
-"""Codes of events after which somebody may do or reach more than before.
+"""Events after which somebody may do or reach more than before.
 
 They are refused when the log's disk has little room, and nothing else of the control
 log is (ADR-0037): what takes something away must always find its place. Roles and
@@ -8,6 +8,7 @@ events.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from audit.catalogue.codes import EventCode
@@ -36,3 +37,19 @@ GIVING: Final = frozenset(
         EventCode.STREAM_CREATE,
     }
 )
+
+PARTS: Final[Mapping[EventCode, tuple[str, ...]]] = {
+    EventCode.LABEL_APPLY: ("added",),
+    EventCode.POLICY_APPLY: (
+        *("applications_created", "applications_changed", "grants_created"),
+    ),
+}
+"""The details by which these give something: empty, they only take away."""
+
+
+def gives(code: str, details: Mapping[str, object]) -> bool:
+    """Return whether an event that came to pass says that somebody has more."""
+    if code not in GIVING:
+        return False
+    found = PARTS.get(EventCode(code))
+    return found is None or any(details.get(name, True) for name in found)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from audit import room
@@ -155,6 +158,85 @@ def test_what_fails_beside_the_views_makes_room_for_the_next_try(
         raise raised
     except (OperationalError, ValueError):
         room.make_after_failure()
+    assert ballast(tmp_path) == kept
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("code", "details", "is_refused"),
+    [
+        (EventCode.LABEL_APPLY, {"added": [], "removed": ["db"]}, False),
+        (EventCode.LABEL_APPLY, {"added": ["db"], "removed": ["x"]}, True),
+        (EventCode.POLICY_APPLY, {"grants_created": 0, "grants_ended": 3}, False),
+        (EventCode.POLICY_APPLY, {"grants_created": 1, "grants_ended": 3}, True),
+    ],
+    ids=str,
+)
+def test_what_only_takes_away_is_not_refused(
+    code: EventCode, details: dict[str, Any], is_refused: bool, free: Free
+) -> None:
+    sizes = {"is_confirmed": True, "people_losing": 0}
+    sizes |= {"applications_created": 0, "applications_changed": 0}
+    if code is EventCode.POLICY_APPLY:
+        details = sizes | details | {"sha256": "0", "etag": "0"}
+    free(1)
+    if is_refused:
+        with pytest.raises(NoRoomError):
+            record(code, actor=SYSTEM, now=NOW, details=details)
+    else:
+        record(code, actor=SYSTEM, now=NOW, details=details)
+
+
+def test_a_ballast_that_was_not_made_is_not_taken_for_one(
+    free: Free, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int, _first: int, size: int) -> None:
+        os.truncate(file, size // 2)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            room.fill()
+    assert ballast(tmp_path) == 0
+    room.fill()
+    assert (tmp_path / room.BALLAST).stat().st_blocks * 512 >= RESERVE / 2 * room.MEBI
+
+
+def test_who_comes_second_makes_no_hole_and_takes_no_second_step(
+    free: Free, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the turn somebody else gave a step back."""
+    monkeypatch.setattr(room, "STEP", room.MEBI)
+    room.fill()
+    free(0)
+
+    def wait(_file: int, _how: int) -> None:
+        os.truncate(tmp_path / room.BALLAST, room.MEBI)
+        free(1)
+
+    monkeypatch.setattr(fcntl, "flock", wait)
+    assert not room.make()
+    assert ballast(tmp_path) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("raised", "kept"), [(full(), 0), (ValueError(), 2)])
+def test_a_statement_that_finds_no_place_makes_room_for_the_next_try(
+    raised: Exception, kept: float, free: Free, tmp_path: Path
+) -> None:
+    """Of a job or a command too: nobody asks it by a request."""
+    room.fill()
+    free(0)
+
+    def fail(*_told: object) -> None:
+        raise raised
+
+    wrappers = [*connection.execute_wrappers]
+    room.watch_statements(connection)
+    assert wrappers == connection.execute_wrappers
+    with pytest.raises(type(raised)), connection.execute_wrapper(fail):
+        connection.cursor().execute("SELECT 1")
     assert ballast(tmp_path) == kept
 
 
