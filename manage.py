@@ -8,7 +8,9 @@ import sys
 
 import django
 from django.core.management import execute_from_command_line
+from django.db import OperationalError
 
+from audit import room
 from portal.management.raw import RECORDED, REFUSED
 
 
@@ -26,7 +28,11 @@ def main(words: list[str]) -> int:
         from portal.management.shells import record_opened  # noqa: PLC0415 -- models exist once Django is set up
 
         record_opened(name)
-    execute_from_command_line(words)
+    try:
+        execute_from_command_line(words)
+    except OperationalError as exc:
+        room.make_after_failure(exception=exc)
+        raise
     return 0
 
 

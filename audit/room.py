@@ -57,7 +57,8 @@ class Room:
     @property
     def is_spent(self) -> bool:
         """Return whether a revocation may not find its place without the ballast."""
-        return self.free < min(STEP, self.reserve // 4)
+        # Less than a step: what was given back is not given again for its first byte.
+        return self.free < min(STEP // 2, self.reserve // 4)
 
 
 def look() -> Room | None:
@@ -129,14 +130,15 @@ def is_full(exc: BaseException | None) -> bool:
     )
 
 
-def make_after_failure(**_told: object) -> None:
-    """Make room when a request met the end, so that the next try finds its place.
+def make_after_failure(*, exception: BaseException | None = None, **_: object) -> None:
+    """Make room when a request or a job met the end, so that the next finds its place.
 
-    A receiver of `got_request_exception`: sessions, for one, are stored after the view.
-    Also where the database could not be reached: PostgreSQL stops when its own log
-    finds no place, and starts again only where there is some.
+    A receiver of `got_request_exception`: sessions, for one, are stored after the view;
+    and of Celery's `task_failure`. Whatever the database says: who opens SQLite on a
+    full disk is told of an input/output error, and PostgreSQL cannot be reached when
+    its own log found no place. `make` asks the disk.
     """
-    if isinstance(sys.exc_info()[1], OperationalError):
+    if isinstance(exception or sys.exc_info()[1], OperationalError):
         make()
 
 

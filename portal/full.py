@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+from django.db import OperationalError
 from django.http import HttpRequest
 from django.shortcuts import render
 from django.utils.decorators import sync_and_async_middleware
@@ -49,8 +50,9 @@ def answer_full(request: HttpRequest, exc: Exception) -> HttpResponseBase | None
     """Return the answer, or None for what has nothing to do with the disk."""
     if isinstance(exc, NoRoomError):
         said = f"Nothing was changed: {exc}."
-    elif room.is_full(exc):
-        room.make()
+    elif room.is_full(exc) or isinstance(exc, OperationalError):
+        if not room.make() and not room.is_full(exc):
+            return None
         said = "Nothing was changed: the disk of the log is full."
     else:
         return None

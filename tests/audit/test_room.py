@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.signals import task_failure
 from django.db import OperationalError, connection
+from django.test import RequestFactory
 from pytest_django import Settings
 
+import manage
 from audit import room
 from audit.actor import SYSTEM
 from audit.alarms.models import Alarm
@@ -22,6 +25,7 @@ from audit.errors import NoRoomError
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent
 from audit.services import event, record, record_all
+from portal.full import answer_full
 from tests.conftest import NOW
 
 RESERVE = 4
@@ -148,6 +152,48 @@ def test_postgresql_says_it_by_its_number() -> None:
     assert room.is_full(exc)
 
 
+def unopened() -> OperationalError:
+    """Return what SQLite says when it cannot make the files it needs to open."""
+    return OperationalError("disk I/O error")
+
+
+def test_a_command_that_could_not_open_the_database_makes_room(
+    free: Free, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_words: object) -> None:
+        raise unopened()
+
+    monkeypatch.setattr(manage, "execute_from_command_line", fail)
+    room.fill()
+    free(0)
+    with pytest.raises(OperationalError):
+        manage.main(["manage.py", "revoke_user"])
+    assert ballast(tmp_path) == 0
+
+
+def test_a_job_that_could_not_open_the_database_makes_room(
+    free: Free, tmp_path: Path
+) -> None:
+    room.fill()
+    free(0)
+    task_failure.send(sender=None, exception=ValueError())
+    assert ballast(tmp_path) == RESERVE / 2
+    task_failure.send(sender=None, exception=unopened())
+    assert ballast(tmp_path) == 0
+
+
+def test_a_database_that_fails_on_a_disk_with_room_is_no_full_disk(
+    free: Free, tmp_path: Path, rf: RequestFactory
+) -> None:
+    room.fill()
+    assert answer_full(rf.get("/"), unopened()) is None
+    free(0)
+    answer = answer_full(rf.get("/api/v1/grants/"), unopened())
+    assert answer is not None
+    assert answer.status_code == 507
+    assert ballast(tmp_path) == 0
+
+
 @pytest.mark.parametrize(("raised", "kept"), [(full(), 0), (ValueError(), 2)])
 def test_what_fails_beside_the_views_makes_room_for_the_next_try(
     raised: Exception, kept: float, free: Free, tmp_path: Path
@@ -201,6 +247,20 @@ def test_a_ballast_that_was_not_made_is_not_taken_for_one(
     assert ballast(tmp_path) == 0
     room.fill()
     assert (tmp_path / room.BALLAST).stat().st_blocks * 512 >= RESERVE / 2 * room.MEBI
+
+
+def test_one_revocation_takes_one_step(
+    free: Free, tmp_path: Path, settings: Settings
+) -> None:
+    """It records several events, and each looks."""
+    settings.PEERAGE_ROOM_RESERVE_MB = 128
+    free(1000)
+    room.fill()
+    free(0)
+    assert room.make()
+    free(7.5)
+    assert not room.make()
+    assert ballast(tmp_path) == 56
 
 
 def test_who_comes_second_makes_no_hole_and_takes_no_second_step(

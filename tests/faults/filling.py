@@ -19,7 +19,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 -- after the setup
 from django.core.management import call_command  # noqa: E402 -- the same
-from django.db import connection  # noqa: E402 -- the same
+from django.db import connection, connections  # noqa: E402 -- the same
 from django.test import Client  # noqa: E402 -- the same
 from django.test.utils import setup_test_environment  # noqa: E402 -- the same
 
@@ -43,7 +43,7 @@ from tests.peers.makers import Machine  # noqa: E402 -- the same
 if TYPE_CHECKING:
     from portal.accounts.models import User
 
-RESERVE: Final = 24
+RESERVE: Final = 40
 """MiB; half of it is the ballast."""
 BACKDATED: Final = "dated more than an hour before"
 """The morning of this company was invented, and the verifier notices."""
@@ -206,6 +206,16 @@ def full(world: World, desk: Desk, disk: Disk) -> None:
     assert desk.grant() == 507
     assert AuditEvent.objects.filter(code="RV001").count() == 2
     seal()
+    alone(world, desk, disk)
+
+
+def alone(world: World, desk: Desk, disk: Disk) -> None:
+    """Nobody has the database open; SQLite cannot be opened without some room."""
+    connections.close_all()
+    disk.fill()
+    told = [desk.revoke(world.people["mallory"]) for _ in range(2)]
+    assert told in ([302, 302], [500, 302], [507, 302]), told
+    assert AuditEvent.objects.filter(code="RV001").count() > 2
 
 
 def relieved(desk: Desk, disk: Disk, watch: RoomWatch) -> None:
