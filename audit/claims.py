@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from audit.leaning import key_of, leaning
 from audit.leaves import MENTIONED
 from audit.tlog.pruned import Prune
 from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, MissingError, Report
 from audit.tlog.strict_json import strict_json
+from audit.tlog.tiles import WIDTH
 from audit.tlog.whole import is_pruned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from audit.leaves import Row
     from audit.tlog.note import Checkpoint
     from audit.tlog.tiles import TileTree
 
+ROWS: Final = {"control": "events_sha256", "connections": "flows_sha256"}
+"""In which detail ID016 says of each log which rows say somebody's id."""
 CODES: Final = (b'"code":"AU005"', b'"code":"ID016"')
 
 
@@ -32,13 +37,18 @@ class Claims:
 
     `forgotten` maps a person to the digest of which events about others lost their
     name (`digest_of`), as their last leaf says; `gone` are those whose salt is missing,
-    `marks` person and event where such a text went.
+    `marks` person and event where such a text went. `named` maps a log and a person to
+    the digest of which rows say their id (`audit.leaning`), `leaning` are the rows that
+    do, with their index, and `heard` how many rows each bundle had.
     """
 
     prunes: list[Prune] = field(default_factory=list)
     forgotten: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     marks: list[tuple[str, str]] = field(default_factory=list)
+    named: dict[tuple[str, str], str] = field(default_factory=dict)
+    leaning: list[tuple[str, int, str]] = field(default_factory=list)
+    heard: dict[int, int] = field(default_factory=dict)
 
     def hear(self, begin: int, entries: Sequence[bytes]) -> None:
         """Take in what leaves say, from index `begin` on.
@@ -52,13 +62,25 @@ class Claims:
                 except (ValueError, TypeError):
                     continue
 
-    def need(self, row: Mapping[str, Any], salts: Mapping[str, object]) -> None:
-        """Take in whose salts a row lacks."""
-        for person, salt in salts.items():
-            if salt is None and person.startswith(MENTIONED):
+    def need(
+        self, index: int, entry: bytes, row: Row, salts: Mapping[str, object]
+    ) -> None:
+        """Take in whose salts a row lacks.
+
+        Raises:
+            LeafError: the row is none.
+        """
+        self.heard[index // WIDTH] = self.heard.get(index // WIDTH, 0) + 1
+        gone = {person for person, salt in salts.items() if salt is None}
+        for person in gone:
+            if person.startswith(MENTIONED):
                 self.marks.append((person.removeprefix(MENTIONED), str(row.get("uid"))))
-            elif salt is None:
+            else:
                 self.gone.add(person)
+        if gone:
+            self.leaning += (
+                (person, index, key_of(row)) for person in leaning(entry, row, gone)
+            )
 
     def merge(self, other: Claims) -> None:
         """Take in what later leaves of the same log say."""
@@ -66,6 +88,9 @@ class Claims:
         self.forgotten |= other.forgotten
         self.gone |= other.gone
         self.marks += other.marks
+        self.named |= other.named
+        self.leaning += other.leaning
+        self.heard |= other.heard
 
     def settle(
         self,
@@ -84,9 +109,15 @@ class Claims:
         if is_proved(tree, checkpoint):
             report.prunes += self.prunes
             report.forgotten |= self.forgotten
+            report.named |= self.named
         below = _pruned(report, name, log, tree, checkpoint)
         report.faults += (fault for fault in faults if not is_pruned(fault, below))
         report.faults += self._unexcused(report, name, whole=not below)
+        kept = checkpoint.size - below
+        if kept == sum(
+            n for number, n in self.heard.items() if number * WIDTH >= below
+        ):
+            report.faults += self._moved(report, name, log, below)
 
     def _hear(self, index: int, leaf: object) -> None:
         match leaf:
@@ -112,9 +143,31 @@ class Claims:
                 )
             case {
                 "code": "ID016",
-                "details": {"whose": str(whose), "mentions_sha256": str(digest)},
+                "details": {
+                    "whose": str(whose),
+                    "mentions_sha256": str(digest),
+                    **said,
+                },
             }:
                 self.forgotten[whose] = digest
+                self.named |= {
+                    (log, whose): str(said[name])
+                    for log, name in ROWS.items()
+                    if name in said
+                }
+
+    def _moved(
+        self, report: Report, name: str, log: str, below: int
+    ) -> Iterator[Fault]:
+        """Yield who is named by other rows than those that were theirs."""
+        held: dict[str, list[str]] = {}
+        for person, index, key in self.leaning:
+            if index >= below:
+                held.setdefault(person, []).append(key)
+        for (told, person), digest in sorted(report.named.items()):
+            if told == log and digest_of(held.get(person, ())) != digest:
+                message = f"other rows say the id of {person} than were theirs"
+                yield Fault(TAMPERED, name, None, message)
 
     def _unexcused(self, report: Report, name: str, *, whole: bool) -> list[Fault]:
         """Return who lacks a salt for no reason that the log gives."""

@@ -37,7 +37,7 @@ def check_rows(
             continue
         try:
             fits = agrees(entry, line["row"], salts(line["salts"]))
-            claims.need(line["row"], line["salts"])
+            claims.need(index, entry, line["row"], line["salts"])
             told = "the row is not as it was sealed"
         except (LeafError, ValueError, LookupError, TypeError, AttributeError) as exc:
             fits, told = False, f"the row makes no leaf: {exc!r}"

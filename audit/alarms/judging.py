@@ -66,7 +66,7 @@ def event_findings(events: Iterable[SeenEvent], tuning: Tuning) -> list[Finding]
         rule = BY_CODE.get(event.code)
         if rule is None or not tuning.is_on(rule.id):
             continue
-        if event.outcome not in rule.outcomes:
+        if event.outcome not in rule.outcomes or event.details.get("again"):
             continue
         found.append(
             Finding(

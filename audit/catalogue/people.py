@@ -6,6 +6,7 @@ from typing import Final
 
 from audit.catalogue.codes import EventCode
 from audit.catalogue.kinds import (
+    FLAG,
     MOMENT,
     TABLE,
     TABLES,
@@ -99,7 +100,8 @@ PEOPLE: Final[tuple[EventType, ...]] = (
         "{actor_label} made the portal forget somebody",
         means="The salt and every name of one person are gone for good; `whose` is"
         " their id, `mentions` how many events about others named them, and"
-        " `mentions_sha256` which. The tree stays as it is.",
+        " `mentions_sha256` which; `events_sha256` and `flows_sha256` which rows say"
+        " their id. The tree stays as it is. Said again (`again`) before leaves go.",
         remedy="Nobody asked to be forgotten: somebody destroyed evidence. A backup"
         " from before has the names.",
         done=Severity.WARNING,
@@ -110,6 +112,9 @@ PEOPLE: Final[tuple[EventType, ...]] = (
             "connections": WHOLE,
             "mentions": WHOLE,
             "mentions_sha256": TEXT,
+            "events_sha256": TEXT,
+            "flows_sha256": TEXT,
+            "again": FLAG,
             "other_rows": WHOLE,
         },
     ),

@@ -32,11 +32,13 @@ from audit.models import (
     ErasedMention,
     FlowEvent,
     IdentitySalt,
+    Log,
     SavedSearch,
 )
 from audit.parts import parts
 from audit.retention.blanking import COLUMNS, blanked, blanked_mentions
 from audit.retention.holds import holds_on
+from audit.retention.named_rows import begin_of, rows_said
 from audit.services import record
 
 if TYPE_CHECKING:
@@ -153,6 +155,7 @@ def record_forgotten(
             "connections": done.connections,
             "mentions": ErasedMention.objects.filter(person_id=person).count(),
             "mentions_sha256": mentions_sha256(person),
+            **rows_said(person, below={log: begin_of(log) for log in Log}),
             "other_rows": other_rows,
         },
     )

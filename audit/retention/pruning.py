@@ -38,6 +38,7 @@ from audit.models import (
 )
 from audit.parts import parts
 from audit.retention.holds import holds_in_force
+from audit.retention.named_rows import begin_of, rows_said
 from audit.sealing import tables
 from audit.services import record, reproject
 from audit.streams.models import StreamCursor
@@ -82,12 +83,6 @@ def oldest_kept(log: Log, *, now: datetime, days: int) -> int:
     first = places.aggregate(first=Min("index"))["first"]
     found = tables.size(log) if first is None else int(first)
     return found // WIDTH * WIDTH
-
-
-def begin_of(log: Log) -> int:
-    """Return the index of the first leaf that may not be missing."""
-    done = Prune.objects.filter(log=log, approved_at__isnull=False)
-    return int(done.aggregate(below=Max("below"))["below"] or 0)
 
 
 @transaction.atomic
@@ -154,7 +149,7 @@ def approve_prune(*, prune: Prune, approver: str, actor: Actor, now: datetime) -
         raise PruneError("who proposed it does not approve it: another administrator")
     log = Log(held.log)
     _check(log, held.begin, held.below, now=now)
-    for event in _needed_still(log, held.below):
+    for event, details in _needed_still(log, held.below):
         record(
             EventCode(event.code),
             actor=actor,
@@ -162,8 +157,7 @@ def approve_prune(*, prune: Prune, approver: str, actor: Actor, now: datetime) -
             person=Ref(id=event.person_id),
             target=Ref(id=event.target_id, label=event.target_label),
             reason=AGAIN,
-            details=event.details
-            | ({"again": True} if event.code == EventCode.AUDIT_PRUNE else {}),
+            details=details | {"again": True},
         )
     leaf = _record(
         EventCode.AUDIT_PRUNE,
@@ -274,10 +268,11 @@ def _kept_elsewhere(log: Log) -> int:
     return max([signed or 0, *map(int, held)])
 
 
-def _needed_still(log: Log, below: int) -> Iterator[AuditEvent]:
-    """Yield the leaves that go and prove what must stay proved, each the last word."""
-    if log is not Log.CONTROL:
-        return
+def _needed_still(log: Log, below: int) -> Iterator[tuple[AuditEvent, dict[str, Any]]]:
+    """Yield what must stay proved and what it says from now on, each the last word.
+
+    The leaf that said it goes, or rows of somebody who was forgotten.
+    """
     last: dict[str, AuditEvent] = {}
     for event in AuditEvent.objects.filter(
         Q(code=EventCode.USER_ERASE)
@@ -285,8 +280,14 @@ def _needed_still(log: Log, below: int) -> Iterator[AuditEvent]:
     ).order_by("pk"):
         last[f"{event.code} {event.details.get('whose', '')}"] = event
     going = SealedLeaf.objects.filter(log=log, index__lt=below).values("event_id")
-    for number in sorted(event.pk for event in last.values()):
-        yield from AuditEvent.objects.filter(pk=number).filter(pk__in=going)
+    kept = {each: begin_of(each) for each in Log} | {log: below}
+    for event in sorted(last.values(), key=lambda event: event.pk):
+        details = event.details
+        if event.code == EventCode.USER_ERASE:
+            details = details | rows_said(details["whose"], below=kept)
+        goes = log is Log.CONTROL and going.filter(event_id=event.pk).exists()
+        if goes or details != event.details:
+            yield event, details
 
 
 def _check_leaf_is_signed(prune: Prune) -> None:

@@ -46,6 +46,8 @@ class Report:
     """What proved leaves of the control log say may be missing, of either log."""
     forgotten: dict[str, str] = field(default_factory=dict)
     """Who was forgotten, as they say; and a digest of which events named them."""
+    named: dict[tuple[str, str], str] = field(default_factory=dict)
+    """For a log and somebody forgotten a digest of the rows that say their id."""
 
     def add(self, what: str, log: str, index: int | None, message: str) -> None:
         """Add a fault."""

@@ -29,7 +29,13 @@ from audit.models import (
     SealerState,
 )
 from audit.retention import pruning
-from audit.retention.forgetting import Forgotten, forget_salt, record_forgotten
+from audit.retention.blanking import Names
+from audit.retention.forgetting import (
+    Forgotten,
+    blank_log,
+    forget_salt,
+    record_forgotten,
+)
 from audit.retention.holds import lift_hold, place_hold
 from audit.sealed_files import SealedFiles
 from audit.sealing.exporting import export
@@ -431,6 +437,26 @@ def test_what_the_log_still_needs_is_said_again(
         .values_list("code", "details__log")
     ) == [("AU005", "connections"), ("ID016", None), ("AU005", "control")]
     assert faults() == []
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("log", Log)
+def test_rows_of_somebody_forgotten_may_be_pruned_and_not_given_away(log: Log) -> None:
+    forget_salt(ALICE.id, now=NOON)
+    done = blank_log(Names(person=ALICE.id))
+    record_forgotten(
+        done, person=ALICE.id, other_rows=0, reason="asked", actor=ROOT, now=NOON
+    )
+    seal()
+    assert faults() == []
+    prune = approve(propose(log))
+    assert faults() == []
+    seal()
+    assert faults() == []
+    carry_out(prune)
+    assert faults() == []
+    told = AuditEvent.objects.filter(code="ID016").order_by("pk")
+    assert [event.details.get("again", False) for event in told] == [False, True]
 
 
 DELETED = {
