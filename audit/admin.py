@@ -21,6 +21,7 @@ from audit.models import (
     SealedCheckpoint,
     SealedLeaf,
     SealedTile,
+    SealerRefusal,
     SealerState,
     Witness,
 )
@@ -108,6 +109,13 @@ class SealerStateAdmin(ReadOnlyAdmin[SealerState]):
     """What was signed last."""
 
     list_display = ("log", "size", "signed_at")
+
+
+@admin.register(SealerRefusal)
+class SealerRefusalAdmin(ReadOnlyAdmin[SealerRefusal]):
+    """Why a log is not signed, while it is not."""
+
+    list_display = ("log", "at", "reason")
 
 
 @admin.register(Cosignature)
