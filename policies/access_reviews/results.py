@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Q
 
 from audit.events import EventCode, Outcome
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Log, Prune
 from policies.access_reviews.finishing import result_digest
 from policies.access_reviews.listing import open_grants
 from policies.models import (
@@ -84,9 +84,10 @@ def item_rows(items: QuerySet[ReviewItem], *, now: datetime) -> Iterator[Sequenc
 
 
 def is_as_logged(campaign: ReviewCampaign) -> bool | None:
-    """Return whether what came of a campaign is what its event says; None while open.
+    """Return whether what came of a campaign is what its event says.
 
-    Whoever changed the rows afterwards, in the database itself, is found by this.
+    Whoever changed the rows afterwards, in the database itself, is found by this. None
+    while it is open, and when its event may have been pruned (ADR-0036).
     """
     if campaign.is_open:
         return None
@@ -95,8 +96,14 @@ def is_as_logged(campaign: ReviewCampaign) -> bool | None:
         outcome=Outcome.DONE,
         target_id=campaign.ref.id,
     ).first()
-    told = event.details.get("result_sha256") if event else ""
-    return bool(told) and told == result_digest(campaign.items.all())
+    if event is None:
+        pruned = Prune.objects.filter(
+            log=Log.CONTROL, done_at__isnull=False, proposed_at__gt=campaign.finished_at
+        )
+        return None if pruned.exists() else False
+    return bool(
+        event.details.get("result_sha256") == result_digest(campaign.items.all())
+    )
 
 
 def still_held(items: Collection[ReviewItem], *, now: datetime) -> frozenset[int]:

@@ -7,10 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.actor import SYSTEM
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Log, Prune
 from peers.models import Gateway
 from policies import access_reviews, services
-from policies.access_reviews.results import still_held, still_reached
+from policies.access_reviews.results import is_as_logged, still_held, still_reached
 from policies.errors import CampaignOverError, InvalidCampaignError
 from policies.models import (
     Application,
@@ -265,6 +265,32 @@ def test_the_event_holds_a_digest_that_tells_a_later_change(
     assert access_reviews.result_digest(campaign.items.all()) == told
     campaign.items.update(decided_by=alices_grant.user)
     assert access_reviews.result_digest(campaign.items.all()) != told
+
+
+def test_a_review_whose_event_was_pruned_is_not_called_changed(
+    wiki: Application, alices_grant: Grant, dave: User
+) -> None:
+    campaign = review(wiki, by=(dave,))
+    ReviewCampaign.objects.update(state="finished", finished_at=NOW)
+    campaign.refresh_from_db()
+    # Without a prune, somebody finished it in the database.
+    assert is_as_logged(campaign) is False
+    prune = Prune.objects.create(
+        log=Log.CONTROL,
+        begin=0,
+        below=1,
+        root=b"",
+        hashes=b"",
+        reason="old",
+        proposer_id="us_1",
+        proposed_at=NOW + DAY,
+    )
+    assert is_as_logged(campaign) is False
+    Prune.objects.filter(pk=prune.pk).update(done_at=NOW + 2 * DAY)
+    assert is_as_logged(campaign) is None
+    ReviewCampaign.objects.update(finished_at=NOW + 3 * DAY)
+    campaign.refresh_from_db()
+    assert is_as_logged(campaign) is False
 
 
 def test_the_effect_is_shown_before_and_nothing_of_it_stays(
