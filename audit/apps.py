@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from celery.signals import task_failure
 from django.apps import AppConfig
 from django.core.signals import got_request_exception
 from django.db.backends.signals import connection_created
@@ -19,6 +18,6 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         """Let SQLite know the functions of the search; hear of full disks."""
         connection_created.connect(know_functions, dispatch_uid="audit.search.lookups")
-        connection_created.connect(room.watch_statements, dispatch_uid="audit.room")
-        for failed in (got_request_exception, task_failure):
-            failed.connect(room.make_after_failure, dispatch_uid="audit.room")
+        got_request_exception.connect(
+            room.make_after_failure, dispatch_uid="audit.room"
+        )

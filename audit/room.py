@@ -18,17 +18,12 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import OperationalError
 
 from audit.errors import NoRoomError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger(__name__)
 
@@ -131,33 +126,16 @@ def is_full(exc: BaseException | None) -> bool:
 
 
 def make_after_failure(*, exception: BaseException | None = None, **_: object) -> None:
-    """Make room when a request or a job met the end, so that the next finds its place.
+    """Make room when somebody's try met the end, so that the next finds its place.
 
-    A receiver of `got_request_exception`: sessions, for one, are stored after the view;
-    and of Celery's `task_failure`. Whatever the database says: who opens SQLite on a
-    full disk is told of an input/output error, and PostgreSQL cannot be reached when
-    its own log found no place. `make` asks the disk.
+    A receiver of `got_request_exception`: sessions, for one, are stored after the view.
+    Whatever the database says: who opens SQLite on a full disk is told of an
+    input/output error, and PostgreSQL cannot be reached when its own log found no
+    place. `make` asks the disk. Jobs are left out: they try for ever, and would give
+    it all to whoever fills the disk before anybody has revoked anything.
     """
     if isinstance(exception or sys.exc_info()[1], OperationalError):
         make()
-
-
-def watch_statements(connection: BaseDatabaseWrapper, **_told: object) -> None:
-    """Make room when any statement met the end, of a page, a job or a command.
-
-    A receiver of `connection_created`. What takes away may need a page of a table
-    before its event is recorded; its next try finds it.
-    """
-    if _watched not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_watched)
-
-
-def _watched(execute: Callable[..., object], *statement: object) -> object:
-    try:
-        return execute(*statement)
-    except OperationalError:
-        make()
-        raise
 
 
 def fill() -> None:

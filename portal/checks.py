@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Info
 from django.core.checks import Warning as CheckWarning
 
 from audit import room
+from portal.env import room_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +93,16 @@ def check_room(**_kwargs: object) -> Sequence[CheckMessage]:
                 id="portal.E005",
             )
         ]
+    home = room_dir(settings.DATABASES["default"])
+    if found is not None and home and not _is_one_disk(home, settings.PEERAGE_ROOM_DIR):
+        return [
+            Error(
+                f"PEERAGE_ROOM_DIR {settings.PEERAGE_ROOM_DIR} is on another disk than"
+                f" the database in {home}: what is full there is not seen.",
+                hint="Leave it out; the directory of the database is the right one.",
+                id="portal.E007",
+            )
+        ]
     if found is not None and not os.access(settings.PEERAGE_ROOM_DIR, os.W_OK):
         return [
             Error(
@@ -119,3 +131,7 @@ def check_room(**_kwargs: object) -> Sequence[CheckMessage]:
             )
         ]
     return []
+
+
+def _is_one_disk(one: str, other: str) -> bool:
+    return Path(one).stat().st_dev == Path(other).stat().st_dev

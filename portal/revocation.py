@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
+from audit import room
 from audit.actor import Ref
 from audit.events import EventCode
 from audit.services import event, record, record_all
@@ -71,6 +72,8 @@ def revoke_users(
     of everybody in the same moment. Each person has the events of a revocation, and
     the act has one besides.
     """
+    # A page of a table may be needed before the first event looks (ADR-0037).
+    room.make()
     held = [*_held(user.pk for user in users)]
     gateways = [*enrolled_gateways()]
     why = plain_reason(reason)

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery.signals import task_failure
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import RequestFactory
 from pytest_django import Settings
 
@@ -171,17 +170,6 @@ def test_a_command_that_could_not_open_the_database_makes_room(
     assert ballast(tmp_path) == 0
 
 
-def test_a_job_that_could_not_open_the_database_makes_room(
-    free: Free, tmp_path: Path
-) -> None:
-    room.fill()
-    free(0)
-    task_failure.send(sender=None, exception=ValueError())
-    assert ballast(tmp_path) == RESERVE / 2
-    task_failure.send(sender=None, exception=unopened())
-    assert ballast(tmp_path) == 0
-
-
 def test_a_database_that_fails_on_a_disk_with_room_is_no_full_disk(
     free: Free, tmp_path: Path, rf: RequestFactory
 ) -> None:
@@ -278,26 +266,6 @@ def test_who_comes_second_makes_no_hole_and_takes_no_second_step(
     monkeypatch.setattr(fcntl, "flock", wait)
     assert not room.make()
     assert ballast(tmp_path) == 1
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("raised", "kept"), [(full(), 0), (ValueError(), 2)])
-def test_a_statement_that_finds_no_place_makes_room_for_the_next_try(
-    raised: Exception, kept: float, free: Free, tmp_path: Path
-) -> None:
-    """Of a job or a command too: nobody asks it by a request."""
-    room.fill()
-    free(0)
-
-    def fail(*_told: object) -> None:
-        raise raised
-
-    wrappers = [*connection.execute_wrappers]
-    room.watch_statements(connection)
-    assert wrappers == connection.execute_wrappers
-    with pytest.raises(type(raised)), connection.execute_wrapper(fail):
-        connection.cursor().execute("SELECT 1")
-    assert ballast(tmp_path) == kept
 
 
 @pytest.mark.django_db

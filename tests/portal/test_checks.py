@@ -79,6 +79,17 @@ def test_a_disk_that_nobody_watches_is_said(settings: Settings, tmp_path: Path) 
     assert ids(checks.check_room()) == ["portal.E005"]
 
 
+def test_a_disk_that_is_not_the_databases_is_refused(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PEERAGE_ROOM_DIR, settings.PEERAGE_ROOM_RESERVE_MB = "/proc", 1
+    monkeypatch.setattr(checks, "room_dir", lambda _described: str(tmp_path))
+    assert ids(checks.check_room()) == ["portal.E007"]
+    # PostgreSQL's disk is not known.
+    monkeypatch.setattr(checks, "room_dir", lambda _described: "")
+    assert "portal.E007" not in ids(checks.check_room())
+
+
 def test_a_disk_without_a_place_for_the_ballast_is_refused(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
