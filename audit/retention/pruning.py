@@ -184,7 +184,7 @@ def carry_out(*, prune: Prune, actor: Actor, now: datetime) -> Iterator[Pruned]:
     log = Log(prune.log)
     if prune.approved_at is None or prune.done_at:
         raise PruneError(f"{prune.ref.id} is not approved, or done")
-    _check_leaf_is_signed(prune)
+    _check_leaf(prune)
     events = connections = 0
     for begin in range(prune.begin, prune.below, PART):
         with transaction.atomic():
@@ -290,14 +290,31 @@ def _needed_still(log: Log, below: int) -> Iterator[tuple[AuditEvent, dict[str, 
             yield event, details
 
 
-def _check_leaf_is_signed(prune: Prune) -> None:
-    leaf = AuditEvent.objects.filter(uid=str(prune.leaf_uid)).values("pk")
-    place = SealedLeaf.objects.filter(log=Log.CONTROL, event_id__in=leaf).first()
+def _check_leaf(prune: Prune) -> None:
+    """Accept that the signed leaf says what goes, and that it stands for it.
+
+    Raises:
+        PruneError: somebody changed the prune after it was approved, or before.
+    """
+    leaves = AuditEvent.objects.filter(uid=str(prune.leaf_uid))
+    leaf = leaves.first()
+    place = SealedLeaf.objects.filter(
+        log=Log.CONTROL, event_id__in=leaves.values("pk")
+    ).first()
     state = SealerState.objects.filter(log=Log.CONTROL).first()
-    if place is None or state is None or place.index >= state.size:
+    if leaf is None or place is None or state is None or place.index >= state.size:
         raise PruneError(
             "its leaf is not signed yet: let the sealer run, and try again"
         )
+    said, meant = leaf.details, _details(prune)
+    if leaf.code != EventCode.AUDIT_PRUNE or any(
+        said.get(name) != value for name, value in meant.items()
+    ):
+        raise PruneError("its leaf says something else: verify the log")
+    log = Log(prune.log)
+    tree = tables.tree_of(log, tables.size(log))
+    if frontier_of(tree, prune.below).hashes != hashes_of(prune):
+        raise PruneError("its frontier is not that of the tree: verify the log")
 
 
 def _delete(log: Log, begin: int, end: int) -> Pruned:
@@ -359,14 +376,17 @@ def _record(
         now=now,
         target=prune.ref,
         reason=reason,
-        details={
-            "prune": prune.ref.id,
-            "log": prune.log,
-            "from": prune.begin,
-            "to": prune.below,
-            "root": bytes(prune.root).hex(),
-            "frontier": [value.hex() for value in hashes_of(prune)],
-            "proposed_by": prune.proposer_id,
-            **more,
-        },
+        details={**_details(prune), **more},
     )
+
+
+def _details(prune: Prune) -> dict[str, Any]:
+    return {
+        "prune": prune.ref.id,
+        "log": prune.log,
+        "from": prune.begin,
+        "to": prune.below,
+        "root": bytes(prune.root).hex(),
+        "frontier": [value.hex() for value in hashes_of(prune)],
+        "proposed_by": prune.proposer_id,
+    }

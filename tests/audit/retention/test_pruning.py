@@ -251,6 +251,28 @@ def test_nothing_goes_before_its_leaf_is_signed() -> None:
 
 
 @pytest.mark.usefixtures("logs")
+def test_nothing_goes_that_the_leaf_does_not_say() -> None:
+    """One person alone may write into the table of prunes."""
+    prune = approve(propose(below=256))
+    seal()
+    Prune.objects.update(below=BELOW)
+    with pytest.raises(PruneError, match="says something else"):
+        carry_out(prune)
+    assert SealedLeaf.objects.filter(log=Log.CONTROL, index=0).exists()
+
+
+@pytest.mark.usefixtures("logs")
+def test_nothing_goes_for_which_the_frontier_does_not_stand() -> None:
+    prune = propose()
+    Prune.objects.update(hashes=b"x" * 32)
+    approve(prune)
+    seal()
+    with pytest.raises(PruneError, match="not that of the tree"):
+        carry_out(prune)
+    assert SealedLeaf.objects.filter(log=Log.CONTROL, index=0).exists()
+
+
+@pytest.mark.usefixtures("logs")
 def test_who_proposed_does_not_approve() -> None:
     prune = propose()
     with pytest.raises(PruneError, match="another administrator"):
