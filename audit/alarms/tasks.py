@@ -16,10 +16,14 @@ _room: Final = watching.RoomWatch()
 def watch() -> None:
     """Judge what is new in both logs, and whether they are sealed and have room."""
     now = _now()
-    watching.watch_events(now=now)
-    watching.watch_flows(now=now)
-    watching.watch_checkpoints(now=now)
-    _room.look(now=now)
+    try:
+        # First: on a full disk nothing else finds a place. Whatever became of it, the
+        # logs are watched.
+        _room.look(now=now)
+    finally:
+        watching.watch_events(now=now)
+        watching.watch_flows(now=now)
+        watching.watch_checkpoints(now=now)
 
 
 @shared_task(name="alarms.deliver")

@@ -103,13 +103,20 @@ class RoomWatch:
         self._since: datetime | None = None
 
     def look(self, *, now: datetime) -> None:
-        """Raise the alarm, or make the ballast whole where there is room again."""
+        """Raise the alarm, or make the ballast whole where there is room again.
+
+        Raises:
+            OSError: the directory is gone, or the disk did not take the ballast.
+        """
         found = room.look()
         if found is None or not found.is_low:
             self._since = None
             room.fill()
             return
-        self._since = self._since or now
+        if self._since is None:
+            # A disk can be full before anybody saw it; the alarm needs a place, too.
+            room.make()
+            self._since = now
         finding = judging.low_room(
             reserve=found.reserve // room.MEBI, since=self._since, tuning=tuning()
         )

@@ -18,6 +18,7 @@ from pytest_django import Settings
 import manage
 from audit import room
 from audit.actor import SYSTEM
+from audit.alarms import tasks, watching
 from audit.alarms.models import Alarm
 from audit.alarms.watching import RoomWatch
 from audit.errors import NoRoomError
@@ -284,6 +285,50 @@ def test_little_room_is_one_alarm_until_there_is_room(
     free(100)
     watch.look(now=NOW)
     assert Alarm.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_disk_that_is_full_at_once_has_a_place_for_its_alarm_and_no_more(
+    free: Free, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PEERAGE_ROOM_RESERVE_MB = 48
+    watch, truncate = RoomWatch(), os.truncate
+
+    def give(file: int, size: int) -> None:
+        truncate(file, size)
+        free(8)
+
+    watch.look(now=NOW)
+    free(0)
+    monkeypatch.setattr(os, "truncate", give)
+    watch.look(now=NOW)
+    assert Alarm.objects.exists()
+    free(0)
+    watch.look(now=NOW)
+    assert ballast(tmp_path) == 24 - 8
+    assert Alarm.objects.get().rule == "room-low"
+
+
+@pytest.mark.parametrize("failing", ["look", "watch_events"])
+def test_what_fails_keeps_neither_the_disk_nor_the_logs_from_being_watched(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def step(name: str) -> Callable[..., None]:
+        def run(**_: object) -> None:
+            done.append(name)
+            if name == failing:
+                raise OSError
+
+        return run
+
+    monkeypatch.setattr(RoomWatch, "look", lambda _self, **_: step("look")())
+    for name in ("watch_events", "watch_flows", "watch_checkpoints"):
+        monkeypatch.setattr(watching, name, step(name))
+    with pytest.raises(OSError):  # noqa: PT011 -- it says nothing
+        tasks.watch()
+    assert done[:2] == ["look", "watch_events"]
 
 
 @pytest.mark.django_db
