@@ -33,7 +33,7 @@ from tests.policies.makers import (
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=1)
-QUERIES = 52
+QUERIES = 53
 
 
 @pytest.fixture
