@@ -195,9 +195,20 @@ def test_a_stranger_is_committed_to_by_the_nonce() -> None:
     [{"a": "\ud800"}, {"generation": "x" * 65_536}],
     ids=["surrogate", "too_long"],
 )
-def test_what_has_no_leaf_is_refused(details: dict[str, Any]) -> None:
+def test_g09_what_has_no_leaf_is_refused(details: dict[str, Any]) -> None:
     with pytest.raises(LeafError):
         leaf(event(details=details))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, 1.0), (2**53, 2**53 + 1), ("caf\u00e9", "cafe\u0301"), ("1", 1), (True, 1)],
+    ids=["fraction", "large", "unicode_form", "text", "truth"],
+)
+def test_g09_values_that_look_alike_have_leaves_of_their_own(
+    one: object, other: object
+) -> None:
+    assert canonical({"generation": one}) != canonical({"generation": other})
 
 
 def test_fractions_and_large_numbers_become_text() -> None:
