@@ -492,7 +492,7 @@ def _program_facts(
         revoked = fetch("alice", "10.50.0.10", 1, seconds=1)
         second = gateway_program("run", "--interface", "wg0", *state)
         until(lambda: "close" in {r["kind"] for r in portal.records}, "a close")
-        status = gateway_program("status", *state).stdout
+        status = _reported(state, "generation  1.2")
         agent.send_signal(signal.SIGTERM)
         return {
             "reached": reached,
@@ -504,6 +504,18 @@ def _program_facts(
             "bob_after_stop": fetch("bob", "10.50.0.10", 11),
             "kinds": sorted({str(r["kind"]) for r in portal.records}),
         }
+
+
+def _reported(state: list[str], words: str) -> str:
+    """Return the status once it says so: the report is written every two seconds."""
+    told: list[str] = []
+
+    def says() -> bool:
+        told.append(gateway_program("status", *state).stdout)
+        return words in told[-1]
+
+    until(says, words, 10)
+    return told[-1]
 
 
 def gateway_program(*words: str) -> subprocess.CompletedProcess[str]:
