@@ -22,7 +22,6 @@ from policies.models import (
     ReviewCampaign,
     ReviewItem,
 )
-from portal.accounts.models import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,7 +97,7 @@ def get_campaign_to_change_for(user: User, campaign_id: int) -> ReviewCampaign:
 
 def may_review(user: User, campaign: ReviewCampaign) -> bool:
     """Return whether a person decides about something in a campaign."""
-    if not user.is_active or user.role == Role.AUDITOR:
+    if not user.may_change:
         return False
     return user.is_administrator or (
         ReviewAssignment.objects.filter(campaign=campaign, reviewer=user).exists()
@@ -113,7 +112,7 @@ def list_items_for(user: User) -> QuerySet[ReviewItem]:
 
 def decidable_by(user: User) -> QuerySet[ReviewItem]:
     """Return the items of open campaigns that a person decides; never their own."""
-    if not user.is_active or user.role == Role.AUDITOR:
+    if not user.may_change:
         return ReviewItem.objects.none()
     rows = ReviewItem.objects.filter(campaign__state=CampaignState.OPEN)
     rows = rows.exclude(person=user)

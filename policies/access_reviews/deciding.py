@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from audit.events import EventCode, Outcome
+from audit.parts import parts
 from audit.services import NOBODY, event, record, record_all
 from policies.errors import (
     CampaignOverError,
@@ -116,13 +117,6 @@ def hold_campaign(campaign: ReviewCampaign) -> ReviewCampaign:
     return held
 
 
-def in_batches(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """Yield ids, so many as one statement takes."""
-    rest = [*numbers]
-    for first in range(0, len(rest), BATCH):
-        yield rest[first : first + BATCH]
-
-
 def _checked_note(note: str, decision: Decision) -> str:
     said = clean_description(note.strip())
     if decision is Decision.REMOVE and not said:
@@ -137,7 +131,7 @@ def _checked_items(
     """Return the rows that were chosen, if the person may decide them all."""
     rows = decidable_by(reviewer).filter(campaign=held).select_related(*SHOWN)
     found = [
-        row for part in in_batches(sorted(seen)) for row in rows.filter(pk__in=part)
+        row for part in parts(sorted(seen), BATCH) for row in rows.filter(pk__in=part)
     ]
     if len(found) < len(seen):
         own = ReviewItem.objects.filter(campaign=held, person=reviewer)
@@ -158,7 +152,7 @@ def _write(
     now: datetime,
 ) -> None:
     # The campaign's row is held: nobody else decides now.
-    for part in in_batches(row.pk for row in rows):
+    for part in parts((row.pk for row in rows), BATCH):
         ReviewItem.objects.filter(pk__in=part).update(
             decision=decision,
             note=note,

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import transaction
 
 from audit.events import EventCode, Outcome
+from audit.parts import parts
 from audit.services import record
-from policies.access_reviews.deciding import hold_campaign, in_batches
+from policies.access_reviews.deciding import BATCH, hold_campaign
 from policies.access_reviews.settling import settlement
 from policies.errors import CampaignOverError, InvalidCampaignError, PolicyError
 from policies.models import CampaignState, Decision, ItemOutcome, ReviewItem
@@ -149,7 +150,7 @@ def _write(found: Settlement) -> None:
     for number, (outcome, way) in found.said.items():
         same[outcome, way].append(number)
     for (outcome, way), numbers in same.items():
-        for part in in_batches(numbers):
+        for part in parts(numbers, BATCH):
             ReviewItem.objects.filter(pk__in=part).update(outcome=outcome, way=way)
 
 

@@ -14,6 +14,8 @@ from django.db.models import Q
 
 from audit.events import EventCode, Outcome
 from audit.models import AuditEvent, Log, Prune
+from audit.parts import parts
+from policies.access_reviews.deciding import BATCH
 from policies.access_reviews.finishing import result_digest
 from policies.access_reviews.listing import open_grants
 from policies.models import (
@@ -42,7 +44,6 @@ ITEM_COLUMNS: Final = (
     *("decision", "note", "decided_by_id", "decided_by", "decided_at"),
     *("outcome", "how", "is_applied", "is_still_held", "is_still_reached"),
 )
-BATCH: Final = 500
 
 
 def campaigns_between(since: datetime, until: datetime) -> QuerySet[ReviewCampaign]:
@@ -73,9 +74,8 @@ def campaign_rows(campaigns: Iterable[ReviewCampaign]) -> Iterator[Sequence[Any]
 def item_rows(items: QuerySet[ReviewItem], *, now: datetime) -> Iterator[Sequence[Any]]:
     """Yield a row for each item, as `ITEM_COLUMNS`."""
     rows = items.select_related(*SHOWN).order_by("pk")
-    numbers = [*rows.values_list("pk", flat=True)]
-    for first in range(0, len(numbers), BATCH):
-        part = [*rows.filter(pk__in=numbers[first : first + BATCH])]
+    for numbers in parts([*rows.values_list("pk", flat=True)], BATCH):
+        part = [*rows.filter(pk__in=numbers)]
         held, reached = still_held(part, now=now), still_reached(part, now=now)
         for item in part:
             yield _item_row(

@@ -10,6 +10,7 @@ import pytest
 from django.core import mail
 
 from audit.actor import SYSTEM
+from audit.parts import parts
 from policies import access_reviews, services
 from policies.access_reviews import deciding, finishing
 from policies.access_reviews.settling import Settlement, settlement
@@ -38,11 +39,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave time between reading and writing; without locks these tests then fail."""
-    batches = deciding.in_batches
 
-    def in_batches(numbers: Iterable[int]) -> Iterator[list[int]]:
+    def slow_parts(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
         time.sleep(0.02)
-        yield from batches(numbers)
+        yield from parts(numbers, size)
 
     def slow_settlement(
         removed: Collection[ReviewItem], *, now: datetime
@@ -51,7 +51,7 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.05)
         return found
 
-    monkeypatch.setattr(deciding, "in_batches", in_batches)
+    monkeypatch.setattr(deciding, "parts", slow_parts)
     monkeypatch.setattr(finishing, "settlement", slow_settlement)
 
 
