@@ -27,7 +27,7 @@ from audit.models import (
 from audit.parts import parts
 from audit.rows import salts
 from audit.sealed_files import opened
-from audit.tlog.merkle import HASH_LENGTH, CompactRange
+from audit.tlog.merkle import CompactRange, split_hashes
 from audit.tlog.note import NoteError, parse_checkpoint, parse_note
 from audit.tlog.report import INCOMPLETE, TAMPERED, Fault, Report
 from audit.tlog.tiles import WIDTH, tiles
@@ -155,15 +155,11 @@ def _check_checkpoints(log: Log, report: Report) -> None:
     """Find checkpoints that contradict their note or frontier, or come too early."""
     before: SealedCheckpoint | None = None
     for row in SealedCheckpoint.objects.filter(log=log).order_by("size").iterator():
-        kept = bytes(row.hashes)
         try:
             told = parse_checkpoint(parse_note(row.note.encode()).text)
             frontier = CompactRange(
                 size=row.size,
-                hashes=tuple(
-                    kept[at : at + HASH_LENGTH]
-                    for at in range(0, len(kept), HASH_LENGTH)
-                ),
+                hashes=tuple(split_hashes(bytes(row.hashes))),
             )
             fits = told.size == row.size and told.root == frontier.root()
         except ValueError:

@@ -38,7 +38,7 @@ from audit.models import (
 from audit.parts import parts
 from audit.retention.blanking import COLUMNS, blanked, blanked_mentions
 from audit.retention.holds import holds_on
-from audit.retention.named_rows import begin_of, rows_said
+from audit.retention.named_rows import begin_of, concerning, rows_said
 from audit.services import record
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ def blank_log(names: Names) -> Forgotten:
         LeafError: a row was tampered with, so that nobody can say what it held.
     """
     person = names.person
-    mine = Q(actor_kind="user", actor_id=person) | Q(person_id=person)
-    events = AuditEvent.objects.filter(mine | Q(target_id=person))
+    events = AuditEvent.objects.filter(concerning(person))
     return Forgotten(
         # Why somebody was forgotten names nobody, and stays.
         events=_blank(events.exclude(code=EventCode.USER_ERASE), names),

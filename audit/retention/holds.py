@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
@@ -10,8 +10,8 @@ from audit.actor import Ref
 from audit.errors import HoldError
 from audit.events import EventCode
 from audit.models import LegalHold
+from audit.retention.reasons import told_reason
 from audit.services import record
-from audit.text import visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from audit.actor import Actor
-
-REASON_LENGTH: Final = 255
 
 
 @transaction.atomic
@@ -42,7 +40,7 @@ def place_hold(
         person_id=person,
         since=since,
         until=until,
-        reason=_reason(reason),
+        reason=told_reason(reason, HoldError),
         placed_at=now,
     )
     if since and until and until <= since:
@@ -61,7 +59,7 @@ def lift_hold(
     Raises:
         HoldError: without a reason, or it was lifted already.
     """
-    why = _reason(reason)
+    why = told_reason(reason, HoldError)
     held = LegalHold.objects.filter(pk=hold.pk, lifted_at=None)
     if not held.update(lifted_at=now):
         raise HoldError(f"the hold {hold.ref.id} was lifted already")
@@ -78,13 +76,6 @@ def holds_in_force() -> QuerySet[LegalHold]:
 def holds_on(person: str) -> QuerySet[LegalHold]:
     """Return the holds in force that keep somebody from being forgotten."""
     return holds_in_force().filter(person_id__in=("", person))
-
-
-def _reason(text: str) -> str:
-    told = visible(text.strip())
-    if not 0 < len(told) <= REASON_LENGTH:
-        raise HoldError(f"a reason has 1 to {REASON_LENGTH} characters")
-    return told
 
 
 def _record(

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 PART: Final = 500
 
 
+def concerning(person: str) -> Q:
+    """Return which events say the id of somebody: as actor, as person or as target."""
+    acting = Q(actor_kind="user", actor_id=person)
+    return acting | Q(person_id=person) | Q(target_id=person)
+
+
 def rows_said(person: str, *, below: Mapping[Log, int]) -> dict[str, str]:
     """Return for each log a digest of the rows that say the id of somebody forgotten.
 
@@ -34,8 +40,7 @@ def begin_of(log: Log) -> int:
 def _rows(log: Log, person: str, below: int) -> Iterator[str]:
     pruned = SealedLeaf.objects.filter(log=log, index__lt=below).values("event_id")
     if log is Log.CONTROL:
-        concerning = Q(actor_kind="user", actor_id=person) | Q(person_id=person)
-        events = AuditEvent.objects.filter(concerning | Q(target_id=person))
+        events = AuditEvent.objects.filter(concerning(person))
         for event in events.exclude(pk__in=pruned).order_by().iterator(PART):
             row = event_row(event)
             if leaning(bytes(event.leaf or b""), row, {person}):

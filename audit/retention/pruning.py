@@ -39,11 +39,11 @@ from audit.models import (
 from audit.parts import parts
 from audit.retention.holds import holds_in_force
 from audit.retention.named_rows import begin_of, rows_said
+from audit.retention.reasons import told_reason
 from audit.sealing import tables
 from audit.services import record, reproject
 from audit.streams.models import StreamCursor
-from audit.text import visible
-from audit.tlog.merkle import HASH_LENGTH
+from audit.tlog.merkle import split_hashes
 from audit.tlog.pruned import frontier_of
 from audit.tlog.tiles import WIDTH
 
@@ -58,7 +58,6 @@ Events: TypeAlias = "QuerySet[AuditEvent] | QuerySet[FlowEvent]"
 
 PART: Final = 5000
 FLOWS: Final = 500
-REASON_LENGTH: Final = 255
 AGAIN: Final = "said again: the leaf that said it is pruned"
 
 
@@ -94,9 +93,7 @@ def propose_prune(
     Raises:
         PruneError: it may not go, or another prune of this log waits.
     """
-    why = visible(reason.strip())
-    if not 0 < len(why) <= REASON_LENGTH:
-        raise PruneError(f"a reason has 1 to {REASON_LENGTH} characters")
+    why = told_reason(reason, PruneError)
     begin = begin_of(log)
     _check(log, begin, below, now=now)
     try:
@@ -206,8 +203,7 @@ def carry_out(*, prune: Prune, actor: Actor, now: datetime) -> Iterator[Pruned]:
 
 def hashes_of(prune: Prune) -> tuple[bytes, ...]:
     """Return the frontier of a prune."""
-    data = bytes(prune.hashes)
-    return tuple(data[at : at + HASH_LENGTH] for at in range(0, len(data), HASH_LENGTH))
+    return tuple(split_hashes(bytes(prune.hashes)))
 
 
 def _check(log: Log, begin: int, below: int, *, now: datetime) -> None:

@@ -216,6 +216,11 @@ def split(size: int) -> int:
     return 1 << ((size - 1).bit_length() - 1)
 
 
+def split_hashes(data: bytes) -> list[bytes]:
+    """Return the hashes that stand one behind the other."""
+    return [data[at : at + HASH_LENGTH] for at in range(0, len(data), HASH_LENGTH)]
+
+
 def _check_lengths(hashes: Iterable[bytes]) -> None:
     if any(len(value) != HASH_LENGTH for value in hashes):
         raise ProofError("a hash is not 32 bytes long")

@@ -20,6 +20,7 @@ from audit.tlog.merkle import (
     node_hash,
     root,
     split,
+    split_hashes,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def hashes(data: bytes, width: int) -> list[bytes]:
     """
     if len(data) != width * HASH_LENGTH:
         raise TileError(f"a tile of {width} hashes has not {len(data)} bytes")
-    return [data[at : at + HASH_LENGTH] for at in range(0, len(data), HASH_LENGTH)]
+    return split_hashes(data)
 
 
 def bundle(entries: Iterable[bytes]) -> bytes:
